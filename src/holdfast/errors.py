@@ -1,0 +1,27 @@
+"""Errors that a user can act on: each names the value, what is allowed and the remedy, in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HoldfastError(ValueError):
+    """Bad input. The command line prints the message alone and exits with code 2."""
+
+
+class HoldfastWarning(UserWarning):
+    """Something that does not stop the work but may make its result untrustworthy."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> HoldfastError:
+    """An error for a misspelt name, with the nearest known names first.
+
+    >>> str(unknown_name("recipe", "mnist-tardes", ["mnist-trades", "mnist-mart"]))
+    "unknown recipe 'mnist-tardes'; did you mean mnist-trades? Known: mnist-trades, mnist-mart."
+    """
+    options = list(known)
+    near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    guess = f"; did you mean {' or '.join(near)}?" if near else "."
+    listed = f" Known: {', '.join(options)}." if len(options) <= 12 else ""
+    return HoldfastError(f"unknown {kind} {name!r}{guess}{listed}{' ' + remedy if remedy else ''}")
