@@ -1,0 +1,92 @@
+"""Holdfast: train, attack and measure the robustness of feature attributions.
+
+Images are float tensors in [0, 1], (B, C, H, W); a model maps images to logits and normalises inside
+itself; labels are int64. Nothing here changes a module's mode, a ``requires_grad``, a ``.grad`` or the
+global random state.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast import models
+    from holdfast.attacks import FGSM, IFIA, PGD, TPGD, CWInf
+    from holdfast.attribution import igr_penalty, integrated_gradients
+    from holdfast.data import load_dataset
+    from holdfast.errors import HoldfastError, HoldfastWarning
+    from holdfast.models import SoftplusTwin, load_model
+    from holdfast.objectives import AT, IGR, MART, TRADES, LossOutput, Standard
+    from holdfast.similarity import (
+        activation_consistency,
+        cosine_similarity,
+        goodman_kruskal_gamma,
+        kendall_tau,
+        pearson_correlation,
+        spearman_correlation,
+        topk_intersection,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "holdfast.attacks": ("CWInf", "FGSM", "IFIA", "PGD", "TPGD"),
+    "holdfast.attribution": ("igr_penalty", "integrated_gradients"),
+    "holdfast.data": ("load_dataset",),
+    "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
+    "holdfast.models": ("SoftplusTwin", "load_model"),
+    "holdfast.objectives": ("AT", "IGR", "LossOutput", "MART", "Standard", "TRADES"),
+    "holdfast.similarity": (
+        "activation_consistency",
+        "cosine_similarity",
+        "goodman_kruskal_gamma",
+        "kendall_tau",
+        "pearson_correlation",
+        "spearman_correlation",
+        "topk_intersection",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_SUBPACKAGES = ("attacks", "attribution", "data", "models", "objectives", "similarity")
+
+__all__ = [
+    "AT",
+    "FGSM",
+    "IFIA",
+    "IGR",
+    "MART",
+    "PGD",
+    "TPGD",
+    "TRADES",
+    "CWInf",
+    "HoldfastError",
+    "HoldfastWarning",
+    "LossOutput",
+    "SoftplusTwin",
+    "Standard",
+    "activation_consistency",
+    "cosine_similarity",
+    "goodman_kruskal_gamma",
+    "igr_penalty",
+    "integrated_gradients",
+    "kendall_tau",
+    "load_dataset",
+    "load_model",
+    "models",
+    "pearson_correlation",
+    "spearman_correlation",
+    "topk_intersection",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return import_module(f"holdfast.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,8 +17,8 @@ class HoldfastWarning(UserWarning):
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> HoldfastError:
     """An error for a misspelt name, with the nearest known names first.
 
-    >>> str(unknown_name("recipe", "mnist-tardes", ["mnist-trades", "mnist-mart"]))
-    "unknown recipe 'mnist-tardes'; did you mean mnist-trades? Known: mnist-trades, mnist-mart."
+    >>> str(unknown_name("recipe", "mnist-tardes", ["mnist-trades", "digits-at"]))
+    "unknown recipe 'mnist-tardes'; did you mean mnist-trades? Known: mnist-trades, digits-at."
     """
     options = list(known)
     near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)

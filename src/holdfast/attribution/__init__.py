@@ -1,0 +1,6 @@
+"""Feature attributions that can be differentiated."""
+
+from holdfast.attribution.igr import igr_penalty
+from holdfast.attribution.integrated_gradients import integrated_gradients
+
+__all__ = ["igr_penalty", "integrated_gradients"]

@@ -1,0 +1,172 @@
+"""The sum of gradients along the straight path from a baseline to an image, with or without a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from holdfast.attribution.quadrature import Method, path_rule
+from holdfast.attribution.second_order import SecondOrder
+from holdfast.errors import HoldfastError
+from holdfast.models.state import Model, evaluating
+from holdfast.validate import check_classes, check_logits
+
+CPU_ROWS = 128
+ACCELERATOR_ROWS = 1024
+
+
+def block_rows(x: Tensor) -> int:
+    """Path points that run fastest at once: on a CPU a block whose activations stay in the caches."""
+    return CPU_ROWS if x.device.type == "cpu" else ACCELERATOR_ROWS
+
+
+@dataclass(frozen=True)
+class Path:
+    """What is integrated: a class logit of a model, along ``n_steps`` quadrature nodes."""
+
+    model: Model
+    target: Tensor
+    method: Method
+    n_steps: int
+    create_graph: bool = False
+    weights: bool = True
+
+    def rule(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        nodes, weights = path_rule(self.method, self.n_steps)
+        return torch.from_numpy(nodes).to(like), torch.from_numpy(weights).to(like)
+
+    def chunks(self, batch: int, rows: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Blocks of at most ``rows`` path points as (node index, image index)."""
+        flat = torch.arange(self.n_steps * batch, device=device)
+        for block in flat.split(rows):
+            yield block // batch, block % batch
+
+    def gradient(self, z: Tensor, target: Tensor) -> Tensor:
+        """``d f_target / dz`` at the points ``z``; with a graph when ``create_graph``."""
+        if not self.create_graph:
+            (gradient,) = torch.autograd.grad(_selected(self.model(z), target), z)
+            return gradient
+        with SecondOrder(weights=self.weights) as mode:
+            output = _selected(self.model(z), target)
+        return mode.input_gradient(output, z)
+
+
+def _selected(logits: Tensor, target: Tensor) -> Tensor:
+    return logits.gather(1, target[:, None]).sum()
+
+
+def _points(x: Tensor, baseline: Tensor, node: Tensor, alpha: Tensor, image: Tensor) -> Tensor:
+    start = baseline[image]
+    a = alpha[node].view(-1, *[1] * (x.ndim - 1))
+    return torch.lerp(start, x[image], a.expand_as(start))
+
+
+def _scaled(weight: Tensor, like: Tensor) -> Tensor:
+    return weight.view(-1, *[1] * (like.ndim - 1))
+
+
+def sum_without_graph(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Tensor:
+    """``sum_k w_k grad f(z_k)``, ``rows`` path points at a time. Cost: 2 forward passes a point."""
+    alpha, weight = path.rule(x)
+    total = torch.zeros_like(x)
+    first_order = Path(path.model, path.target, path.method, path.n_steps)
+    with evaluating(path.model), torch.enable_grad():
+        for node, image in path.chunks(len(x), rows, x.device):
+            z = _points(x.detach(), baseline.detach(), node, alpha, image).requires_grad_()
+            gradient = first_order.gradient(z, path.target[image])
+            total.index_add_(0, image, gradient * _scaled(weight[node], gradient))
+    return total
+
+
+def sum_with_graph(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Tensor:
+    """The same sum with its graph held in memory, which grows with ``n_steps``; built ``rows`` at a time."""
+    alpha, weight = path.rule(x)
+    total = torch.zeros_like(x)
+    with evaluating(path.model), torch.enable_grad():
+        for node, image in path.chunks(len(x), rows, x.device):
+            z = _points(x, baseline, node, alpha, image)
+            if not z.requires_grad:
+                z.requires_grad_()
+            gradient = path.gradient(z, path.target[image])
+            total = total.index_add(0, image, gradient * _scaled(weight[node], gradient))
+    return total
+
+
+def sum_in_chunks(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Tensor:
+    """The same sum, differentiable, with memory bounded by ``rows`` path points whatever ``n_steps``."""
+    return _ChunkedSum.apply(path, rows, x, baseline, *_parameters(path))
+
+
+def _parameters(path: Path) -> list[Tensor]:
+    if not path.weights:
+        return []
+    if isinstance(path.model, nn.Module):
+        return [p for p in path.model.parameters() if p.requires_grad]
+    raise HoldfastError(
+        f"model is a {type(path.model).__name__}; create_graph with internal_batch_size recomputes the path "
+        "in the backward pass and needs an nn.Module to find the parameters: wrap it, or leave "
+        "internal_batch_size at None."
+    )
+
+
+def _versions(model: Model) -> list[int]:
+    return [b._version for b in model.buffers()] if isinstance(model, nn.Module) else []
+
+
+class _ChunkedSum(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, path: Path, rows: int, x: Tensor, baseline: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        ctx.path, ctx.rows, ctx.versions = path, rows, _versions(path.model)
+        ctx.save_for_backward(x, baseline, *parameters)
+        return sum_without_graph(path, x, baseline, rows)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        path: Path = ctx.path
+        x, baseline, *parameters = ctx.saved_tensors
+        if _versions(path.model) != ctx.versions:
+            raise HoldfastError(
+                "the model's buffers (batch-norm statistics?) changed between the forward and the backward "
+                "pass of integrated gradients: call backward() before the model runs in training mode again."
+            )
+        alpha, weight = path.rule(x)
+        needs_x, needs_baseline = ctx.needs_input_grad[2:4]
+        grad_x = torch.zeros_like(x) if needs_x else None
+        grad_baseline = torch.zeros_like(x) if needs_baseline else None
+        totals: list[Tensor | None] = [None] * len(parameters)
+        with evaluating(path.model), torch.enable_grad():
+            for node, image in path.chunks(len(x), ctx.rows, x.device):
+                z = _points(x, baseline, node, alpha, image).requires_grad_()
+                gradient = path.gradient(z, path.target[image])
+                if not gradient.requires_grad:
+                    continue
+                cotangent = grad[image] * _scaled(weight[node], gradient)
+                wanted = [z, *parameters] if needs_x or needs_baseline else parameters
+                grads = list(torch.autograd.grad(gradient, wanted, cotangent, allow_unused=True))
+                if needs_x or needs_baseline:
+                    grad_z, a = grads.pop(0), _scaled(alpha[node], z)
+                    if grad_z is not None and grad_x is not None:
+                        grad_x.index_add_(0, image, grad_z * a)
+                    if grad_z is not None and grad_baseline is not None:
+                        grad_baseline.index_add_(0, image, grad_z * (1 - a))
+                for i, g in enumerate(grads):
+                    if g is not None:
+                        total = totals[i]
+                        totals[i] = g if total is None else total.add_(g)
+        return None, None, grad_x, grad_baseline, *totals
+
+
+def check_target(model: Model, x: Tensor, target: Tensor) -> None:
+    """One forward pass of one image: the model returns logits, and every target is one of its classes."""
+    with evaluating(model), torch.no_grad():
+        logits = model(x[:1])
+    check_logits(logits, 1)
+    check_classes(target, logits.shape[1])

@@ -1,0 +1,208 @@
+"""Operators whose double backward costs what it must: 4 forward passes a path point instead of 6.
+
+Differentiating an input gradient ``g(z) = d f(z) / dz`` makes PyTorch walk the *primal* graph again,
+although for piecewise-linear operators (ReLU, pooling) and for linear ones (convolution) the derivative
+that arrives there is exactly zero. Inside the mode below such operators hand back an input gradient that
+does not depend on the operator's own input, so those zeros are never formed. Operators that are not
+listed (GELU, softplus, layer norm, attention, anything of the user's own) keep their own derivatives:
+the result is always that of plain double backward, at what their smoothness costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.overrides import TorchFunctionMode
+
+convolution = torch.ops.aten.convolution.default
+convolution_backward = torch.ops.aten.convolution_backward.default
+
+IN_PLACE: dict[Callable[..., Any], Callable[..., Tensor]] = {
+    F.relu_: F.relu,
+    torch.relu_: F.relu,
+    Tensor.relu_: F.relu,
+    F.leaky_relu_: F.leaky_relu,
+    F.hardtanh_: F.hardtanh,
+    F.threshold_: F.threshold,
+    Tensor.clamp_: Tensor.clamp,
+    Tensor.clamp_min_: Tensor.clamp_min,
+    torch.clamp_min_: torch.clamp_min,
+}
+ACTIVATIONS = {F.relu, F.leaky_relu, F.relu6, F.hardtanh, F.hardsigmoid, F.threshold}
+PIECEWISE_LINEAR = ACTIVATIONS | {
+    torch.relu, Tensor.relu, torch.clamp_min, Tensor.clamp_min, torch.abs, Tensor.abs,
+    F.max_pool1d, F.max_pool2d, F.max_pool3d, torch.max_pool1d, torch.max_pool2d, torch.max_pool3d,
+    F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d,
+    F.avg_pool1d, F.avg_pool2d, F.avg_pool3d,
+    F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d,
+}  # fmt: skip
+CONVOLUTIONS = {F.conv1d: 1, F.conv2d: 2, F.conv3d: 3}
+
+
+class SecondOrder(TorchFunctionMode):
+    """Run a forward pass with cheap exact second derivatives.
+
+    Args:
+        weights: whether derivatives of the gradient to the weights will be asked for.
+
+    Use::
+
+        with SecondOrder() as mode:
+            logits = model(z)
+        (g,) = mode.input_gradient(logits.gather(1, target[:, None]).sum(), z)
+        g.square().sum().backward()
+    """
+
+    def __init__(self, *, weights: bool = True) -> None:
+        super().__init__()
+        self.weights = weights
+        self.only_inputs = False
+
+    def input_gradient(self, output: Tensor, inputs: Tensor) -> Tensor:
+        """``d output / d inputs`` with a graph; weight gradients are not formed on the way."""
+        self.only_inputs = True
+        try:
+            (gradient,) = torch.autograd.grad(output, inputs, create_graph=True)
+        finally:
+            self.only_inputs = False
+        return gradient
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in CONVOLUTIONS:
+            return _convolve(self, func, CONVOLUTIONS[func], *args, **kwargs)
+        if func is F.batch_norm or func is torch.batch_norm:
+            return _frozen_batch_norm(func, *args, **kwargs)
+        if func in IN_PLACE or (func in ACTIVATIONS and _asks_in_place(func, args, kwargs)):
+            x, *rest = args
+            kwargs.pop("inplace", None)
+            if rest and isinstance(rest[-1], bool):
+                rest.pop()
+            return x.copy_(_Detached.apply(x, partial(_call, IN_PLACE.get(func, func), rest, kwargs)))
+        if func in PIECEWISE_LINEAR and args and not kwargs.get("return_indices"):
+            return _Detached.apply(args[0], partial(_call, func, args[1:], kwargs))
+        return func(*args, **kwargs)
+
+
+def _call(func: Callable[..., Tensor], rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Tensor:
+    return func(x, *rest, **kwargs)
+
+
+def _asks_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return bool(kwargs.get("inplace")) or (len(args) > 1 and args[-1] is True)
+
+
+class _Detached(Function):
+    """``y = op(x)`` whose input gradient is linear in the incoming gradient and detached from ``x``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, op: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.enable_grad():
+            ctx.leaf = x.detach().requires_grad_()
+            ctx.result = op(ctx.leaf)
+        return ctx.result.detach()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        create_graph = torch.is_grad_enabled()
+        (grad_x,) = torch.autograd.grad(
+            ctx.result, ctx.leaf, grad, create_graph=create_graph, retain_graph=True
+        )
+        return grad_x, None
+
+
+def _convolve(
+    mode: SecondOrder,
+    func: Callable[..., Tensor],
+    ndim: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    if isinstance(padding, str) or input.ndim != ndim + 2 or torch.is_autocast_enabled(input.device.type):
+        return func(input, weight, bias, stride, padding, dilation, groups)
+    sizes = [[v] * ndim if isinstance(v, int) else list(v) for v in (stride, padding, dilation)]
+    if not mode.weights:
+        weight, bias = weight.detach(), None if bias is None else bias.detach()
+    return _Convolution.apply(input, weight, bias, mode, (*sizes, False, [0] * ndim, groups))
+
+
+class _Convolution(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, mode: SecondOrder, geometry: tuple[Any, ...]
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.mode, ctx.geometry = mode, geometry
+        return convolution(x, weight, bias, *geometry)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        grad_x = grad_weight = grad_bias = None
+        if needs_x:
+            grad_x = _ConvolutionInputGradient.apply(grad, weight, x.detach(), ctx.geometry)
+        if not ctx.mode.only_inputs:
+            if needs_weight:
+                grad_weight = _weight_gradient(grad, x, weight, ctx.geometry)
+            if needs_bias:
+                grad_bias = grad.sum((0, *range(2, grad.ndim)))
+        return grad_x, grad_weight, grad_bias, None, None
+
+
+class _ConvolutionInputGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, weight: Tensor, x: Tensor, geometry: tuple[Any, ...]) -> Tensor:
+        ctx.save_for_backward(grad, weight)
+        ctx.geometry = geometry
+        return convolution_backward(grad, x, weight, None, *geometry, [True, False, False])[0]
+
+    @staticmethod
+    def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        grad, weight = ctx.saved_tensors
+        to_grad = convolution(tangent, weight, None, *ctx.geometry) if ctx.needs_input_grad[0] else None
+        to_weight = (
+            _weight_gradient(grad, tangent, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
+        )
+        return to_grad, to_weight, None, None
+
+
+def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, geometry: tuple[Any, ...]) -> Tensor:
+    return convolution_backward(grad, x, weight, None, *geometry, [False, True, False])[1]
+
+
+def _frozen_batch_norm(
+    func: Callable[..., Tensor],
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *rest: Any,
+) -> Tensor:
+    if training or running_mean is None or running_var is None:
+        return func(input, running_mean, running_var, weight, bias, training, momentum, eps, *rest)
+    scale = (running_var + eps).rsqrt()
+    if weight is not None:
+        scale = scale * weight
+    shift = -running_mean * scale
+    if bias is not None:
+        shift = shift + bias
+    shape = (1, -1) + (1,) * (input.ndim - 2)
+    return torch.addcmul(shift.view(shape), input, scale.view(shape))

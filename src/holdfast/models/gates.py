@@ -1,0 +1,69 @@
+"""Change how a model's activations behave for one forward pass, without editing the model.
+
+A `torch.overrides.TorchFunctionMode` sees every call of the ``torch`` API, so it makes no difference
+whether a network writes ``nn.ReLU``, ``F.relu``, ``torch.relu`` or ``x.relu_()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from holdfast.models.state import Model
+from holdfast.validate import check_positive
+
+RELU = {F.relu, torch.relu, Tensor.relu}
+RELU_IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
+
+
+class _SoftplusForReLU(TorchFunctionMode):
+    def __init__(self, beta: float) -> None:
+        super().__init__()
+        self.beta = beta
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in RELU and func not in RELU_IN_PLACE:
+            return func(*args, **kwargs)
+        x = args[0] if args else kwargs["input"]
+        in_place = func in RELU_IN_PLACE or (args[1] if len(args) > 1 else kwargs.get("inplace", False))
+        if in_place:
+            return x.copy_(F.softplus(x.clone(), beta=self.beta))
+        return F.softplus(x, beta=self.beta)
+
+
+class SoftplusTwin(nn.Module):
+    """The same network with every ReLU replaced by softplus, sharing (not copying) all weights.
+
+    ``softplus(x) = log(1 + exp(beta x)) / beta`` tends to ReLU as ``beta`` grows and has the second
+    derivatives that ReLU lacks, which an attack on attributions needs (Ghorbani et al., 2019;
+    Dombrowski et al., 2019).
+
+    Args:
+        model: any module; its code and its parameters are left alone.
+        beta: sharpness, more than 0.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> x = torch.rand(3, 1, 2, 2)
+        >>> twin = SoftplusTwin(net, beta=1e4)
+        >>> torch.allclose(twin(x), net(x), atol=1e-3)
+        True
+    """
+
+    def __init__(self, model: Model, beta: float) -> None:
+        super().__init__()
+        check_positive("beta", beta)
+        self.model = model
+        self.beta = beta
+
+    def forward(self, images: Tensor) -> Tensor:
+        with _SoftplusForReLU(self.beta):
+            return self.model(images)

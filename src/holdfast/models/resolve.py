@@ -1,0 +1,117 @@
+"""Find a network by name: a built-in, or a user's factory as ``module:factory`` or ``file.py:factory``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
+from holdfast.models.resnet import ResNet18
+from holdfast.models.small_cnn import SmallCNN
+from holdfast.models.state import evaluating
+from holdfast.validate import check_logits
+
+BUILT_IN: dict[str, Callable[..., nn.Module]] = {"small_cnn": SmallCNN, "resnet18": ResNet18}
+
+
+def build_model(spec: str, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """A fresh network for images of ``shape`` (C, H, W).
+
+    Args:
+        spec: ``small_cnn``, ``resnet18``, ``package.module:factory`` or ``path/to/file.py:factory``. A
+            factory is called with those of ``num_classes``, ``in_channels``, ``image_size`` that it names.
+        shape: (C, H, W) of the images.
+        num_classes: number of labels.
+
+    Raises:
+        HoldfastError: when the factory cannot be imported, does not return an ``nn.Module``, or the module
+            does not map such images to at least ``num_classes`` logits.
+    """
+    factory = BUILT_IN.get(spec) or _import_factory(spec)
+    offered = {"num_classes": num_classes, "in_channels": shape[0], "image_size": shape[1]}
+    accepted = _accepted(factory, offered)
+    model = factory(**accepted)
+    if not isinstance(model, nn.Module):
+        raise HoldfastError(f"{spec} returned a {type(model).__name__}; a factory must return a torch.nn.Module.")
+    check_model(model, spec, shape, num_classes)
+    return model
+
+
+def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_classes: int) -> None:
+    """Raise unless ``model`` maps images of ``shape`` to enough logits; warn if they look like probabilities."""
+    example = next(model.parameters(), torch.empty(()))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(4, *shape, generator=generator).to(example.device, example.dtype)
+    with evaluating(model), torch.no_grad():
+        try:
+            logits = model(images)
+        except RuntimeError as error:
+            first = str(error).splitlines()[0]
+            raise HoldfastError(
+                f"model {spec} cannot take images of shape {shape}: {first} "
+                "Choose a model for this shape, or another data set."
+            ) from None
+    check_logits(logits, len(images))
+    if logits.shape[1] < num_classes:
+        raise HoldfastError(
+            f"model {spec} has {logits.shape[1]} logits, but the data has {num_classes} classes; "
+            "build it with enough outputs."
+        )
+    sums = logits.sum(1)
+    if bool((logits >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        warnings.warn(
+            f"the outputs of model {spec} look like probabilities (non-negative, summing to 1); holdfast expects "
+            "logits: remove the final softmax, or its saturation will hide gradients from every attack.",
+            HoldfastWarning,
+            stacklevel=2,
+        )
+
+
+def _accepted(factory: Callable[..., Any], offered: dict[str, int]) -> dict[str, int]:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {name: value for name, value in offered.items() if name in parameters}
+
+
+def _import_factory(spec: str) -> Callable[..., Any]:
+    where, colon, name = spec.rpartition(":")
+    if not colon:
+        raise unknown_name(
+            "model", spec, BUILT_IN, "Or give your own as module:factory or file.py:factory."
+        )
+    try:
+        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except HoldfastError:
+        raise
+    except Exception as error:
+        raise HoldfastError(
+            f"model {spec!r}: importing {where} failed with {type(error).__name__}: {error}. "
+            "Check the path, and that its dependencies are installed."
+        ) from error
+    if not callable(getattr(module, name, None)):
+        functions = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise unknown_name(f"factory in {where}", name, functions)
+    return getattr(module, name)
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise HoldfastError(f"model file {path} does not exist; give file.py:factory with a path from here.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module

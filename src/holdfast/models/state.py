@@ -1,0 +1,34 @@
+"""Borrow a model and give it back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+Model = Callable[[Tensor], Tensor]
+"""Maps images (B, C, H, W) in [0, 1] to logits (B, classes)."""
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Put every submodule in evaluation mode (frozen normalisation, no dropout); restore each flag after.
+
+    >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+    >>> _ = net[1].eval()
+    >>> with evaluating(net):
+    ...     net.training
+    False
+    >>> net.training, net[1].training
+    (True, False)
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    flags = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, flag in zip(modules, flags, strict=True):
+            module.training = flag

@@ -1,0 +1,127 @@
+"""Rank similarities of two batches of maps: Kendall's tau, Spearman's rho, top-k intersection, gamma."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from scipy.stats import kendalltau
+from torch import Tensor
+
+from holdfast.errors import HoldfastError, unknown_name
+from holdfast.similarity.concordance import PairCounts, pair_counts
+from holdfast.similarity.linear import pearson_correlation
+from holdfast.similarity.pairs import flat_pair
+
+Variant = Literal["a", "b"]
+
+
+def kendall_tau(
+    preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..."], *, variant: Variant = "b"
+) -> Float[Tensor, " B"]:
+    """Kendall's rank correlation of each pair of maps (paper, Eq. 2), features flattened.
+
+    ``variant="b"`` corrects for ties and equals ``scipy.stats.kendalltau``; ``variant="a"`` is Eq. 2 as
+    printed, with tied pairs counted as neither concordant nor discordant. A constant map has no order: its
+    correlation with anything is 0.
+
+    Raises:
+        HoldfastError: on unequal shapes, NaN, or an unknown variant.
+
+    >>> a = torch.tensor([[1.0, 2.0, 3.0, 3.0], [7.0, 7.0, 7.0, 7.0]])
+    >>> b = torch.tensor([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])
+    >>> kendall_tau(a, b)
+    tensor([0.9129, 0.0000])
+    >>> kendall_tau(a, b, variant="a")
+    tensor([0.8333, 0.0000])
+    """
+    if variant not in get_args(Variant):
+        raise unknown_name("variant", str(variant), get_args(Variant))
+    a, b = flat_pair(preds, target)
+    if bool(torch.isnan(a).any()) or bool(torch.isnan(b).any()):
+        raise HoldfastError("a map contains NaN, which has no rank; find out where the attribution broke.")
+    if variant == "b" and a.device.type == "cpu":
+        return _scipy_tau_b(a, b).to(preds.dtype)
+    return tau(pair_counts(a, b), variant).to(preds.dtype)
+
+
+def _scipy_tau_b(a: Tensor, b: Tensor) -> Tensor:
+    rows = zip(a.detach().numpy(), b.detach().numpy(), strict=True)
+    statistics = torch.tensor([kendalltau(x, y).statistic for x, y in rows], dtype=torch.float64)
+    return statistics.nan_to_num(nan=0.0)
+
+
+def tau(counts: PairCounts, variant: Variant) -> Float[Tensor, " B"]:
+    """Kendall's tau in float64 from integer pair counts."""
+    net = (counts.concordant - counts.discordant).double()
+    total = torch.full_like(net, counts.total)
+    if variant == "a":
+        return net / total.clamp(min=1)
+    untied = (total - counts.tied_a).sqrt() * (total - counts.tied_b).sqrt()
+    return torch.where(untied > 0, net / untied.clamp(min=1), torch.zeros_like(net))
+
+
+def goodman_kruskal_gamma(a: Float[Tensor, " N"], b: Float[Tensor, " N"]) -> Float[Tensor, ""]:
+    """``(C - D) / (C + D)`` over all pairs of entries of two vectors; tied pairs are left out.
+
+    0 when every pair is tied. The paper uses it to compare Kendall's tau with cosine and Pearson over many
+    images (Figures 2b and 5).
+
+    >>> goodman_kruskal_gamma(torch.tensor([1.0, 2.0, 2.0, 3.0]), torch.tensor([1.0, 3.0, 2.0, 2.5]))
+    tensor(0.6000)
+    """
+    if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
+        raise HoldfastError(
+            f"a has shape {tuple(a.shape)} and b {tuple(b.shape)}; pass two vectors of one length (at least 2)."
+        )
+    counts = pair_counts(a[None], b[None])
+    decided = counts.concordant + counts.discordant
+    net = (counts.concordant - counts.discordant).double()
+    return (net / decided.clamp(min=1))[0].to(a.dtype)
+
+
+def spearman_correlation(
+    preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..."]
+) -> Float[Tensor, " B"]:
+    """Spearman's rho of each pair of maps: Pearson's correlation of average ranks. Constant maps give 0.
+
+    >>> spearman_correlation(torch.tensor([[1.0, 2.0, 2.0]]), torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([0.8660])
+    """
+    a, b = flat_pair(preds, target)
+    return pearson_correlation(_average_ranks(a), _average_ranks(b)).to(preds.dtype)
+
+
+def _average_ranks(x: Tensor) -> Tensor:
+    ordered, x = x.sort(dim=1).values, x.contiguous()
+    below = torch.searchsorted(ordered, x, right=False)
+    up_to = torch.searchsorted(ordered, x, right=True)
+    return (below + up_to + 1).double() / 2
+
+
+def topk_indices(maps: Float[Tensor, "B ..."], k: int) -> Tensor:
+    """Indices (B, k) of the largest features; of equal ones the lowest index comes first.
+
+    >>> topk_indices(torch.tensor([[0.0, 2.0, 1.0, 2.0]]), 3)
+    tensor([[1, 3, 2]])
+    """
+    flat = maps.flatten(1)
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= flat.shape[1]:
+        raise HoldfastError(f"k is {k}; it must be an integer from 1 to the {flat.shape[1]} features.")
+    return flat.sort(dim=1, descending=True, stable=True).indices[:, :k]
+
+
+def topk_intersection(
+    preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..."], k: int
+) -> Float[Tensor, " B"]:
+    """Share in [0, 1] of the ``k`` largest features that two maps have in common.
+
+    Pass absolute attributions to rank by magnitude. Ties: lowest index first.
+
+    >>> topk_intersection(torch.tensor([[3.0, 2.0, 1.0, 0.0]]), torch.tensor([[3.0, 0.0, 2.0, 1.0]]), k=2)
+    tensor([0.5000])
+    """
+    a, b = flat_pair(preds, target)
+    mask = torch.zeros_like(a, dtype=torch.bool).scatter_(1, topk_indices(b, k), True)
+    return mask.gather(1, topk_indices(a, k)).to(preds.dtype).mean(1)

@@ -1,0 +1,70 @@
+"""Checks on what a user passes in. Each error names the value, what is allowed and the remedy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from holdfast.errors import HoldfastError
+
+
+def check_positive(name: str, value: float, *, zero: bool = False) -> None:
+    """Raise unless ``value`` is a finite number above 0 (or at least 0 with ``zero=True``).
+
+    >>> check_positive("eps", -0.1, zero=True)
+    Traceback (most recent call last):
+        ...
+    holdfast.errors.HoldfastError: eps is -0.1; it must be a finite number of at least 0.
+    """
+    allowed = "at least 0" if zero else "more than 0"
+    if not (0 <= value < float("inf")) or (value == 0 and not zero):
+        raise HoldfastError(f"{name} is {value}; it must be a finite number of {allowed}.")
+
+
+def check_count(name: str, value: int, *, least: int = 1) -> None:
+    """Raise unless ``value`` is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise HoldfastError(f"{name} is {value!r}; it must be an integer of at least {least}.")
+
+
+def check_images(images: Tensor) -> None:
+    """Raise unless ``images`` is a non-empty floating-point batch with every pixel in [0, 1]."""
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise HoldfastError(f"images are {kind}; pass a float tensor in [0, 1] (uint8: divide by 255).")
+    if images.ndim < 2 or images.shape[0] == 0:
+        raise HoldfastError(f"images have shape {tuple(images.shape)}; pass a non-empty batch (B, C, H, W).")
+    low, high = (v.item() for v in torch.aminmax(images.detach()))
+    if not (low >= 0 and high <= 1):
+        if low != low or high != high:
+            raise HoldfastError("images contain NaN; clean them before calling.")
+        raise HoldfastError(
+            f"images span [{low:.4g}, {high:.4g}]; pixels must lie in [0, 1]: "
+            "scale them, and put any mean/std normalisation inside the model."
+        )
+
+
+def check_labels(labels: Tensor, batch: int) -> None:
+    """Raise unless ``labels`` is an int64 tensor of shape ``(batch,)``."""
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64:
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise HoldfastError(f"labels are {kind}; pass an int64 tensor of class indices (labels.long()).")
+    if labels.shape != (batch,):
+        raise HoldfastError(f"labels have shape {tuple(labels.shape)}; one class index an image is {(batch,)}.")
+
+
+def check_classes(labels: Tensor, n_classes: int) -> None:
+    """Raise unless every label is a class of a model with ``n_classes`` logits."""
+    low, high = (int(v) for v in torch.aminmax(labels))
+    if low < 0 or high >= n_classes:
+        raise HoldfastError(
+            f"labels span [{low}, {high}], but the model has {n_classes} logits: "
+            f"labels must lie in [0, {n_classes - 1}]; check the labels or the model's output size."
+        )
+
+
+def check_logits(logits: Tensor, batch: int) -> None:
+    """Raise unless a model's output is ``(batch, classes)``."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != batch:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise HoldfastError(f"the model returned {shape}; it must return logits of shape ({batch}, classes).")
