@@ -91,8 +91,7 @@ def test_everything_given_is_shown(comparison: Comparison) -> None:
 
 def test_markup_in_names_is_text() -> None:
     rows = [
-        Row(name, name, {"natural": Estimate(0.9, 0.8, 0.95, 9)})
-        for name in ('<script>alert("1")</script>', "A & B")
+        Row(name, name, {"natural": Estimate(0.9, 0.8, 0.95, 9)}) for name in ('<script>alert("1")</script>', "A & B")
     ]
     page = render_page(Comparison("a < b & c", "<d>", rows, Chance(0.1, 0.0), k=1, n_features=9))
     reader = Reader(page)
@@ -147,7 +146,5 @@ def test_same_input_same_page(comparison: Comparison) -> None:
 
 
 def test_reports_run_no_network() -> None:
-    code = (
-        "import sys, holdfast.report; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
-    )
+    code = "import sys, holdfast.report; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -36,10 +36,7 @@ def small(names: tuple[str, str] = ("A", "B")) -> Comparison:
 
 
 def best(table: Table) -> dict[str, list[bool]]:
-    return {
-        column.metric.key: [line.cells[i].best for line in table.lines]
-        for i, column in enumerate(table.columns)
-    }
+    return {column.metric.key: [line.cells[i].best for line in table.lines] for i, column in enumerate(table.columns)}
 
 
 def test_markdown_is_as_written_by_hand() -> None:
@@ -89,9 +86,7 @@ def test_names_are_escaped() -> None:
 
 
 def test_latex_rows_never_begin_with_a_bracket(comparison: Comparison) -> None:
-    assert not any(
-        line.lstrip(" &").startswith("[") for line in to_latex(build_table(comparison)).splitlines()
-    )
+    assert not any(line.lstrip(" &").startswith("[") for line in to_latex(build_table(comparison)).splitlines())
 
 
 def test_best_marks(comparison: Comparison) -> None:

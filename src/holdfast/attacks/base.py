@@ -39,10 +39,8 @@ def project(adv: Tensor, images: Tensor, eps: float, norm: Norm = "Linf") -> Ten
     """
     delta = adv - images
     if norm == "Linf":
-        delta = delta.clamp(-eps, eps)
-    else:
-        delta = delta * (eps / _lengths(delta).clamp(min=1e-12)).clamp(max=1)
-    return (images + delta).clamp(0, 1)
+        return (images + delta.clamp(-eps, eps)).clamp(0, 1)
+    return (images + delta * (eps / _lengths(delta).clamp(min=1e-12)).clamp(max=1)).clamp(0, 1)
 
 
 def step(adv: Tensor, gradient: Tensor, alpha: float, norm: Norm = "Linf") -> Tensor:
@@ -83,9 +81,7 @@ class Attack(ABC):
         """Adversarial images of the same shape, inside the eps-ball and [0, 1], detached."""
         return self._guarded(images, labels, self.perturb)
 
-    def _guarded(
-        self, images: Tensor, labels: Tensor, perturb: Callable[[Tensor, Tensor], Found]
-    ) -> Found:
+    def _guarded(self, images: Tensor, labels: Tensor, perturb: Callable[[Tensor, Tensor], Found]) -> Found:
         self._check(images, labels)
         with evaluating(self.model):
             return perturb(images.detach(), labels)
@@ -172,4 +168,5 @@ class GradientAscent(Attack):
         with torch.no_grad():
             logits = self.model(adv)
             loss = self.loss(logits, reference)
+        loss = loss.double()  # in float32 the offset would swallow small differences
         return torch.where(logits.argmax(1) != labels, loss.abs() + 1e6, loss)

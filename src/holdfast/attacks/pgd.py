@@ -94,9 +94,7 @@ class TPGD(GradientAscent):
         restarts: int = 1,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(
-            model, eps=eps, alpha=alpha, steps=steps, norm=norm, restarts=restarts, generator=generator
-        )
+        super().__init__(model, eps=eps, alpha=alpha, steps=steps, norm=norm, restarts=restarts, generator=generator)
 
     def prepare(self, images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from holdfast.attribution.integrated_gradients import integrated_gradients
-from holdfast.attribution.quadrature import Method
+from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
 from holdfast.similarity.linear import cosine_similarity
@@ -54,9 +54,7 @@ def igr_penalty(
         (torch.Size([3]), True)
     """
     if x.shape != x_adv.shape:
-        raise HoldfastError(
-            f"x has shape {tuple(x.shape)} and x_adv {tuple(x_adv.shape)}; they must be the same."
-        )
+        raise HoldfastError(f"x has shape {tuple(x.shape)} and x_adv {tuple(x_adv.shape)}; they must be the same.")
     if isinstance(baselines, Tensor) and baselines.ndim == x.ndim and len(baselines) == len(x):
         baselines = torch.cat([baselines, baselines])
     attributions = integrated_gradients(

@@ -14,7 +14,7 @@ from holdfast.attribution.path import (
     sum_with_graph,
     sum_without_graph,
 )
-from holdfast.attribution.quadrature import Method
+from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
 from holdfast.validate import check_count, check_labels
@@ -75,14 +75,10 @@ def integrated_gradients(
     if internal_batch_size is not None:
         check_count("internal_batch_size", internal_batch_size)
     check_target(model, inputs, target)
-    return path_attribution(
-        Path(model, target, method, n_steps, create_graph), inputs, baselines, internal_batch_size
-    )
+    return path_attribution(Path(model, target, method, n_steps, create_graph), inputs, baselines, internal_batch_size)
 
 
-def path_attribution(
-    path: Path, inputs: Tensor, baselines: Tensor | float = 0.0, rows: int | None = None
-) -> Tensor:
+def path_attribution(path: Path, inputs: Tensor, baselines: Tensor | float = 0.0, rows: int | None = None) -> Tensor:
     """`integrated_gradients` without the checks, for loops that have made them."""
     baseline = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
     try:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from holdfast.attribution.quadrature import Method, path_rule
+from holdfast.attribution.quadrature import path_rule
 from holdfast.attribution.second_order import SecondOrder
+from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model, evaluating
 from holdfast.validate import check_classes, check_logits
@@ -120,9 +121,7 @@ def _versions(model: Model) -> list[int]:
 
 class _ChunkedSum(Function):
     @staticmethod
-    def forward(
-        ctx: Any, path: Path, rows: int, x: Tensor, baseline: Tensor, *parameters: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, path: Path, rows: int, x: Tensor, baseline: Tensor, *parameters: Tensor) -> Tensor:
         ctx.path, ctx.rows, ctx.versions = path, rows, _versions(path.model)
         ctx.save_for_backward(x, baseline, *parameters)
         return sum_without_graph(path, x, baseline, rows)

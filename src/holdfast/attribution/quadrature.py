@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from holdfast.config import Method
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.validate import check_count
-
-Method = Literal[
-    "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre"
-]
 
 
 def path_rule(method: Method, n_steps: int) -> tuple[np.ndarray, np.ndarray]:

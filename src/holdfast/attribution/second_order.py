@@ -79,21 +79,34 @@ class SecondOrder(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in CONVOLUTIONS:
             return _convolve(self, func, CONVOLUTIONS[func], *args, **kwargs)
-        if func is F.batch_norm or func is torch.batch_norm:
+        if func is F.batch_norm:
             return _frozen_batch_norm(func, *args, **kwargs)
+        if not _differentiates_one_tensor(args, kwargs):
+            return func(*args, **kwargs)
         if func in IN_PLACE or (func in ACTIVATIONS and _asks_in_place(func, args, kwargs)):
             x, *rest = args
             kwargs.pop("inplace", None)
             if rest and isinstance(rest[-1], bool):
                 rest.pop()
-            return x.copy_(_Detached.apply(x, partial(_call, IN_PLACE.get(func, func), rest, kwargs)))
-        if func in PIECEWISE_LINEAR and args and not kwargs.get("return_indices"):
+            op = IN_PLACE.get(func, func)
+            source = x if op is F.relu else x.clone()  # all but ReLU keep their input for the backward pass
+            return x.copy_(_Detached.apply(source, partial(_call, op, rest, kwargs)))
+        if func in PIECEWISE_LINEAR and not kwargs.get("return_indices"):
             return _Detached.apply(args[0], partial(_call, func, args[1:], kwargs))
         return func(*args, **kwargs)
 
 
 def _call(func: Callable[..., Tensor], rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Tensor:
+    if func is F.hardsigmoid:  # PyTorch cannot differentiate its derivative
+        return F.relu6(x + 3) / 6
     return func(x, *rest, **kwargs)
+
+
+def _differentiates_one_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the first argument is the only tensor, real, and differentiated (a bound may be learnt)."""
+    if not args or any(isinstance(value, Tensor) for value in (*args[1:], *kwargs.values())):
+        return False
+    return isinstance(args[0], Tensor) and args[0].is_floating_point() and args[0].requires_grad
 
 
 def _asks_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -113,9 +126,7 @@ class _Detached(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         create_graph = torch.is_grad_enabled()
-        (grad_x,) = torch.autograd.grad(
-            ctx.result, ctx.leaf, grad, create_graph=create_graph, retain_graph=True
-        )
+        (grad_x,) = torch.autograd.grad(ctx.result, ctx.leaf, grad, create_graph=create_graph, retain_graph=True)
         return grad_x, None
 
 
@@ -131,7 +142,9 @@ def _convolve(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    if isinstance(padding, str) or input.ndim != ndim + 2 or torch.is_autocast_enabled(input.device.type):
+    computed = weight.grad_fn is not None or (bias is not None and bias.grad_fn is not None)
+    unusual = isinstance(padding, str) or input.ndim != ndim + 2 or not input.is_floating_point()
+    if computed or unusual or torch.is_autocast_enabled(input.device.type):
         return func(input, weight, bias, stride, padding, dilation, groups)
     sizes = [[v] * ndim if isinstance(v, int) else list(v) for v in (stride, padding, dilation)]
     if not mode.weights:
@@ -174,9 +187,7 @@ class _ConvolutionInputGradient(Function):
     def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         grad, weight = ctx.saved_tensors
         to_grad = convolution(tangent, weight, None, *ctx.geometry) if ctx.needs_input_grad[0] else None
-        to_weight = (
-            _weight_gradient(grad, tangent, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
-        )
+        to_weight = _weight_gradient(grad, tangent, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
         return to_grad, to_weight, None, None
 
 

@@ -1,0 +1,63 @@
+"""The program ``holdfast``. This module imports neither torch nor anything slow, so that --help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from importlib import import_module
+
+from holdfast import __version__
+from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
+
+COMMANDS = {
+    "demo": "train, attack and report on the embedded digits, in minutes",
+    "data": "prepare, list or describe data sets",
+    "recipes": "list the training recipes, or show one",
+    "train": "train a recipe, with any setting overridden",
+    "evaluate": "attack a trained run or any model of yours, and show what held",
+}
+
+HELP = f"""usage: holdfast COMMAND [...]
+
+Train, attack and measure the robustness of feature attributions.
+
+commands:
+{chr(10).join(f"  {name:10s} {text}" for name, text in COMMANDS.items())}
+
+holdfast COMMAND --help shows the options of one; holdfast --version the version.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command. Returns 0, 2 after bad input (one line on stderr), 130 when interrupted."""
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if args[0] in ("-V", "--version"):
+        print(f"holdfast {__version__}")
+        return 0
+    warnings.showwarning = _show_warning
+    try:
+        if args[0] not in COMMANDS:
+            raise unknown_name("command", args[0], COMMANDS)
+        import_module(f"holdfast.cli.{args[0]}").run(args[1:])
+    except HoldfastError as error:
+        print(f"holdfast: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("holdfast: interrupted; what was finished is kept.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: object) -> None:
+    if issubclass(category, HoldfastWarning):
+        print(f"holdfast: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

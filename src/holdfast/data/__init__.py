@@ -1,0 +1,52 @@
+"""Data sets as uint8 tensors: shipped digits, local parquet or image folders, the Hugging Face Hub.
+
+Names are resolved on first use, so listing data sets (``holdfast.data.catalogue``) does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.data.catalogue import KNOWN, SPLITS, KnownDataset
+    from holdfast.data.image_data import ImageData, to_unit_interval
+    from holdfast.data.load import load_dataset
+    from holdfast.data.loader import DeviceLoader
+    from holdfast.data.manage import available, describe, prepare
+
+__all__ = [
+    "KNOWN",
+    "SPLITS",
+    "DeviceLoader",
+    "ImageData",
+    "KnownDataset",
+    "available",
+    "describe",
+    "load_dataset",
+    "prepare",
+    "to_unit_interval",
+]
+
+_HOME = {
+    "KNOWN": "catalogue",
+    "SPLITS": "catalogue",
+    "KnownDataset": "catalogue",
+    "ImageData": "image_data",
+    "to_unit_interval": "image_data",
+    "load_dataset": "load",
+    "DeviceLoader": "loader",
+    "available": "manage",
+    "describe": "manage",
+    "prepare": "manage",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

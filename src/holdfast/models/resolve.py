@@ -87,9 +87,7 @@ def _accepted(factory: Callable[..., Any], offered: dict[str, int]) -> dict[str,
 def _import_factory(spec: str) -> Callable[..., Any]:
     where, colon, name = spec.rpartition(":")
     if not colon:
-        raise unknown_name(
-            "model", spec, BUILT_IN, "Or give your own as module:factory or file.py:factory."
-        )
+        raise unknown_name("model", spec, BUILT_IN, "Or give your own as module:factory or file.py:factory.")
     try:
         module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except HoldfastError:

@@ -17,7 +17,8 @@ FORMAT = "holdfast-weights-1"
 
 def save_weights(model: nn.Module, path: Path, metadata: dict[str, str]) -> None:
     """Write a model's state to ``path`` (a temporary file first, then renamed)."""
-    tensors = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
+    state = model.state_dict()
+    tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     unfinished = path.with_name(path.name + ".part")
     save_file(tensors, unfinished, metadata={"format": FORMAT, **metadata})
     os.replace(unfinished, path)

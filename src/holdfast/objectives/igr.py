@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from holdfast.attribution.igr import igr_penalty
-from holdfast.attribution.quadrature import Method
+from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
 from holdfast.objectives.base import LossOutput, Objective

@@ -60,8 +60,7 @@ def curves_figure(
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     handles = [
-        Line2D([], [], color=colour[run], ls=dash[run], linewidth=2, label=(names or {}).get(run, run))
-        for run in runs
+        Line2D([], [], color=colour[run], ls=dash[run], linewidth=2, label=(names or {}).get(run, run)) for run in runs
     ]
     legend_columns = min(len(runs), 4)
     figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns, frameon=False, fontsize=9)

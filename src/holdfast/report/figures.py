@@ -70,9 +70,7 @@ def attribution_figure(
         look: dict[str, Any] = {"ha": "center", "color": INK, "fontsize": 9, **style}
         figure.text(x / width, y / height, text, **look)
 
-    starts = {
-        name: _GAP + _CELL + _BLOCK_GAP + i * (block + _BLOCK_GAP) for i, name in enumerate(model_names)
-    }
+    starts = {name: _GAP + _CELL + _BLOCK_GAP + i * (block + _BLOCK_GAP) for i, name in enumerate(model_names)}
     write(_GAP + _CELL / 2, height - _HEAD + 0.07, "image $x$")
     for name, start in starts.items():
         for i, heading in enumerate(("IG$(x)$", r"attacked $\tilde{x}$", r"IG$(\tilde{x})$")):
@@ -102,9 +100,7 @@ def attribution_figure(
 def _score(view: AttackedView, k: int) -> str:
     if not view.succeeded:
         return "no attack found"
-    return f"τ {view.kendall:.2f} · top-{k} {100 * view.topk:.0f} %".replace("-0.00", "0.00").replace(
-        "τ -", "τ −"
-    )
+    return f"τ {view.kendall:.2f} · top-{k} {100 * view.topk:.0f} %".replace("-0.00", "0.00").replace("τ -", "τ −")
 
 
 def _below(axis: Axes, text: str, colour: str) -> None:

@@ -82,8 +82,7 @@ def to_latex(table: Table, label: str = "tab:holdfast") -> str:
         if line.chance:
             body.append(r"\midrule")
         texts = [
-            rf"\textbf{{{escape_latex(cell.text)}}}" if cell.best else escape_latex(cell.text)
-            for cell in line.cells
+            rf"\textbf{{{escape_latex(cell.text)}}}" if cell.best else escape_latex(cell.text) for cell in line.cells
         ]
         body.append(_latex_row([escape_latex(line.name), *texts]))
         if any(cell.interval for cell in line.cells):
@@ -120,9 +119,7 @@ def to_csv(table: Table) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     keys = [column.metric.key for column in table.columns]
-    writer.writerow(
-        ["name", "run", *(f"{key}{part}" for key in keys for part in ("", "_low", "_high", "_n"))]
-    )
+    writer.writerow(["name", "run", *(f"{key}{part}" for key in keys for part in ("", "_low", "_high", "_n"))])
     for line in table.lines:
         numbers = [x for cell in line.cells for x in (cell.value, cell.low, cell.high, cell.n)]
         writer.writerow([line.name, line.run, *numbers])

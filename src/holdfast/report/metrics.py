@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 ACCURACY = "Accuracy"
 ATTACKED = "Attribution under attack"
+WORST = "Worst of three attacks"
 NOISE = "Under random noise"
+REMARKS = {WORST: "worst", NOISE: "noise"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Metric:
         >>> METRICS["random_topk"].full_title(8), METRICS["kendall"].full_title(8)
         ('Top-8 (noise, %)', 'Kendall τ')
         """
-        remarks = ["noise"] if self.group == NOISE else []
+        remarks = [REMARKS[self.group]] if self.group in REMARKS else []
         remarks += [self.unit] if self.unit else []
         return self.title(k) + (f" ({', '.join(remarks)})" if remarks else "")
 
@@ -125,6 +127,23 @@ METRICS: dict[str, Metric] = {
             "Attacked images on which the attack found nothing that keeps the prediction; each counts as 1.0 "
             "in the other columns of this group. High means a strong defence or a weak attack, so no best "
             "value is marked.",
+        ),
+        Metric(
+            "worst_topk",
+            WORST,
+            "Top-{k}",
+            True,
+            True,
+            "The top-{k} share under the strongest of three attacks for each image: the one above, one that "
+            "reverses the whole ranking, and random signs.",
+        ),
+        Metric(
+            "worst_kendall",
+            WORST,
+            "Kendall τ",
+            False,
+            True,
+            "Kendall’s τ under the strongest of the same three attacks for each image: the number to trust.",
         ),
         Metric(
             "random_topk",

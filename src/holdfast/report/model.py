@@ -78,6 +78,8 @@ class Chance:
         return {
             "topk": self.topk,
             "kendall": self.kendall,
+            "worst_topk": self.topk,
+            "worst_kendall": self.kendall,
             "random_topk": self.topk,
             "random_kendall": self.kendall,
         }
@@ -188,9 +190,7 @@ class Comparison:
             if names.count(name) > 1:
                 raise HoldfastError(f"two rows are called {name!r}; give each model its own name")
         if not 1 <= self.k <= self.n_features:
-            raise HoldfastError(
-                f"k={self.k} of {self.n_features} features; k must lie in 1..{self.n_features}"
-            )
+            raise HoldfastError(f"k={self.k} of {self.n_features} features; k must lie in 1..{self.n_features}")
         for example in self.examples:
             for model in example.views:
                 if model not in names:

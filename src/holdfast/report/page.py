@@ -51,9 +51,7 @@ def write_page(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     if target.is_dir():
-        raise HoldfastError(
-            f"{target} is a folder; give the page a file name, such as {target / 'report.html'}"
-        )
+        raise HoldfastError(f"{target} is a folder; give the page a file name, such as {target / 'report.html'}")
     text = render_page(comparison)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from holdfast.report.metrics import ACCURACY, ATTACKED, METRICS, NOISE, Metric
+from holdfast.report.metrics import ACCURACY, ATTACKED, METRICS, NOISE, WORST, Metric
 from holdfast.report.model import Comparison, Row
 
 MISSING = "–"
-_GROUP_WORDS = {ACCURACY: "accuracy", ATTACKED: "attribution under attack", NOISE: "under noise"}
+_GROUP_WORDS = {
+    ACCURACY: "accuracy",
+    ATTACKED: "attribution under attack",
+    WORST: "worst of three attacks",
+    NOISE: "under noise",
+}
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,7 @@ def build_table(comparison: Comparison) -> Table:
     rows = comparison.rows
     metrics = [m for m in METRICS.values() if any(m.key in row.estimates for row in rows)]
     best = {metric.key: _best_text(metric, rows) for metric in metrics}
-    lines = [
-        Line(row.name, row.run, tuple(_cell(row, m, best[m.key]) for m in metrics), row.highlight)
-        for row in rows
-    ]
+    lines = [Line(row.name, row.run, tuple(_cell(row, m, best[m.key]) for m in metrics), row.highlight) for row in rows]
     levels = comparison.chance.values()
     if any(metric.key in levels for metric in metrics):
         cells = tuple(
@@ -112,9 +114,7 @@ def _best_text(metric: Metric, rows: Sequence[Row]) -> str | None:
 
 def _caption(comparison: Comparison, metrics: list[Metric]) -> str:
     marked = any(metric.higher_is_better is not None for metric in metrics)
-    sentences = [
-        f"Means over images of {comparison.dataset} with 95 % bootstrap intervals ({_sizes(comparison)})."
-    ]
+    sentences = [f"Means over images of {comparison.dataset} with 95 % bootstrap intervals ({_sizes(comparison)})."]
     if marked and len(comparison.rows) > 1:
         sentences.append(
             "The best mean of each column is marked, whether or not the intervals overlap: "

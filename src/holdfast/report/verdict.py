@@ -122,9 +122,7 @@ def _caveats(comparison: Comparison, baseline: Row, candidate: Row, parts: list[
     if any(part.outcome == "unclear" for part in parts):
         found.append("Overlapping intervals leave a difference open; they do not show that there is none.")
     rates = [
-        (row.name, row.estimates["failure_rate"])
-        for row in (candidate, baseline)
-        if "failure_rate" in row.estimates
+        (row.name, row.estimates["failure_rate"]) for row in (candidate, baseline) if "failure_rate" in row.estimates
     ]
     if any(rate.mean >= NOTABLE_FAILURE_RATE for _, rate in rates):
         shares = " and ".join(

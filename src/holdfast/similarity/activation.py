@@ -47,9 +47,7 @@ def activation_consistency(
     tensor([0.7071])
     """
     if x.shape != x_adv.shape:
-        raise HoldfastError(
-            f"x has shape {tuple(x.shape)} and x_adv {tuple(x_adv.shape)}; they must be the same."
-        )
+        raise HoldfastError(f"x has shape {tuple(x.shape)} and x_adv {tuple(x_adv.shape)}; they must be the same.")
     states = []
     with evaluating(model), torch.no_grad():
         for images in (x, x_adv):

@@ -39,11 +39,15 @@ def kendall_tau(
     if variant not in get_args(Variant):
         raise unknown_name("variant", str(variant), get_args(Variant))
     a, b = flat_pair(preds, target)
-    if bool(torch.isnan(a).any()) or bool(torch.isnan(b).any()):
-        raise HoldfastError("a map contains NaN, which has no rank; find out where the attribution broke.")
-    if variant == "b" and a.device.type == "cpu":
+    _check_ranked(a, b)
+    if variant == "b" and a.device.type == "cpu" and a.shape[1] > 1:
         return _scipy_tau_b(a, b).to(preds.dtype)
     return tau(pair_counts(a, b), variant).to(preds.dtype)
+
+
+def _check_ranked(*maps: Tensor) -> None:
+    if any(bool(torch.isnan(m).any()) for m in maps):
+        raise HoldfastError("a map contains NaN, which has no rank; find out where the attribution broke.")
 
 
 def _scipy_tau_b(a: Tensor, b: Tensor) -> Tensor:
@@ -75,25 +79,30 @@ def goodman_kruskal_gamma(a: Float[Tensor, " N"], b: Float[Tensor, " N"]) -> Flo
         raise HoldfastError(
             f"a has shape {tuple(a.shape)} and b {tuple(b.shape)}; pass two vectors of one length (at least 2)."
         )
+    _check_ranked(a, b)
     counts = pair_counts(a[None], b[None])
     decided = counts.concordant + counts.discordant
     net = (counts.concordant - counts.discordant).double()
     return (net / decided.clamp(min=1))[0].to(a.dtype)
 
 
-def spearman_correlation(
-    preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..."]
-) -> Float[Tensor, " B"]:
+def spearman_correlation(preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..."]) -> Float[Tensor, " B"]:
     """Spearman's rho of each pair of maps: Pearson's correlation of average ranks. Constant maps give 0.
 
     >>> spearman_correlation(torch.tensor([[1.0, 2.0, 2.0]]), torch.tensor([[1.0, 2.0, 3.0]]))
     tensor([0.8660])
     """
     a, b = flat_pair(preds, target)
-    return pearson_correlation(_average_ranks(a), _average_ranks(b)).to(preds.dtype)
+    _check_ranked(a, b)
+    return pearson_correlation(average_ranks(a), average_ranks(b)).to(preds.dtype)
 
 
-def _average_ranks(x: Tensor) -> Tensor:
+def average_ranks(x: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
+    """Ranks from 1 within each row, in float64; equal values share their mean rank.
+
+    >>> average_ranks(torch.tensor([[0.0, 5.0, 0.0]]))
+    tensor([[1.5000, 3.0000, 1.5000]], dtype=torch.float64)
+    """
     ordered, x = x.sort(dim=1).values, x.contiguous()
     below = torch.searchsorted(ordered, x, right=False)
     up_to = torch.searchsorted(ordered, x, right=True)
@@ -109,12 +118,11 @@ def topk_indices(maps: Float[Tensor, "B ..."], k: int) -> Tensor:
     flat = maps.flatten(1)
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= flat.shape[1]:
         raise HoldfastError(f"k is {k}; it must be an integer from 1 to the {flat.shape[1]} features.")
+    _check_ranked(flat)
     return flat.sort(dim=1, descending=True, stable=True).indices[:, :k]
 
 
-def topk_intersection(
-    preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..."], k: int
-) -> Float[Tensor, " B"]:
+def topk_intersection(preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..."], k: int) -> Float[Tensor, " B"]:
     """Share in [0, 1] of the ``k`` largest features that two maps have in common.
 
     Pass absolute attributions to rank by magnitude. Ties: lowest index first.

@@ -1,0 +1,89 @@
+"""``holdfast evaluate RUN_OR_MODEL [options]``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from holdfast.cli.parse import parse, take_name
+from holdfast.config import EvalConfig, config_hash
+from holdfast.errors import HoldfastError
+from holdfast.recipes import evaluation
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    config: Annotated[EvalConfig, tyro.conf.arg(name="")]
+    weights: str | None = None
+    """State dict (.safetensors or .pt) for a model given by name or factory."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Which weights of a run: after the last epoch, or best on validation."""
+    out: str | None = None
+    """Folder of the records; RUN/eval-HASH by default."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    data_dir: str | None = None
+    """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
+
+
+DESCRIPTION = (
+    "holdfast evaluate RUN_OR_MODEL [options]: a folder that holdfast train wrote, small_cnn, resnet18, "
+    "module:factory or file.py:factory (with --dataset and --weights)."
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    if argv and argv[0] in ("-h", "--help"):
+        parse(EvaluateOptions(evaluation("digits")), ["--help"], "evaluate RUN_OR_MODEL", DESCRIPTION)
+    spec, rest = take_name(argv, "the run or model", "evaluate", "runs/digits-trades-igr")
+
+    from holdfast.cli.progress import Display
+    from holdfast.cli.where import pick_device
+    from holdfast.data import load_dataset
+    from holdfast.evaluate import evaluate
+    from holdfast.evaluate.target import resolve_target
+
+    first = parse(EvaluateOptions(EvalConfig()), rest, f"evaluate {spec}", DESCRIPTION)
+    target = resolve_target(spec, checkpoint=first.checkpoint, weights=first.weights)
+    named = "--dataset" in rest or any(arg.startswith("--dataset=") for arg in rest)
+    dataset = first.config.dataset if named else target.dataset
+    if dataset is None:
+        raise HoldfastError(
+            f"{spec} is a model without a data set of its own; name one with --dataset, e.g. --dataset mnist."
+        )
+    options = parse(EvaluateOptions(evaluation(dataset)), rest, f"evaluate {spec}", DESCRIPTION)
+    config = replace(options.config, dataset=dataset)
+    device = pick_device(options.device)
+    data = load_dataset(dataset, config.split, data_dir=options.data_dir)
+    model = target.load(data, device)
+    key = config_hash({"config": config_hash(config), "checkpoint": options.checkpoint, "weights": options.weights})
+    out = Path(options.out) if options.out else target.folder / f"eval-{key}"
+    with Display(target.name) as display:
+        summary = evaluate(model, data, config, out, device=device, on_batch=display.batch)
+    if summary is None:
+        print(f"This shard is done; others have batches left. Records: {out}")
+        return
+    _print(target.name, dataset, summary.to_dict())
+    print(f"Records and summary: {out}")
+
+
+def _print(name: str, dataset: str, summary: dict) -> None:
+    from holdfast.report import Chance, Comparison, print_table
+    from holdfast.report.load import row_from_summary
+
+    comparison = Comparison(
+        title=name,
+        dataset=dataset,
+        rows=[row_from_summary(name, name, summary["metrics"])],
+        chance=Chance(**summary["chance"]),
+        k=summary["k"],
+        n_features=summary["n_features"],
+        warnings=summary["warnings"],
+    )
+    print_table(comparison)
+    for warning in summary["warnings"]:
+        print(f"warning: {warning}")

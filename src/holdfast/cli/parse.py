@@ -1,0 +1,67 @@
+"""Typed options from a dataclass, with errors of one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import TypeVar
+
+from holdfast.errors import HoldfastError, unknown_name
+
+T = TypeVar("T")
+
+
+def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
+    """``default`` with the fields that ``argv`` overrides.
+
+    Raises:
+        HoldfastError: an unknown option (with the nearest ones) or a value that does not fit.
+    """
+    import tyro
+
+    if any(arg in ("-h", "--help") for arg in argv):
+        tyro.cli(type(default), default=default, args=list(argv), prog=f"holdfast {command}", description=description)
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            config, unknown = tyro.cli(
+                type(default), default=default, args=list(argv), prog=f"holdfast {command}", return_unknown_args=True
+            )
+    except SystemExit:
+        raise HoldfastError(f"{_first_words(complaints.getvalue())} See holdfast {command} --help.") from None
+    if unknown:
+        raise unknown_name("option", unknown[0], _options(default), f"See holdfast {command} --help.")
+    return config
+
+
+def _first_words(box: str) -> str:
+    """The message inside a framed complaint, as one line."""
+    words = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│╭╮╰╯ \t")
+        if set(text) <= {"─"}:
+            break
+        words.append(text)
+    return " ".join(words)
+
+
+def _options(default: object, prefix: str = "--") -> list[str]:
+    from dataclasses import fields, is_dataclass
+
+    names = []
+    for field in fields(default):  # type: ignore[arg-type]
+        value = getattr(default, field.name)
+        name = field.name.replace("_", "-")
+        if is_dataclass(value):
+            names += _options(value, prefix if field.name == "config" else f"{prefix}{name}.")
+        else:
+            names.append(f"{prefix}{name}")
+    return names
+
+
+def take_name(argv: Sequence[str], what: str, command: str, example: str) -> tuple[str, list[str]]:
+    """The first word of ``argv``, which is no option, and the rest."""
+    if not argv or argv[0].startswith("-"):
+        raise HoldfastError(f"{what} is missing; for example: holdfast {command} {example}.")
+    return argv[0], list(argv[1:])

@@ -1,0 +1,53 @@
+"""``holdfast train RECIPE [options]``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from holdfast.cli.parse import parse, take_name
+from holdfast.config import TrainConfig
+from holdfast.recipes import recipe, recipe_names
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    out: str | None = None
+    """Folder of the run; runs/RECIPE by default."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Continue an unfinished run in that folder."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    data_dir: str | None = None
+    """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
+
+
+DESCRIPTION = f"holdfast train RECIPE [options]: train one of {', '.join(recipe_names())}."
+
+
+def run(argv: Sequence[str]) -> None:
+    if argv and argv[0] in ("-h", "--help"):
+        parse(TrainOptions(recipe("digits-trades-igr")), ["--help"], "train RECIPE", DESCRIPTION)
+    name, rest = take_name(argv, "the recipe", "train", "digits-trades-igr (holdfast recipes lists them all)")
+    options = parse(TrainOptions(recipe(name)), rest, f"train {name}", DESCRIPTION)
+
+    from holdfast.cli.progress import Display
+    from holdfast.cli.where import pick_device
+    from holdfast.train import train
+
+    out = Path(options.out or f"runs/{name}")
+    with Display(name) as display:
+        train(
+            options.config,
+            out,
+            device=pick_device(options.device),
+            data_dir=options.data_dir,
+            resume=options.resume,
+            on_step=display.step,
+        )
+    print(f"Trained {name}: {out}\nNext: holdfast evaluate {out}")

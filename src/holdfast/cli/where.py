@@ -1,0 +1,18 @@
+"""Where a command runs, and the line that says so."""
+
+from __future__ import annotations
+
+from holdfast.errors import HoldfastError
+
+
+def pick_device(name: str) -> str:
+    """ "auto" is cuda when there is one, else cpu; anything else must exist."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        raise HoldfastError(f"device {name!r} is not available here; choose cpu or auto.") from None
+    return name

@@ -1,0 +1,142 @@
+"""Batches from a split that lives on the device; each batch is a function of (seed, epoch, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from holdfast.data.augment import crop_flip, draw_crop_flip
+from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.errors import HoldfastError, unknown_name
+from holdfast.seeding import generator_of
+
+Augment = Literal["none", "crop_flip"]
+
+
+class DeviceLoader:
+    """Serve a split in batches from the memory of one device.
+
+    ``batch(epoch, i)`` depends on nothing but the arguments of the loader, ``epoch`` and ``i``, so a run that
+    was stopped goes on in the middle of an epoch with the very batches it would have seen, on any device. The
+    global random state is neither read nor changed.
+
+    Args:
+        data: the split; its images move to ``device`` as uint8.
+        batch_size: images per global batch, over all ranks.
+        device: where the images live and the batches appear.
+        dtype: floating-point type of the batches.
+        augment: ``"none"``, or ``"crop_flip"``: zero-pad by 4 pixels, crop at random, mirror half of them.
+        seed: of the order and the augmentation.
+        shuffle: a new order each epoch; False keeps the order of the split.
+        drop_last: leave out a last batch that is not full.
+        rank, world_size: this process takes the ``rank``-th of ``world_size`` consecutive shares of every
+            global batch. Joined in rank order the shares are the batch of a single process, augmentation
+            included.
+
+    Raises:
+        HoldfastError: sizes that do not fit together, an unknown ``augment``, or a ``dtype`` that is not
+            floating-point.
+
+    >>> from holdfast.data.digits import load_digits
+    >>> loader = DeviceLoader(load_digits("val"), batch_size=64, seed=1)
+    >>> [len(labels) for _, labels in loader.batches(epoch=0)]
+    [64, 64, 64, 8]
+    >>> images, labels = loader.batch(epoch=3, i=2)
+    >>> images.shape, images.dtype, labels.dtype
+    (torch.Size([64, 1, 8, 8]), torch.float32, torch.int64)
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        *,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        augment: Augment = "none",
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if augment not in get_args(Augment):
+            raise unknown_name("augmentation", augment, get_args(Augment))
+        if not dtype.is_floating_point:
+            raise HoldfastError(f"dtype {dtype} cannot hold images in [0, 1]; use a floating-point type.")
+        _check_sizes(len(data), batch_size, drop_last, rank, world_size)
+        self.batch_size = batch_size
+        self.dtype = dtype
+        self.augment = augment
+        self.seed = seed
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.rank = rank
+        self.world_size = world_size
+        self._images = data.images.to(device)
+        self._labels = data.labels.to(device)
+        self._order: tuple[int, Tensor] | None = None
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        whole, rest = divmod(len(self._images), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def batch(self, epoch: int, i: int) -> tuple[Tensor, Tensor]:
+        """This rank's share of batch ``i`` of ``epoch``.
+
+        Returns:
+            images ``(B, C, H, W)`` in [0, 1], labels int64 ``(B,)``, both on the device.
+
+        Raises:
+            HoldfastError: ``i`` is not in ``0..len(self) - 1``.
+        """
+        if not 0 <= i < len(self):
+            raise HoldfastError(f"batch {i} does not exist; an epoch has batches 0..{len(self) - 1}.")
+        start = i * self.batch_size
+        size = min(self.batch_size, len(self._images) - start)
+        share = slice(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size)
+        chosen = self._epoch_order(epoch)[start : start + size][share]
+        images = self._images.index_select(0, chosen)
+        if self.augment == "crop_flip":
+            choices = draw_crop_flip(size, generator_of(self.seed, "augment", epoch, i))[share]
+            images = crop_flip(images, choices.to(images.device))
+        return to_unit_interval(images, self.dtype), self._labels[chosen]
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of ``epoch`` in order, from batch ``start`` on."""
+        for i in range(start, len(self)):
+            yield self.batch(epoch, i)
+
+    def _epoch_order(self, epoch: int) -> Tensor:
+        if self._order is None or self._order[0] != epoch:
+            total = len(self._images)
+            order = (
+                torch.randperm(total, generator=generator_of(self.seed, "order", epoch))
+                if self.shuffle
+                else torch.arange(total)
+            )
+            self._order = epoch, order.to(self._images.device)
+        return self._order[1]
+
+
+def _check_sizes(total: int, batch_size: int, drop_last: bool, rank: int, world_size: int) -> None:
+    if world_size < 1 or not 0 <= rank < world_size:
+        raise HoldfastError(f"rank {rank} of {world_size} does not exist; ranks are 0..world_size - 1.")
+    if batch_size < 1 or batch_size % world_size:
+        raise HoldfastError(
+            f"batch size {batch_size} must be positive and divisible by the number of processes "
+            f"{world_size}; choose {max(1, batch_size // world_size) * world_size}."
+        )
+    if drop_last and total < batch_size:
+        raise HoldfastError(
+            f"{total} images do not fill one batch of {batch_size}; reduce batch_size or keep the last batch."
+        )
+    if not drop_last and 0 < total % batch_size < world_size:
+        raise HoldfastError(
+            f"the last batch has {total % batch_size} images for {world_size} processes; set drop_last=True "
+            "or choose another batch_size."
+        )

@@ -1,0 +1,49 @@
+"""Per-image records: one small file a batch, complete or absent, so that any shard can stop and go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.train.folder import write_atomically
+
+Record = dict[str, Any]
+
+
+class RecordFolder:
+    """Records of one kind ("accuracy", "attribution"), batch by batch."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self.path = path / "records"
+        self.kind = kind
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def file(self, batch: int) -> Path:
+        return self.path / f"{self.kind}-{batch:05d}.jsonl"
+
+    def missing(self, batches: int, rank: int, world_size: int) -> Iterator[int]:
+        """The batches of this shard that are still to do."""
+        return (b for b in range(rank, batches, world_size) if not self.file(b).is_file())
+
+    def write(self, batch: int, rows: list[Record]) -> None:
+        write_atomically(self.file(batch), "".join(json.dumps(row) + "\n" for row in rows))
+
+    def read(self, batches: int) -> list[Record] | None:
+        """All records in order; None while a batch is missing (another shard has not finished)."""
+        files = [self.file(b) for b in range(batches)]
+        if not all(file.is_file() for file in files):
+            return None
+        return [row for file in files for row in read_records(file)]
+
+
+def read_records(path: Path) -> list[Record]:
+    """The rows of one record file."""
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except ValueError:
+        raise HoldfastError(
+            f"record file {path} is damaged; delete it and run the same command again to redo that batch."
+        ) from None

@@ -1,0 +1,62 @@
+"""What ``holdfast evaluate`` is pointed at: a finished run, or any model with or without weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from holdfast.config import TrainConfig, load_config
+from holdfast.data.image_data import ImageData
+from holdfast.errors import HoldfastError
+from holdfast.models.resolve import BUILT_IN, build_model
+from holdfast.models.weights import load_weights
+from holdfast.train.folder import RunFolder
+
+Checkpoint = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the weights come from and which architecture they fit."""
+
+    name: str
+    model: str
+    dataset: str | None
+    weights: Path | None
+    folder: Path
+
+    def load(self, data: ImageData, device: str) -> nn.Module:
+        """The network, in evaluation mode on ``device``; checked against the images' shape and classes."""
+        network = build_model(self.model, data.shape, data.num_classes)
+        if self.weights is not None:
+            load_weights(network, self.weights)
+        return network.to(device).eval()
+
+
+def resolve_target(spec: str, *, checkpoint: Checkpoint = "last", weights: str | None = None) -> Target:
+    """Tell a run folder from a model.
+
+    Raises:
+        HoldfastError: neither a run nor a model, an unfinished run, weights given twice.
+    """
+    path = Path(spec)
+    if path.is_dir():
+        if weights is not None:
+            raise HoldfastError(f"{spec} is a run and brings its own weights; drop --weights, or give a model instead.")
+        run = RunFolder(path)
+        config = load_config(TrainConfig, run.config)
+        file = run.last if checkpoint == "last" else run.best
+        if not file.is_file():
+            remedy = f"finish it with holdfast train {config.recipe} --out {path} --resume"
+            raise HoldfastError(f"{path} has no {file.name} yet: the run is not finished; {remedy}.")
+        return Target(path.name, config.model, config.data.name, file, path)
+    if spec not in BUILT_IN and ":" not in spec:
+        raise HoldfastError(
+            f"{spec!r} is neither a run folder nor a model; give a folder that holdfast train wrote, "
+            f"one of {', '.join(BUILT_IN)}, module:factory or file.py:factory."
+        )
+    name = spec.replace("/", "_").replace(":", "-").replace(".py", "")
+    return Target(name, spec, None, None if weights is None else Path(weights), Path("runs") / name)

@@ -1,0 +1,22 @@
+"""Seeds that are pure functions of what they are for, so that nothing depends on how far a run had come."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def seed_of(*key: int | str) -> int:
+    """A 63-bit seed from all of ``key``.
+
+    >>> seed_of(0, "attack", 7) == seed_of(0, "attack", 7) != seed_of(0, "attack", 8)
+    True
+    """
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator_of(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh generator seeded by all of ``key``."""
+    return torch.Generator(device).manual_seed(seed_of(*key))

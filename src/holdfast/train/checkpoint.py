@@ -1,0 +1,81 @@
+"""Checkpoints: a folder a step, complete or absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from holdfast.errors import HoldfastError
+from holdfast.models.weights import load_weights, save_weights
+from holdfast.train.folder import space_needed
+
+
+@dataclass
+class Progress:
+    """How far a run has come, beside its weights and its optimiser."""
+
+    step: int = 0
+    best_score: float = -1.0
+    best_epoch: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, metadata: dict[str, str]
+) -> None:
+    """Write ``folder/step-N`` (under another name first, then renamed) and remove the older ones."""
+    final = folder / f"step-{progress.step:09d}"
+    unfinished = folder / f".part-{progress.step:09d}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with space_needed(final):
+        unfinished.mkdir(parents=True)
+        save_weights(model, unfinished / "model.safetensors", metadata)
+        with open(unfinished / "state.pt", "wb") as file:
+            torch.save({"optimizer": optimizer.state_dict(), "progress": vars(progress)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(unfinished, final)
+    for old in _steps(folder)[:-1]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Restore the newest checkpoint into ``model`` and ``optimizer``; a fresh `Progress` when there is none."""
+    steps = _steps(folder)
+    if not steps:
+        return Progress()
+    newest = steps[-1]
+    load_weights(model, newest / "model.safetensors")
+    state = _read_state(newest / "state.pt")
+    try:
+        optimizer.load_state_dict(state["optimizer"])
+        return Progress(**state["progress"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise HoldfastError(
+            f"checkpoint {newest} does not fit this run ({error}); delete it and start the run again."
+        ) from None
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise HoldfastError(
+            f"checkpoint {path} cannot be read ({first}): it is damaged or not a checkpoint; "
+            f"delete {path.parent} and start the run again."
+        ) from None

@@ -1,0 +1,200 @@
+"""Train one configuration in one folder. A run stopped at any moment resumes to the same weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from holdfast.config import TrainConfig, config_hash
+from holdfast.data import load_dataset
+from holdfast.data.loader import DeviceLoader
+from holdfast.errors import HoldfastError
+from holdfast.models.resolve import build_model
+from holdfast.models.weights import save_weights
+from holdfast.objectives import LossOutput
+from holdfast.seeding import seed_of
+from holdfast.train.build import build_objective, build_optimizer, check_train_config, learning_rate
+from holdfast.train.checkpoint import load_checkpoint, save_checkpoint
+from holdfast.train.folder import MetricsLog, RunFolder, space_needed, write_atomically
+from holdfast.train.validation import validate
+
+CHECKPOINT_SECONDS = 300.0
+LINES_PER_EPOCH = 20
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a progress display is told after each step and after each epoch."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    losses: dict[str, float]
+    validation: dict[str, float] | None = None
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    device: str = "cpu",
+    data_dir: str | None = None,
+    resume: bool = False,
+    on_step: Callable[[Report], None] | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> RunFolder:
+    """Train ``config`` and leave ``config.json``, ``metrics.jsonl``, weights and ``result.json`` in ``out``.
+
+    Every random number is a function of the seed and the step, so that only weights, optimiser state and the
+    step need saving. On a CPU a resumed run ends bit-identical to one that was never stopped. The global
+    random state is left as it was.
+
+    Raises:
+        HoldfastError: bad settings, missing data, a folder in use or finished, a loss that is not finite.
+    """
+    check_train_config(config)
+    train_data = load_dataset(config.data.name, "train", data_dir=data_dir)
+    val_data = load_dataset(config.data.name, "val", data_dir=data_dir)
+    if config.data.train_size is not None:
+        train_data = train_data.first(config.data.train_size)
+    val_data = val_data.first(min(config.val_size, len(val_data)))
+    with torch.random.fork_rng(devices=_cuda_devices(device)):
+        torch.manual_seed(seed_of(config.seed, "weights"))
+        model = build_model(config.model, train_data.shape, train_data.num_classes).to(device)
+        folder = RunFolder(out)
+        with folder.writing(config, resume=resume):
+            loaders = (
+                DeviceLoader(
+                    train_data,
+                    batch_size=config.optim.batch_size,
+                    device=device,
+                    augment=config.data.augment,
+                    seed=config.seed,
+                ),
+                DeviceLoader(val_data, batch_size=200, device=device, shuffle=False),
+            )
+            _Run(config, folder, model, *loaders, on_step, checkpoint_seconds).go()
+    return folder
+
+
+def _cuda_devices(device: str) -> list[int]:
+    if not device.startswith("cuda"):
+        return []
+    return [torch.device(device).index or 0]
+
+
+class _Run:
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        model: nn.Module,
+        train_loader: DeviceLoader,
+        val_loader: DeviceLoader,
+        on_step: Callable[[Report], None] | None,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.config, self.folder, self.model = config, folder, model
+        self.train_loader, self.val_loader = train_loader, val_loader
+        self.on_step = on_step or (lambda report: None)
+        self.checkpoint_seconds = checkpoint_seconds
+        self.device = next(model.parameters()).device
+        self.generator = torch.Generator(self.device)
+        self.objective = build_objective(config, self.generator)
+        self.optimizer = build_optimizer(config.optim, model)
+        self.progress = load_checkpoint(folder.checkpoints, model, self.optimizer)
+        self.log = MetricsLog(folder.metrics, self.progress.step)
+        self.metadata = {"config": config_hash(config), "model": config.model, "data": config.data.name}
+        self.per_epoch = len(train_loader)
+        self.total = config.optim.epochs * self.per_epoch
+
+    def go(self) -> None:
+        every = max(1, self.per_epoch // LINES_PER_EPOCH)
+        started = saved = time.monotonic()
+        before = self.progress.seconds
+        while self.progress.step < self.total:
+            losses = self.step()
+            progress = self.progress
+            progress.seconds = before + time.monotonic() - started
+            epoch = (progress.step - 1) // self.per_epoch + 1
+            if progress.step % every == 0:
+                self.write_window(epoch)
+            self.on_step(Report(progress.step, self.total, epoch, losses))
+            ends_epoch = progress.step % self.per_epoch == 0
+            if ends_epoch:
+                self.end_epoch(epoch, losses)
+            if ends_epoch or time.monotonic() - saved > self.checkpoint_seconds:
+                save_checkpoint(self.folder.checkpoints, self.model, self.optimizer, progress, self.metadata)
+                saved = time.monotonic()
+        self.finish()
+
+    def step(self) -> dict[str, float]:
+        step = self.progress.step
+        epoch, i = divmod(step, self.per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config.optim, step, self.per_epoch)
+        self.generator.manual_seed(seed_of(self.config.seed, "attack", step))
+        torch.manual_seed(seed_of(self.config.seed, "dropout", step))
+        x, y = self.train_loader.batch(epoch, i)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        output = self.objective(self.model, x, y)
+        losses = self.losses(output, step)
+        output.loss.backward()
+        self.optimizer.step()
+        self.progress.step += 1
+        return losses
+
+    def losses(self, output: LossOutput, step: int) -> dict[str, float]:
+        names = ["loss", *output.parts]
+        values = torch.stack([output.loss.detach(), *output.parts.values()]).tolist()
+        losses = dict(zip(names, values, strict=True))
+        if not all(math.isfinite(v) for v in values):
+            terms = ", ".join(f"{name} = {value:.4g}" for name, value in losses.items())
+            raise HoldfastError(
+                f"the loss is not finite at step {step + 1} of {self.total} ({terms}); no weights were changed by it: "
+                f"lower --optim.lr (now {self.config.optim.lr:g}) or --igr.lam, and check the images."
+            )
+        for name, value in losses.items():
+            self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
+        self.progress.count += 1
+        return losses
+
+    def write_window(self, epoch: int) -> None:
+        progress = self.progress
+        means = {name: total / progress.count for name, total in progress.sums.items()}
+        self.log.write(kind="train", step=progress.step, epoch=epoch, **means)
+        progress.sums, progress.count = {}, 0
+
+    def end_epoch(self, epoch: int, losses: dict[str, float]) -> None:
+        progress = self.progress
+        measured = validate(self.model, self.val_loader, self.config)
+        score = measured["natural" if self.config.objective.name == "standard" else "adversarial"]
+        if score > progress.best_score:
+            progress.best_score, progress.best_epoch = score, epoch
+            with space_needed(self.folder.best):
+                save_weights(self.model, self.folder.best, {**self.metadata, "epoch": str(epoch)})
+        self.log.write(kind="validation", step=progress.step, epoch=epoch, **measured)
+        self.on_step(Report(progress.step, self.total, epoch, losses, measured))
+
+    def finish(self) -> None:
+        progress = self.progress
+        with space_needed(self.folder.last):
+            save_weights(self.model, self.folder.last, {**self.metadata, "epoch": str(self.config.optim.epochs)})
+        result = {
+            "steps": progress.step,
+            "epochs": self.config.optim.epochs,
+            "best_epoch": progress.best_epoch,
+            "best_validation": progress.best_score,
+            "seconds": round(progress.seconds, 1),
+            "device": str(self.device),
+            "torch": torch.__version__,
+        }
+        write_atomically(self.folder.result, json.dumps(result, indent=2) + "\n")
