@@ -170,7 +170,7 @@ def to_json(config: Any) -> str:
     return json.dumps(asdict(config), indent=2) + "\n"
 
 
-def from_json(kind: type[T], text: str, where: str) -> T:
+def from_json(kind: type[T], text: str | bytes, where: str) -> T:
     """Strictly read a configuration: unknown or misfitting fields are errors that name the field."""
     from pydantic import TypeAdapter, ValidationError
 
@@ -189,7 +189,7 @@ def load_config(kind: type[T], path: Path) -> T:
     """Read a stored configuration from ``path``."""
     if not path.is_file():
         raise HoldfastError(f"{path} does not exist; give a folder that holdfast train wrote.")
-    return from_json(kind, path.read_text(), str(path))
+    return from_json(kind, path.read_bytes(), str(path))
 
 
 def config_hash(config: Any) -> str:

@@ -21,7 +21,7 @@ from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks
 from holdfast.models.load import load_model
 from holdfast.recipes import evaluation, origin, recipe, settings
-from holdfast.report import AttackedView, Chance, Comparison, ExampleView, Setting, write_page
+from holdfast.report import AttackedView, Chance, Comparison, ExampleView, Setting, write_report
 from holdfast.report.load import curves_of, row_from_summary
 from holdfast.train import Report, RunFolder, train
 
@@ -83,7 +83,7 @@ def compare(
         assert summary is not None
         contenders.append(Contender(title, train_config, folder, model, summary))
     comparison = _comparison(contenders, config, data, device, commands)
-    return comparison, write_page(comparison, out / "report.html")
+    return comparison, write_report(comparison, out)
 
 
 def _comparison(

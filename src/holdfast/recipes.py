@@ -48,7 +48,7 @@ def digits_setup() -> Setup:
         ),
         trades_beta=6.0,
         mart_beta=5.0,
-        igr=IGRConfig(lam=3.0, n_steps=5),
+        igr=IGRConfig(lam=1.0, n_steps=5),
         evaluation=EvalConfig(
             dataset="digits",
             n_attribution=200,

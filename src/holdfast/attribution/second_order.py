@@ -29,7 +29,7 @@ IN_PLACE: dict[Callable[..., Any], Callable[..., Tensor]] = {
     Tensor.relu_: F.relu,
     F.leaky_relu_: F.leaky_relu,
     F.hardtanh_: F.hardtanh,
-    F.threshold_: F.threshold,
+    torch.threshold_: F.threshold,
     Tensor.clamp_: Tensor.clamp,
     Tensor.clamp_min_: Tensor.clamp_min,
     torch.clamp_min_: torch.clamp_min,
@@ -90,7 +90,7 @@ class SecondOrder(TorchFunctionMode):
                 rest.pop()
             op = IN_PLACE.get(func, func)
             source = x if op is F.relu else x.clone()  # all but ReLU keep their input for the backward pass
-            return x.copy_(_Detached.apply(source, partial(_call, op, rest, kwargs)))
+            return x.copy_(_Detached.apply(source, partial(_call, op, tuple(rest), kwargs)))
         if func in PIECEWISE_LINEAR and not kwargs.get("return_indices"):
             return _Detached.apply(args[0], partial(_call, func, args[1:], kwargs))
         return func(*args, **kwargs)

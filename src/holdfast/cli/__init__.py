@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
+from typing import TextIO
 
 from holdfast import __version__
 from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             raise unknown_name("command", args[0], COMMANDS)
         import_module(f"holdfast.cli.{args[0]}").run(args[1:])
     except HoldfastError as error:
-        print(f"holdfast: {error}", file=sys.stderr)
+        print(f"holdfast: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("holdfast: interrupted; what was finished is kept.", file=sys.stderr)
@@ -54,7 +55,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: object) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     if issubclass(category, HoldfastWarning):
         print(f"holdfast: warning: {message}", file=sys.stderr)
 

@@ -50,7 +50,8 @@ def run(argv: Sequence[str]) -> None:
         console.print(_splits(rows))
         for row in rows:
             console.print(
-                f"{row['split']}: mean {_numbers(row['mean'])}, std {_numbers(row['std'])}, sha256 {row['sha256'][:16]}…, "
+                f"{row['split']}: mean {_numbers(row['mean'])}, std {_numbers(row['std'])}, "
+                f"sha256 {row['sha256'][:16]}…, "
                 f"images a class: {', '.join(f'{c} {n}' for c, n in row['counts'].items())}",
                 highlight=False,
                 soft_wrap=True,

@@ -42,8 +42,6 @@ def run(argv: Sequence[str]) -> None:
         commands=["make demo", "holdfast demo"],
     )
     print_table(comparison)
-    for warning in comparison.warnings:
-        print(f"warning: {warning}")
     print(f"\nReport: {page}\n\nNext:")
     for command in NEXT:
         print(f"  {command.format(out=out)}")

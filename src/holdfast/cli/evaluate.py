@@ -85,5 +85,3 @@ def _print(name: str, dataset: str, summary: dict) -> None:
         warnings=summary["warnings"],
     )
     print_table(comparison)
-    for warning in summary["warnings"]:
-        print(f"warning: {warning}")

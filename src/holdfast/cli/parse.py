@@ -29,7 +29,8 @@ def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
                 type(default), default=default, args=list(argv), prog=f"holdfast {command}", return_unknown_args=True
             )
     except SystemExit:
-        raise HoldfastError(f"{_first_words(complaints.getvalue())} See holdfast {command} --help.") from None
+        complaint = _first_words(complaints.getvalue()).rstrip(".")
+        raise HoldfastError(f"{complaint}. See holdfast {command} --help.") from None
     if unknown:
         raise unknown_name("option", unknown[0], _options(default), f"See holdfast {command} --help.")
     return config
@@ -37,12 +38,13 @@ def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
 
 def _first_words(box: str) -> str:
     """The message inside a framed complaint, as one line."""
-    words = []
+    words: list[str] = []
     for line in box.splitlines()[1:]:
         text = line.strip("│╭╮╰╯ \t")
-        if set(text) <= {"─"}:
+        if not set(text) <= {"─", "-"}:  # a terminal without Unicode gets rules of hyphens
+            words.append(text)
+        elif words:
             break
-        words.append(text)
     return " ".join(words)
 
 

@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from holdfast.cli.parse import take_name
+from holdfast.errors import HoldfastError
 from holdfast.recipes import METHODS, evaluation, origin, recipe, recipe_names, settings, training_cost
 
 
 def run(argv: Sequence[str]) -> None:
     console = Console()
-    if argv and not argv[0].startswith("-"):
-        _show(argv[0], console)
+    if any(arg in ("-h", "--help") for arg in argv):
+        print("usage: holdfast recipes [NAME]\n\nWithout a name: all recipes. With one: every setting and its origin.")
         return
     if argv:
-        print("usage: holdfast recipes [NAME]\n\nWithout a name: all recipes. With one: every setting and its origin.")
+        name, rest = take_name(argv, "the recipe", "recipes", "digits-trades-igr")
+        if rest:
+            raise HoldfastError(
+                f"{rest[0]!r} is one word too many; show one recipe at a time: holdfast recipes {name}."
+            )
+        _show(name, console)
         return
     table = Table(title="Recipes (F: one forward pass of one image)", title_justify="left")
     for heading in ("recipe", "method", "epochs", "F an image and epoch"):

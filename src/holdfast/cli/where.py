@@ -12,7 +12,7 @@ def pick_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()  # "meta" is a device, but holds no numbers
     except (RuntimeError, AssertionError):
         raise HoldfastError(f"device {name!r} is not available here; choose cpu or auto.") from None
     return name

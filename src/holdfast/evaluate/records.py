@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.train.folder import write_atomically
+from holdfast.train.folder import make_folder, write_atomically
 
 Record = dict[str, Any]
 
@@ -19,7 +19,7 @@ class RecordFolder:
     def __init__(self, path: Path, kind: str) -> None:
         self.path = path / "records"
         self.kind = kind
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
 
     def file(self, batch: int) -> Path:
         return self.path / f"{self.kind}-{batch:05d}.jsonl"
@@ -31,19 +31,27 @@ class RecordFolder:
     def write(self, batch: int, rows: list[Record]) -> None:
         write_atomically(self.file(batch), "".join(json.dumps(row) + "\n" for row in rows))
 
-    def read(self, batches: int) -> list[Record] | None:
-        """All records in order; None while a batch is missing (another shard has not finished)."""
-        files = [self.file(b) for b in range(batches)]
+    def read(self, batches: Sequence[list[int]]) -> list[Record] | None:
+        """All records in order; None while a batch is missing (another shard has not finished).
+
+        Args:
+            batches: the indices of the images of each batch.
+        """
+        files = [self.file(b) for b in range(len(batches))]
         if not all(file.is_file() for file in files):
             return None
-        return [row for file in files for row in read_records(file)]
+        return [row for file, index in zip(files, batches, strict=True) for row in read_records(file, index)]
 
 
-def read_records(path: Path) -> list[Record]:
-    """The rows of one record file."""
+def read_records(path: Path, index: list[int]) -> list[Record]:
+    """The rows of one record file, which must be those of the images ``index``."""
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    except ValueError:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        whole = [row["index"] for row in rows] == index
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
         raise HoldfastError(
             f"record file {path} is damaged; delete it and run the same command again to redo that batch."
-        ) from None
+        )
+    return rows

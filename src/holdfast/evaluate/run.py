@@ -15,9 +15,10 @@ from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import accuracy_records, predict
 from holdfast.evaluate.attribution import attribution_records
 from holdfast.evaluate.records import Record, RecordFolder
+from holdfast.evaluate.subject import check_subject
 from holdfast.evaluate.summary import Summary, summarise
 from holdfast.models.state import Model
-from holdfast.train.folder import write_atomically
+from holdfast.train.folder import make_folder, write_atomically
 
 BatchRecords = Callable[[Model, Tensor, Tensor, list[int], int, EvalConfig], list[Record]]
 OnBatch = Callable[[str, int, int], None]
@@ -33,7 +34,9 @@ def check_eval_config(config: EvalConfig, data: ImageData) -> None:
     for name, value in (("eps", config.eps), ("ifia.eps", config.ifia.eps)):
         if not 0 <= value < float("inf"):
             raise HoldfastError(f"{name} is {value}; it must be a finite number of at least 0 (pixels in [0, 1]).")
+    beta = config.ifia.surrogate_beta
     for name, count in (
+        ("ifia.surrogate_beta", 1.0 if beta is None else beta),
         ("pgd_alpha", config.pgd_alpha),
         ("ifia.alpha", config.ifia.alpha),
         ("ifia.steps", config.ifia.steps),
@@ -71,10 +74,12 @@ def evaluate(
     returned; None means that other shards have not finished.
 
     Raises:
-        HoldfastError: bad settings, or ``out`` holds records made with other settings.
+        HoldfastError: bad settings, or ``out`` holds records made with other settings, weights or images.
     """
     check_eval_config(config, data)
-    out.mkdir(parents=True, exist_ok=True)
+    if not 0 <= rank < world_size:
+        raise HoldfastError(f"rank {rank} of {world_size} does not exist; ranks are 0..world_size - 1.")
+    make_folder(out)
     stored = out / "config.json"
     if stored.is_file():
         changed = differences(load_config(EvalConfig, stored), config)
@@ -84,6 +89,7 @@ def evaluate(
             )
     else:
         write_atomically(stored, to_json(config))
+    check_subject(out, model, data)
     chosen = data if config.n_examples is None else data.first(config.n_examples)
     job = _Job(model, chosen, config, out, device, rank, world_size, on_batch or (lambda *_: None))
     accuracy = job.records("accuracy", torch.arange(len(chosen)), accuracy_records)
@@ -121,7 +127,7 @@ class _Job:
             images, labels = self.images(batches[b])
             folder.write(b, make(self.model, images, labels, batches[b].tolist(), b, self.config))
         self.on_batch(kind, len(batches), len(batches))
-        return folder.read(len(batches))
+        return folder.read([batch.tolist() for batch in batches])
 
     def correct(self) -> Tensor:
         """Indices of the images that the model classifies correctly, in order."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import nn
 
 from holdfast.config import TrainConfig, load_config
@@ -13,6 +14,7 @@ from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
 from holdfast.models.resolve import BUILT_IN, build_model
 from holdfast.models.weights import load_weights
+from holdfast.seeding import seed_of
 from holdfast.train.folder import RunFolder
 
 Checkpoint = Literal["last", "best"]
@@ -30,7 +32,9 @@ class Target:
 
     def load(self, data: ImageData, device: str) -> nn.Module:
         """The network, in evaluation mode on ``device``; checked against the images' shape and classes."""
-        network = build_model(self.model, data.shape, data.num_classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(0, "weights"))  # without weights: the same network every time
+            network = build_model(self.model, data.shape, data.num_classes)
         if self.weights is not None:
             load_weights(network, self.weights)
         return network.to(device).eval()
@@ -49,9 +53,9 @@ def resolve_target(spec: str, *, checkpoint: Checkpoint = "last", weights: str |
         run = RunFolder(path)
         config = load_config(TrainConfig, run.config)
         file = run.last if checkpoint == "last" else run.best
-        if not file.is_file():
+        if not run.finished:
             remedy = f"finish it with holdfast train {config.recipe} --out {path} --resume"
-            raise HoldfastError(f"{path} has no {file.name} yet: the run is not finished; {remedy}.")
+            raise HoldfastError(f"{path} has no {run.result.name} yet: the run is not finished; {remedy}.")
         return Target(path.name, config.model, config.data.name, file, path)
     if spec not in BUILT_IN and ":" not in spec:
         raise HoldfastError(

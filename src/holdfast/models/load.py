@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import nn
 
 from holdfast.config import TrainConfig, load_config
@@ -42,6 +43,7 @@ def load_model(
             f"{folder} was trained on {config.data.name}, not on {dataset}; pass dataset={config.data.name!r}."
         )
     data = load_dataset(dataset, "val", data_dir=data_dir)
-    model = build_model(config.model, data.shape, data.num_classes)
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(config.model, data.shape, data.num_classes)
     load_weights(model, folder / f"{checkpoint}.safetensors")
     return model.eval()

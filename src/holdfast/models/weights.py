@@ -53,8 +53,8 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, str]:
     foreign = sorted(state.keys() - own.keys())
     unequal = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own.keys() & state.keys()
-        if own[key].shape != state[key].shape
+        for key in own
+        if key in state and own[key].shape != state[key].shape
     ]
     if missing or foreign or unequal:
         problems = [

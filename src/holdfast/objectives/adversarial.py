@@ -89,12 +89,12 @@ class MART:
 
     def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
         x_adv = adversarial_images(self.attack, model, x, y)
-        clean, adversarial = F.softmax(model(x), dim=1), model(x_adv)
+        log_clean, adversarial = F.log_softmax(model(x), dim=1), model(x_adv)
         p_adv = F.softmax(adversarial, dim=1)
         wrong = p_adv.scatter(1, y[:, None], -1.0).argmax(1, keepdim=True)
         margin = -torch.log(1.0001 - p_adv.gather(1, wrong) + 1e-12).mean()
-        p_true = clean.gather(1, y[:, None])[:, 0]
-        kl = F.kl_div(torch.log(p_adv + 1e-12), clean, reduction="none").sum(1)
+        p_true = log_clean.gather(1, y[:, None])[:, 0].exp()
+        kl = F.kl_div(torch.log(p_adv + 1e-12), log_clean, reduction="none", log_target=True).sum(1)
         return combine(
             x_adv,
             ce=(1.0, F.cross_entropy(adversarial, y)),

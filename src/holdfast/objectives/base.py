@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ class LossOutput:
     x_adv: Tensor | None = None
 
 
+@runtime_checkable
 class Objective(Protocol):
     """``objective(model, x, y)``: the model is used in the mode it is in; attacks run in evaluation mode."""
 

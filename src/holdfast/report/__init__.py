@@ -2,6 +2,7 @@
 
 from holdfast.report.curves import curves_figure
 from holdfast.report.figures import attribution_figure
+from holdfast.report.files import write_report
 from holdfast.report.formats import to_csv, to_latex, to_markdown
 from holdfast.report.images import data_uri, to_png_bytes, to_svg
 from holdfast.report.model import (
@@ -46,4 +47,5 @@ __all__ = [
     "to_rich",
     "to_svg",
     "write_page",
+    "write_report",
 ]

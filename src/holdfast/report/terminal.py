@@ -47,8 +47,9 @@ def print_table(comparison: Comparison, console: Console | None = None) -> None:
         console.print(Text(f"warning: {warning}", style="bold yellow"))
     console.print(grid)
     console.print(Text(table.caption, style="dim"))
-    verdict = judge(comparison)
-    console.print(Text("\n" + " ".join([verdict.sentence, *verdict.caveats])))
+    if comparison.candidate is not None:
+        verdict = judge(comparison)
+        console.print(Text("\n" + " ".join([verdict.sentence, *verdict.caveats])))
 
 
 def _name(line: Line) -> Text:

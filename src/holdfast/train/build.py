@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from holdfast.attacks import PGD, TPGD
-from holdfast.config import AttackConfig, OptimConfig, TrainConfig
+from holdfast.config import OptimConfig, TrainConfig
 from holdfast.errors import HoldfastError
 from holdfast.objectives import AT, IGR, MART, TRADES, Objective, Standard
+from holdfast.validate import check_count, check_positive
 
 
 def build_objective(config: TrainConfig, generator: torch.Generator) -> Objective:
@@ -33,11 +34,6 @@ def build_objective(config: TrainConfig, generator: torch.Generator) -> Objectiv
     igr = config.igr
     if igr.lam == 0:
         return base
-    if config.objective.name == "standard":
-        raise HoldfastError(
-            f"igr.lam is {igr.lam}, but the objective standard makes no adversarial images to compare with; "
-            "choose --objective.name at, trades or mart, or --igr.lam 0."
-        )
     return IGR(base, igr.lam, igr.n_steps, igr.method, igr.internal_batch_size)
 
 
@@ -71,19 +67,29 @@ def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int) -> float
 
 def check_train_config(config: TrainConfig) -> None:
     """Raise on values that no run could use, before any work is done."""
-    attack: AttackConfig = config.attack
-    if attack.eps < 0:
-        raise HoldfastError(f"attack.eps is {attack.eps}; it must be at least 0 (pixels in [0, 1]).")
-    for name, value in (
-        ("attack.alpha", attack.alpha),
+    attack, optim, igr = config.attack, config.optim, config.igr
+    for name, value, zero in (
+        ("attack.eps", attack.eps, True),
+        ("attack.alpha", attack.alpha, False),
+        ("objective.beta", config.objective.beta, True),
+        ("igr.lam", igr.lam, True),
+        ("optim.lr", optim.lr, False),
+        ("optim.momentum", optim.momentum, True),
+        ("optim.weight_decay", optim.weight_decay, True),
+        ("optim.gamma", optim.gamma, True),
+    ):
+        check_positive(name, value, zero=zero)
+    for name, count in (
         ("attack.steps", attack.steps),
-        ("optim.lr", config.optim.lr),
-        ("optim.epochs", config.optim.epochs),
-        ("optim.batch_size", config.optim.batch_size),
-        ("igr.n_steps", config.igr.n_steps),
+        ("optim.epochs", optim.epochs),
+        ("optim.batch_size", optim.batch_size),
+        ("igr.n_steps", igr.n_steps),
+        ("igr.internal_batch_size", 1 if igr.internal_batch_size is None else igr.internal_batch_size),
         ("val_size", config.val_size),
     ):
-        if not value > 0:
-            raise HoldfastError(f"{name} is {value}; it must be more than 0.")
-    if config.igr.lam < 0:
-        raise HoldfastError(f"igr.lam is {config.igr.lam}; it must be at least 0 (0 leaves IGR out).")
+        check_count(name, count)
+    if igr.lam > 0 and config.objective.name == "standard":
+        raise HoldfastError(
+            f"igr.lam is {igr.lam}, but the objective standard makes no adversarial images to compare with; "
+            "choose --objective.name at, trades or mart, or --igr.lam 0."
+        )

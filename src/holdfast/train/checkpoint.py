@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from torch import nn
 
 from holdfast.errors import HoldfastError
 from holdfast.models.weights import load_weights, save_weights
-from holdfast.train.folder import space_needed
+from holdfast.train.folder import writable
 
 
 @dataclass
@@ -34,8 +36,8 @@ def save_checkpoint(
     """Write ``folder/step-N`` (under another name first, then renamed) and remove the older ones."""
     final = folder / f"step-{progress.step:09d}"
     unfinished = folder / f".part-{progress.step:09d}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with space_needed(final):
+    _remove_unfinished(folder)
+    with writable(final), _removing(unfinished):
         unfinished.mkdir(parents=True)
         save_weights(model, unfinished / "model.safetensors", metadata)
         with open(unfinished / "state.pt", "wb") as file:
@@ -47,6 +49,21 @@ def save_checkpoint(
         os.replace(unfinished, final)
     for old in _steps(folder)[:-1]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    for leftover in folder.glob(".part-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def _removing(unfinished: Path) -> Iterator[None]:
+    """Leave nothing behind on a disk that is full."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
 
 
 def _steps(folder: Path) -> list[Path]:
@@ -64,7 +81,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     try:
         optimizer.load_state_dict(state["optimizer"])
         return Progress(**state["progress"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise HoldfastError(
             f"checkpoint {newest} does not fit this run ({error}); delete it and start the run again."
         ) from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +40,8 @@ class RunFolder:
             HoldfastError: the folder is in use, finished, holds another run's settings, or holds an
                 unfinished run and ``resume`` is not asked for.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as lock:
+        make_folder(self.path)
+        with writable(self.path), open(self.path / ".lock", "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -76,28 +78,53 @@ class RunFolder:
             )
 
 
+def make_folder(path: Path) -> None:
+    """Make ``path`` and the folders above it."""
+    with writable(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that ``path`` holds either its old content or all of the new one."""
-    unfinished = path.with_name(path.name + ".part")
-    with space_needed(path), open(unfinished, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    """Write ``text`` so that ``path`` holds either its old content or all of the new one.
+
+    Processes that write the same path at once do not disturb each other: the last one stays.
+    """
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with writable(path):
+            with open(unfinished, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
-def space_needed(path: Path) -> Iterator[None]:
-    """Turn a full disk into a message that says what survives."""
+def writable(path: Path) -> Iterator[None]:
+    """Turn a full disk, or a place that cannot be written, into a message that says what survives."""
     try:
         yield
     except Exception as error:
-        if getattr(error, "errno", None) != 28 and "No space left" not in str(error):
-            raise
-        raise HoldfastError(
-            f"no space left on the disk while writing {path}; the checkpoint before it is intact: "
-            "free some space and continue with --resume."
-        ) from None
+        chain = list(_chain(error))
+        if any(getattr(e, "errno", None) == errno.ENOSPC or "No space left" in str(e) for e in chain):
+            raise HoldfastError(
+                f"no space left on the disk while writing {path}; what was written before is intact: "
+                "free some space and run the same command again (a training run: with --resume)."
+            ) from None
+        if isinstance(error, OSError):
+            raise HoldfastError(
+                f"cannot write {path} ({error.strerror or error}); what was written before is intact: "
+                "make it writable, or choose another --out."
+            ) from None
+        raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 class MetricsLog:
@@ -109,7 +136,7 @@ class MetricsLog:
         write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, **line: Any) -> None:
-        with space_needed(self.path), open(self.path, "a") as file:
+        with writable(self.path), open(self.path, "a") as file:
             file.write(json.dumps(line) + "\n")
 
 
@@ -117,5 +144,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics log; a last line cut short by a kill is left out."""
     if not path.is_file():
         return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    try:
+        lines = path.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
+    except ValueError:
+        raise HoldfastError(f"metrics log {path} is damaged; restore it, or start a new run.") from None

@@ -21,8 +21,8 @@ from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput
 from holdfast.seeding import seed_of
 from holdfast.train.build import build_objective, build_optimizer, check_train_config, learning_rate
-from holdfast.train.checkpoint import load_checkpoint, save_checkpoint
-from holdfast.train.folder import MetricsLog, RunFolder, space_needed, write_atomically
+from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from holdfast.train.folder import MetricsLog, RunFolder, writable, write_atomically
 from holdfast.train.validation import validate
 
 CHECKPOINT_SECONDS = 300.0
@@ -68,20 +68,21 @@ def train(
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         torch.manual_seed(seed_of(config.seed, "weights"))
         model = build_model(config.model, train_data.shape, train_data.num_classes).to(device)
-        folder = RunFolder(out)
-        with folder.writing(config, resume=resume):
-            loaders = (
-                DeviceLoader(
-                    train_data,
-                    batch_size=config.optim.batch_size,
-                    device=device,
-                    augment=config.data.augment,
-                    seed=config.seed,
-                ),
-                DeviceLoader(val_data, batch_size=200, device=device, shuffle=False),
-            )
-            _Run(config, folder, model, *loaders, on_step, checkpoint_seconds).go()
-    return folder
+        loaders = (
+            DeviceLoader(
+                train_data,
+                batch_size=config.optim.batch_size,
+                device=device,
+                augment=config.data.augment,
+                seed=config.seed,
+            ),
+            DeviceLoader(val_data, batch_size=200, device=device, shuffle=False),
+        )
+        run = _Run(config, RunFolder(out), model, *loaders, on_step, checkpoint_seconds)
+        with run.folder.writing(config, resume=resume):
+            run.restore()
+            run.go()
+    return run.folder
 
 
 def _cuda_devices(device: str) -> list[int]:
@@ -109,11 +110,15 @@ class _Run:
         self.generator = torch.Generator(self.device)
         self.objective = build_objective(config, self.generator)
         self.optimizer = build_optimizer(config.optim, model)
-        self.progress = load_checkpoint(folder.checkpoints, model, self.optimizer)
-        self.log = MetricsLog(folder.metrics, self.progress.step)
+        self.progress = Progress()
         self.metadata = {"config": config_hash(config), "model": config.model, "data": config.data.name}
         self.per_epoch = len(train_loader)
         self.total = config.optim.epochs * self.per_epoch
+
+    def restore(self) -> None:
+        """Go back to the newest checkpoint, and the log with it."""
+        self.progress = load_checkpoint(self.folder.checkpoints, self.model, self.optimizer)
+        self.log = MetricsLog(self.folder.metrics, self.progress.step)
 
     def go(self) -> None:
         every = max(1, self.per_epoch // LINES_PER_EPOCH)
@@ -179,14 +184,14 @@ class _Run:
         score = measured["natural" if self.config.objective.name == "standard" else "adversarial"]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, epoch
-            with space_needed(self.folder.best):
+            with writable(self.folder.best):
                 save_weights(self.model, self.folder.best, {**self.metadata, "epoch": str(epoch)})
         self.log.write(kind="validation", step=progress.step, epoch=epoch, **measured)
         self.on_step(Report(progress.step, self.total, epoch, losses, measured))
 
     def finish(self) -> None:
         progress = self.progress
-        with space_needed(self.folder.last):
+        with writable(self.folder.last):
             save_weights(self.model, self.folder.last, {**self.metadata, "epoch": str(self.config.optim.epochs)})
         result = {
             "steps": progress.step,
