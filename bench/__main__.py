@@ -1,37 +1,72 @@
-"""``python -m bench``: print the comparison and store it as JSON."""
+"""``python -m bench [--out FILE.json] [--only GROUP]``: the suite, a table, a plot, and JSON."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
-import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.igr_step import Row, compare
+from bench import attacks, igr_step, kendall, training_step
+from bench.plot import cost_and_memory
+from bench.results import Row
 
-SETTINGS = (("SmallCNN", 64, 10), ("SmallCNN", 16, 10), ("SmallCNN", 16, 50), ("ResNet18", 8, 5))
+Part = Callable[[], list[Row]]
+SWEEP = (2, 5, 10, 20, 50)
+
+
+def parts(device: str) -> Iterator[tuple[str, Part]]:
+    """The suite in order, each part some seconds on two cores."""
+    step = partial(igr_step.compare, device=device)
+    yield "igr", partial(step, "SmallCNN", 64, 10, jvp=True)
+    yield "igr", partial(step, "ResNet18", 8, 10, jvp=True, rounds=2)
+    yield "igr", partial(step, "ViT", 8, 10)
+    yield "igr", partial(step, "ImageNet", 1, 5, chunk=4, rounds=2)
+    for n_steps in SWEEP:
+        yield "sweep", partial(step, "SmallCNN", 16, n_steps)
+    yield "sweep", partial(step, "SmallCNN", 64, 50, rounds=1)
+    yield "attacks", partial(attacks.pgd, device=device)
+    yield "attacks", partial(attacks.ifia, "SmallCNN", 32, device=device)
+    yield "attacks", partial(attacks.ifia, "ResNet18", 8, steps=2, k=1000, device=device)
+    yield "attacks", partial(attacks.softplus_cost, device=device)
+    for features in (784, 3072):
+        yield "kendall", partial(kendall.kendall, features, device=device)
+    yield "training", partial(training_step.training_step, "SmallCNN", 32)
+    yield "training", partial(training_step.training_step, "ResNet18", 4, steps=2)
 
 
 def main() -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    console = Console(width=120)
-    rows: list[Row] = []
-    for name, batch, n_steps in SETTINGS:
-        console.print(f"{name}, batch {batch}, {n_steps} steps …", style="dim")
-        rows += compare(name, batch, n_steps, device=device)
-    console.print(_table(rows))
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/bench-igr-step.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(
-        json.dumps({"environment": environment(device), "rows": [r.to_dict() for r in rows]}, indent=1) + "\n"
+    arguments = argparse.ArgumentParser(
+        prog="python -m bench", description="Benchmarks beside the usual ways and peers."
     )
+    arguments.add_argument("--out", default="runs/bench/bench.json", help="JSON file; bench.png lands beside it")
+    arguments.add_argument("--only", choices=sorted({name for name, _ in parts("cpu")}), help="one group alone")
+    options = arguments.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    console = Console(width=140)
+    rows: list[Row] = []
+    for name, part in parts(device):
+        if options.only in (None, name):
+            done = part()
+            console.print(_table(done))
+            rows += done
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found = {"environment": environment(device), "rows": [asdict(row) for row in rows]}
+    out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     console.print(f"Stored in {out}")
+    swept = [row for row in rows if row.setting.startswith("SmallCNN, B = 16,")]
+    if swept:
+        console.print(f"Plot: {cost_and_memory(swept, out.with_suffix('.png'))}")
 
 
 def environment(device: str) -> dict[str, str]:
@@ -45,38 +80,34 @@ def environment(device: str) -> dict[str, str]:
 
 
 def _cpu() -> str:
-    models = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.is_file() else []
+def cells(row: Row) -> list[str]:
+    """A row as printed: variant, seconds, times faster, cost, peak memory, error, note."""
+    return [
+        row.variant,
+        f"{row.seconds:.4f}" if row.seconds < 0.1 else f"{row.seconds:.2f}",
+        f"{row.ratio:.2f}",
+        "–" if row.cost is None else f"{row.cost:.2f}",
+        "–" if row.peak_mib is None else f"{row.peak_mib:.0f}",
+        "–" if row.error is None else f"{row.error:.0e}",
+        row.note,
+    ]
+
+
+HEADINGS = ("variant", "seconds", "times faster", "cost (F)", "peak MiB", "error", "note")
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(
-        title="Gradient of the IGR penalty (F: one forward pass of one path point)",
-        title_justify="left",
-        caption="times faster: against plain double backward in the same run. error: relative, against float64.",
-    )
-    for heading in ("network", "batch", "steps", "variant"):
-        table.add_column(heading)
-    for heading in ("seconds", "times faster", "F a point", "peak MiB", "error"):
-        table.add_column(heading, justify="right")
-    for i, row in enumerate(rows):
-        table.add_row(
-            row.network,
-            str(row.batch),
-            str(row.n_steps),
-            row.variant,
-            f"{row.seconds:.3f}",
-            f"{row.ratio:.2f}",
-            f"{row.flops_per_point:.2f}",
-            f"{row.peak_mib:.0f}",
-            f"{row.error:.0e}",
-            end_section=i % 3 == 2,
-        )
+    table = Table(title=f"{rows[0].group}: {rows[0].setting}", title_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("variant", "note") else "right")
+    for row in rows:
+        table.add_row(*cells(row))
     return table
 
 

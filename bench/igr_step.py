@@ -1,121 +1,120 @@
-"""The gradient of the IGR penalty: Holdfast beside plain double backward."""
+"""The gradient of the IGR penalty: Holdfast beside plain double backward and forward-mode differentiation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import holdfast as hf
-from bench.measure import flops, peak_bytes, seconds
+from bench.measure import flops
+from bench.networks import batch, network
+from bench.results import Row, race
 
 CHECKED = 4
 """Images whose gradient is checked against float64."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One variant of one setting; ``ratio`` is the time of plain double backward over its own."""
-
-    network: str
-    batch: int
-    n_steps: int
-    variant: str
-    seconds: float
-    ratio: float
-    flops_per_point: float
-    peak_mib: float
-    error: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def double_backward(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int) -> Tensor:
-    """The penalty as one writes it with ``create_graph=True`` and nothing else."""
-    images, target = torch.cat([x, x_adv]), torch.cat([y, y])
+def path_points(x: Tensor, y: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
+    """All points of the right rule, step by step, and their targets."""
     alpha = torch.arange(1, n_steps + 1, device=x.device, dtype=x.dtype) / n_steps
-    z = (alpha.view(-1, 1, 1, 1, 1) * images).flatten(0, 1).requires_grad_()
-    logits = model(z).gather(1, target.repeat(n_steps)[:, None])
-    (g,) = torch.autograd.grad(logits.sum(), z, create_graph=True)
-    attribution = images * g.view(n_steps, *images.shape).mean(0)
+    return (alpha.view(-1, 1, 1, 1, 1) * x).flatten(0, 1), y.repeat(n_steps)
+
+
+def one_minus_cosine(attribution: Tensor) -> Tensor:
     clean, perturbed = attribution.flatten(1).chunk(2)
     return 1 - F.cosine_similarity(perturbed, clean)
 
 
-def network(name: str, device: str) -> tuple[nn.Module, tuple[int, int, int]]:
-    """A network in evaluation mode with weights and statistics that leave no gradient at zero."""
-    torch.manual_seed(0)
-    model: nn.Module = hf.models.SmallCNN() if name == "SmallCNN" else hf.models.ResNet18()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, 0, 0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0, module.in_features**-0.5)
-    return model.eval().to(device), (1, 28, 28) if name == "SmallCNN" else (3, 32, 32)
+def double_backward(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int) -> Tensor:
+    """The penalty as one writes it with ``create_graph=True`` and nothing else."""
+    images = torch.cat([x, x_adv])
+    z, target = path_points(images, torch.cat([y, y]), n_steps)
+    z.requires_grad_()
+    with sdpa_kernel(SDPBackend.MATH):
+        logits = model(z).gather(1, target[:, None])
+        (g,) = torch.autograd.grad(logits.sum(), z, create_graph=True)
+    return one_minus_cosine(images * g.view(n_steps, *images.shape).mean(0))
+
+
+def jvp_step(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int) -> None:
+    """Two phases: IG without a graph, then reverse mode through ``torch.func.jvp`` along dL/dIG."""
+    images = torch.cat([x, x_adv])
+    z, target = path_points(images, torch.cat([y, y]), n_steps)
+    z.requires_grad_()
+    (g,) = torch.autograd.grad(model(z).gather(1, target[:, None]).sum(), z)
+    attribution = (images * g.view(n_steps, *images.shape).mean(0)).requires_grad_()
+    (v,) = torch.autograd.grad(one_minus_cosine(attribution).mean(), attribution)
+    tangent = (v * images / n_steps).repeat(n_steps, 1, 1, 1)
+
+    def selected(points: Tensor) -> Tensor:
+        return model(points).gather(1, target[:, None]).sum()
+
+    with sdpa_kernel(SDPBackend.MATH):
+        torch.func.jvp(selected, (z.detach(),), (tangent,))[1].backward()
 
 
 def variants(
-    model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, chunk: int
+    model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, chunk: int, *, jvp: bool
 ) -> dict[str, Callable[[], None]]:
     """Each variant as a call that leaves the parameter gradients in ``.grad``."""
 
-    def backward(penalty: Callable[[], Tensor]) -> Callable[[], None]:
+    def fresh(step: Callable[[], None]) -> Callable[[], None]:
         def call() -> None:
             model.zero_grad(set_to_none=True)
-            penalty().mean().backward()
+            step()
 
         return call
 
-    return {
-        "double backward": backward(lambda: double_backward(model, x, x_adv, y, n_steps)),
-        "holdfast": backward(lambda: hf.igr_penalty(model, x, x_adv, y, n_steps=n_steps)),
-        f"holdfast, chunks of {chunk}": backward(
-            lambda: hf.igr_penalty(model, x, x_adv, y, n_steps=n_steps, internal_batch_size=chunk)
-        ),
+    def holdfast(internal_batch_size: int | None) -> Callable[[], None]:
+        return lambda: (
+            hf.igr_penalty(model, x, x_adv, y, n_steps=n_steps, internal_batch_size=internal_batch_size)
+            .mean()
+            .backward()
+        )
+
+    steps = {
+        "double backward": lambda: double_backward(model, x, x_adv, y, n_steps).mean().backward(),
+        "torch.func.jvp": lambda: jvp_step(model, x, x_adv, y, n_steps),
+        "holdfast": holdfast(None),
+        f"holdfast, chunks of {chunk}": holdfast(chunk),
     }
+    return {name: fresh(step) for name, step in steps.items() if jvp or name != "torch.func.jvp"}
 
 
 def compare(
-    name: str, batch: int, n_steps: int, *, chunk: int = 64, rounds: int = 3, device: str = "cpu"
-) -> Iterator[Row]:
-    """All variants of one setting."""
+    name: str, size: int, n_steps: int, *, chunk: int = 64, rounds: int = 3, device: str = "cpu", jvp: bool = False
+) -> list[Row]:
+    """All variants of one network, batch size and number of path points."""
     model, shape = network(name, device)
-    x = torch.rand(batch, *shape, device=device)
-    x_adv = (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
-    y = torch.randint(0, 10, (batch,), device=device)
-    calls = variants(model, x, x_adv, y, n_steps, chunk)
-    forward = flops(lambda: model(x[:1]))
-    times = seconds(calls, rounds)
-    errors = _errors(model, x[:CHECKED], x_adv[:CHECKED], y[:CHECKED], n_steps, chunk)
-    for variant, call in calls.items():
-        per_point = flops(call) / (forward * 2 * batch * n_steps)
-        yield Row(
-            name,
-            batch,
-            n_steps,
-            variant,
-            times[variant],
-            times["double backward"] / times[variant],
-            per_point,
-            peak_bytes(call) / 2**20,
-            errors[variant],
-        )
+    x, x_adv, y = batch(shape, size, device)
+    calls = variants(model, x, x_adv, y, n_steps, chunk, jvp=jvp)
+    with sdpa_kernel(SDPBackend.MATH):
+        forward = flops(lambda: model(x[:1])) * 2 * size * n_steps
+    return race(
+        "IGR gradient",
+        f"{name}, B = {size}, {n_steps} steps",
+        calls,
+        rounds=rounds,
+        forward=forward,
+        memory=True,
+        errors=gradient_errors(model, x[:CHECKED], x_adv[:CHECKED], y[:CHECKED], n_steps, chunk, jvp=jvp),
+    )
 
 
-def _errors(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, chunk: int) -> dict[str, float]:
+def gradient_errors(
+    model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, chunk: int, *, jvp: bool = False
+) -> dict[str, float]:
     """Relative error of each variant's parameter gradient against double backward in float64."""
     model.double().zero_grad(set_to_none=True)
     double_backward(model, x.double(), x_adv.double(), y, n_steps).mean().backward()
     exact = _gradient(model)
     model.float()
     errors = {}
-    for variant, call in variants(model, x, x_adv, y, n_steps, chunk).items():
+    for variant, call in variants(model, x, x_adv, y, n_steps, chunk, jvp=jvp).items():
         call()
         errors[variant] = ((_gradient(model) - exact).norm() / exact.norm()).item()
     return errors

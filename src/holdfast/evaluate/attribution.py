@@ -79,7 +79,7 @@ def ifia_attacks(model: Model, config: EvalConfig, batch: int, device: torch.dev
         "ifia": attack("ifia", ifia.objective),
         "rank": attack("rank", "kendall"),
         "random": attack(
-            "random", "random", alpha=2 * ifia.eps, steps=config.random_draws, restarts=1, random_start=False
+            "random", "random", alpha=2 * ifia.eps or 1.0, steps=config.random_draws, restarts=1, random_start=False
         ),
     }
 

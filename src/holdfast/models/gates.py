@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from holdfast.models.state import Model
@@ -35,8 +37,38 @@ class _SoftplusForReLU(TorchFunctionMode):
         x = args[0] if args else kwargs["input"]
         in_place = func in RELU_IN_PLACE or (args[1] if len(args) > 1 else kwargs.get("inplace", False))
         if in_place:
-            return x.copy_(F.softplus(x.clone(), beta=self.beta))
-        return F.softplus(x, beta=self.beta)
+            return x.copy_(_Softplus.apply(x.clone(), self.beta))
+        return _Softplus.apply(x, self.beta)
+
+
+class _Softplus(Function):
+    """Softplus that evaluates its sigmoid once for the value and all derivatives up to the second."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, beta: float) -> Tensor:
+        ctx.save_for_backward(x, torch.sigmoid(beta * x))
+        ctx.beta = beta
+        return F.softplus(x, beta=beta)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        x, slope = ctx.saved_tensors
+        return _SoftplusGradient.apply(grad, x, slope, ctx.beta), None
+
+
+class _SoftplusGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, x: Tensor, slope: Tensor, beta: float) -> Tensor:
+        ctx.save_for_backward(grad, slope)
+        ctx.beta = beta
+        return grad * slope
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        grad, slope = ctx.saved_tensors
+        curvature = torch.ops.aten.sigmoid_backward((tangent * grad).mul_(ctx.beta), slope)
+        return tangent * slope, curvature, None, None
 
 
 class SoftplusTwin(nn.Module):

@@ -41,7 +41,10 @@ class RunFolder:
                 unfinished run and ``resume`` is not asked for.
         """
         make_folder(self.path)
-        with writable(self.path), open(self.path / ".lock", "w") as lock:
+        self._refuse_strangers()
+        with writable(self.path):
+            lock = open(self.path / ".lock", "w")  # noqa: SIM115
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -51,6 +54,13 @@ class RunFolder:
             self._admit(config, resume=resume)
             yield
 
+    def _refuse_strangers(self) -> None:
+        strangers = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
+        if strangers and not self.config.is_file():
+            raise HoldfastError(
+                f"{self.path} is not empty ({', '.join(strangers[:3])}) and holds no run; choose another --out."
+            )
+
     def _admit(self, config: TrainConfig, *, resume: bool) -> None:
         if self.finished:
             raise HoldfastError(
@@ -58,12 +68,6 @@ class RunFolder:
                 f"evaluate it (holdfast evaluate {self.path}), or choose another --out."
             )
         if not self.config.is_file():
-            strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
-            if strangers:
-                raise HoldfastError(
-                    f"{self.path} is not empty ({', '.join(sorted(strangers)[:3])}) and holds no run; "
-                    "choose another --out."
-                )
             write_atomically(self.config, to_json(config))
             return
         if not resume:
@@ -90,15 +94,16 @@ def write_atomically(path: Path, text: str) -> None:
     Processes that write the same path at once do not disturb each other: the last one stays.
     """
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with writable(path):
+    with writable(path):
+        try:
             with open(unfinished, "w") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -106,6 +111,8 @@ def writable(path: Path) -> Iterator[None]:
     """Turn a full disk, or a place that cannot be written, into a message that says what survives."""
     try:
         yield
+    except HoldfastError:
+        raise
     except Exception as error:
         chain = list(_chain(error))
         if any(getattr(e, "errno", None) == errno.ENOSPC or "No space left" in str(e) for e in chain):

@@ -1,0 +1,42 @@
+"""A whole training step of every objective: attack, loss, backward, optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+import holdfast as hf
+from bench.measure import flops
+from bench.networks import batch, network
+from bench.results import Row, race
+from holdfast.objectives import Objective
+
+
+def objectives(steps: int) -> dict[str, Objective]:
+    """Every objective with the same attack budget."""
+    generator = torch.Generator().manual_seed(0)
+    pgd = partial(hf.PGD, eps=0.1, alpha=0.02, steps=steps, generator=generator)
+    tpgd = partial(hf.TPGD, eps=0.1, alpha=0.02, steps=steps, generator=generator)
+    bases = {"AT": hf.AT(pgd), "TRADES": hf.TRADES(tpgd, 6.0), "MART": hf.MART(pgd, 5.0)}
+    with_igr = {f"{name}+IGR": hf.IGR(base, lam=1.0, n_steps=10) for name, base in bases.items()}
+    return {"Standard": hf.Standard(), **bases, **with_igr}
+
+
+def training_step(name: str, size: int, steps: int = 5) -> list[Row]:
+    """Seconds and forward passes an image of one step; ``ratio`` is against standard training."""
+    model, shape = network(name, "cpu")
+    x, _, y = batch(shape, size, "cpu")
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+
+    def step(objective: Objective, model: nn.Module = model) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        objective(model, x, y).loss.backward()
+        optimizer.step()
+
+    calls: dict[str, Callable[[], None]] = {n: partial(step, o) for n, o in objectives(steps).items()}
+    forward = flops(lambda: model(x))
+    setting = f"{name}, B = {size}, PGD-{steps}, 10 path points"
+    return race("training step", setting, calls, rounds=2, forward=forward)
