@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from holdfast.attribution.quadrature import path_rule
 from holdfast.attribution.second_order import SecondOrder
@@ -52,7 +53,7 @@ class Path:
         if not self.create_graph:
             (gradient,) = torch.autograd.grad(_selected(self.model(z), target), z)
             return gradient
-        with SecondOrder(weights=self.weights) as mode:
+        with sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=self.weights) as mode:
             output = _selected(self.model(z), target)
         return mode.input_gradient(output, z)
 
