@@ -15,8 +15,8 @@ test-all: $(STAMP)  ## also the slow and data-hungry ones
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: $(STAMP)  ## style and types
-	$(BIN)/ruff check src tests bench
-	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench conftest.py
+	$(BIN)/ruff format --check src tests bench conftest.py conftest.py
 	$(BIN)/mypy
 
 bench: $(STAMP)  ## time, FLOPs and peak memory of the IGR step

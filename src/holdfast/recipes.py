@@ -42,8 +42,8 @@ def digits_setup() -> Setup:
     return Setup(
         base=TrainConfig(
             data=DataConfig("digits"),
-            attack=AttackConfig(eps=0.1, alpha=0.025, steps=7),
-            optim=OptimConfig(lr=2e-3, epochs=25, batch_size=64, schedule="onecycle"),
+            attack=AttackConfig(eps=0.1, alpha=0.03, steps=5),
+            optim=OptimConfig(lr=2e-3, epochs=22, batch_size=64, schedule="onecycle"),
             val_size=200,
         ),
         trades_beta=6.0,
@@ -51,7 +51,7 @@ def digits_setup() -> Setup:
         igr=IGRConfig(lam=1.0, n_steps=5),
         evaluation=EvalConfig(
             dataset="digits",
-            n_attribution=200,
+            n_attribution=120,
             eps=0.1,
             pgd_alpha=0.01,
             ifia=IFIAConfig(eps=0.1, alpha=0.02, steps=40, k=8, n_steps=10),

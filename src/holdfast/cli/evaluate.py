@@ -26,6 +26,10 @@ class EvaluateOptions:
     """Folder of the records; RUN/eval-HASH by default."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    rank: int = 0
+    """Which share of the batches this process does, of world_size."""
+    world_size: int = 1
+    """Number of processes that share one --out folder; any number gives the same records."""
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
 
@@ -63,7 +67,16 @@ def run(argv: Sequence[str]) -> None:
     key = config_hash({"config": config_hash(config), "checkpoint": options.checkpoint, "weights": options.weights})
     out = Path(options.out) if options.out else target.folder / f"eval-{key}"
     with Display(target.name) as display:
-        summary = evaluate(model, data, config, out, device=device, on_batch=display.batch)
+        summary = evaluate(
+            model,
+            data,
+            config,
+            out,
+            device=device,
+            on_batch=display.batch,
+            rank=options.rank,
+            world_size=options.world_size,
+        )
     if summary is None:
         print(f"This shard is done; others have batches left. Records: {out}")
         return

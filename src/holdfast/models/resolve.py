@@ -39,9 +39,17 @@ def build_model(spec: str, shape: tuple[int, int, int], num_classes: int) -> nn.
     factory = BUILT_IN.get(spec) or _import_factory(spec)
     offered = {"num_classes": num_classes, "in_channels": shape[0], "image_size": shape[1]}
     accepted = _accepted(factory, offered)
-    model = factory(**accepted)
+    try:
+        model = factory(**accepted)
+    except HoldfastError:
+        raise
+    except Exception as error:
+        raise HoldfastError(
+            f"model {spec!r}: calling the factory failed with {type(error).__name__}: {error}. "
+            f"It is called with those of {', '.join(offered)} that it names, and must return a torch.nn.Module."
+        ) from error
     if not isinstance(model, nn.Module):
-        raise HoldfastError(f"{spec} returned a {type(model).__name__}; a factory must return a torch.nn.Module.")
+        raise HoldfastError(f"{spec} returned {type(model).__name__}; a factory must return a torch.nn.Module.")
     check_model(model, spec, shape, num_classes)
     return model
 
@@ -54,10 +62,10 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
     with evaluating(model), torch.no_grad():
         try:
             logits = model(images)
-        except RuntimeError as error:
-            first = str(error).splitlines()[0]
+        except Exception as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
             raise HoldfastError(
-                f"model {spec} cannot take images of shape {shape}: {first} "
+                f"model {spec} cannot take images of shape {shape}: {first.rstrip('.')}. "
                 "Choose a model for this shape, or another data set."
             ) from None
     check_logits(logits, len(images))

@@ -1,0 +1,273 @@
+"""Bad input on the command line: one line that names it and the remedy, exit code 2, nothing left behind."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from holdfast.cli import main
+from holdfast.config import TrainConfig
+from holdfast.train import RunFolder, train
+
+NETS = """
+import torch
+from torch import nn
+
+def linear():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+def probabilities():
+    return nn.Sequential(linear(), nn.Softmax(1))
+
+def colour():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 10))
+
+def big():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+def few():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
+
+def maps():
+    return nn.Conv2d(1, 10, 3)
+
+def number():
+    return 7
+"""
+SHORT = "--data.train-size 64 --optim.epochs 1 --attack.steps 2 --igr.n-steps 2 --val-size 20"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with factories and files that are not what they seem."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "broken.py").write_text("def net(:\n")
+    (tmp_path / "needs.py").write_text("import a_module_that_nobody_has\n")
+    (tmp_path / "wordy.py").write_text('raise RuntimeError("first line\\nsecond line")\n')
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    torch.save([1, 2, 3], tmp_path / "list.pt")
+    save_file({"1.weight": torch.zeros(10, 63), "1.bias": torch.zeros(10)}, tmp_path / "shape.safetensors")
+    save_file({"fc.weight": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    (tmp_path / "data" / "mnist").mkdir(parents=True)
+    for split in ("train", "test"):
+        (tmp_path / "data" / "mnist" / f"{split}-00000-of-00001.parquet").write_bytes(b"PAR1 not really")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+        if "__pycache__" not in path.parts
+    }
+
+
+def error_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    assert captured.err.startswith("holdfast: ")
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    return captured.err.strip()
+
+
+NO_GPU = [] if torch.cuda.is_available() else [("train digits-at --device cuda", "device 'cuda'", "choose cpu or auto")]
+BAD = [
+    # which command
+    ("trian digits-at", "unknown command 'trian'", "did you mean train?"),
+    ("--fast", "unknown command '--fast'", "Known: demo, data"),
+    # train
+    ("train", "the recipe is missing", "holdfast train digits-trades-igr"),
+    ("train --seed 3", "the recipe is missing", "for example"),
+    ("train mnist-tardes", "unknown recipe 'mnist-tardes'", "did you mean mnist-trades"),
+    ("train digits-at --optim.lrr 1", "unknown option '--optim.lrr'", "did you mean --optim.lr"),
+    ("train digits-at more", "unknown option 'more'", "--help"),
+    ("train digits-at --optim.epochs many", "--optim.epochs", "'many'"),
+    ("train digits-at --optim.lr fast", "--optim.lr", "'fast'"),
+    ("train digits-at --optim.epochs 2.5", "--optim.epochs", "'2.5'"),
+    ("train digits-at --optim.epochs", "--optim.epochs", "Missing value"),
+    ("train digits-at --data.train-size few", "--data.train-size", "few"),
+    ("train digits-at --objective.name pgd", "'pgd'", "'standard', 'at', 'trades', 'mart'"),
+    ("train digits-at --attack.eps -0.1", "attack.eps is -0.1", "at least 0"),
+    ("train digits-at-igr --igr.lam -1", "igr.lam is -1.0", "at least 0"),
+    ("train digits-sgd --igr.lam 1", "unknown recipe 'digits-sgd'", "holdfast recipes"),
+    ("train digits-standard --igr.lam 1", "igr.lam is 1.0", "choose --objective.name at, trades or mart"),
+    ("train digits-at --optim.weight-decay -1", "optim.weight_decay is -1.0", "at least 0"),
+    ("train digits-at --data.train-size 9999", "9999", "choose 1 to 1197"),
+    ("train digits-at --device warp", "device 'warp'", "choose cpu or auto"),
+    ("train digits-at --device meta", "device 'meta'", "choose cpu or auto"),
+    *NO_GPU,
+    ("train digits-at --out nets.py", "nets.py", "choose another --out"),
+    (f"train digits-at --out data {SHORT}", "data is not empty (mnist)", "choose another --out"),
+    # models
+    ("train digits-at --model resnet", "unknown model 'resnet'", "did you mean resnet18?"),
+    ("train digits-at --model gone.py:net", "model file gone.py does not exist", "give file.py:factory"),
+    ("train digits-at --model nobody.has.this:net", "importing nobody.has.this failed", "Check the path"),
+    ("train digits-at --model broken.py:net", "SyntaxError", "Check the path"),
+    ("train digits-at --model needs.py:net", "a_module_that_nobody_has", "its dependencies are installed"),
+    ("train digits-at --model wordy.py:net", "first line second line", "Check the path"),
+    ("train digits-at --model nets.py:lineal", "'lineal'", "did you mean linear?"),
+    ("train digits-at --model nets.py:number", "nets.py:number returned a", "must return a torch.nn.Module"),
+    (
+        "train digits-at --model nets.py:colour",
+        "cannot take images of shape (1, 8, 8)",
+        "Choose a model for this shape",
+    ),
+    ("train digits-at --model nets.py:big", "cannot take images of shape (1, 8, 8)", "Choose a model for this shape"),
+    ("train digits-at --model nets.py:few", "7 logits, but the data has 10 classes", "enough outputs"),
+    ("train digits-at --model nets.py:maps", "the model returned (4, 10, 6, 6)", "logits of shape"),
+    # data
+    ("train digits-at --data.name digitz", "unknown data set 'digitz'", "did you mean digits?"),
+    ("train mnist-at", "data set 'mnist' was not found", "--data-dir or HOLDFAST_DATA"),
+    ("train mnist-at --data-dir gone", "data folder 'gone' does not exist", "give an existing folder"),
+    ("train mnist-at --data-dir data", "mnist/test-00000-of-00001.parquet'", "fetch it again"),
+    ("train digits-at --data.name ./empty", "folder 'empty' holds no data set", "it needs"),
+    ("data lst", "unknown action 'lst'", "did you mean list?"),
+    ("data info", "the data set is missing", "holdfast data info mnist"),
+    ("data info digitz", "unknown data set 'digitz'", "did you mean digits?"),
+    ("data prepare mnist --data-dir data", "parquet", "fetch it again"),
+    ("data list --dir x", "unknown option '--dir'", "--data-dir"),
+    # recipes and demo
+    ("recipes mnist-tardes", "unknown recipe 'mnist-tardes'", "did you mean mnist-trades"),
+    ("recipes --all", "the recipe is missing", "holdfast recipes digits-trades-igr"),
+    ("recipes digits-at digits-mart", "'digits-mart'", "one recipe at a time"),
+    ("demo --outt x", "unknown option '--outt'", "did you mean --out?"),
+    ("demo --device warp", "device 'warp'", "choose cpu or auto"),
+    # evaluate
+    ("evaluate", "the run or model is missing", "holdfast evaluate runs/digits-trades-igr"),
+    ("evaluate --dataset digits", "the run or model is missing", "for example"),
+    ("evaluate nothing", "'nothing' is neither a run folder nor a model", "module:factory or file.py:factory"),
+    ("evaluate empty", "empty/config.json does not exist", "give a folder that holdfast train wrote"),
+    ("evaluate nets.py:linear", "a model without a data set", "--dataset mnist"),
+    ("evaluate nets.py:linear --dataset", "--dataset", "Missing value"),
+    ("evaluate nets.py:linear --dataset digitz", "unknown data set 'digitz'", "did you mean digits?"),
+    ("evaluate nets.py:linear --dataset mnist --data-dir data", "parquet", "fetch it again"),
+    ("evaluate nets.py:linear --dataset digits --split dev", "'dev'", "'train', 'val', 'test'"),
+    ("evaluate nets.py:linear --dataset digits --ifia.k 65", "ifia.k is 65", "choose 1 to 64"),
+    ("evaluate nets.py:linear --dataset digits --eps -0.1", "eps is -0.1", "at least 0"),
+    ("evaluate nets.py:linear --dataset digits --ifia.stepz 4", "'--ifia.stepz'", "did you mean --ifia.steps"),
+    ("evaluate nets.py:linear --dataset digits --ifia.steps 0", "ifia.steps is 0", "more than 0"),
+    ("evaluate nets.py:linear --dataset digits --n-examples 401", "n_examples is 401", "has 400 images"),
+    ("evaluate nets.py:linear --dataset digits --device warp", "device 'warp'", "choose cpu or auto"),
+    ("evaluate nets.py:linear --dataset digits --weights gone.pt", "gone.pt do not exist", "give a run folder"),
+    ("evaluate nets.py:linear --dataset digits --weights junk.pt", "junk.pt cannot be read", "restore it"),
+    ("evaluate nets.py:linear --dataset digits --weights list.pt", "list.pt hold no state dict", "state_dict()"),
+    ("evaluate nets.py:linear --dataset digits --weights junk.safetensors", "cannot be read", "restore it"),
+    ("evaluate nets.py:linear --dataset digits --weights foreign.safetensors", "missing 1.bias", "trained with"),
+    ("evaluate nets.py:linear --dataset digits --weights shape.safetensors", "(10, 63) instead of (10, 64)", "trained"),
+    ("evaluate resnet18 --dataset digits --weights shape.safetensors", "do not fit ResNet18", "trained with"),
+    ("evaluate nets.py:linear --dataset digits --out nets.py", "nets.py", "choose another --out"),
+]
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize(("line", "value", "remedy"), BAD, ids=lambda text: text[:70])
+def test_one_line(line: str, value: str, remedy: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(place)
+    message = error_of(line.split(), capsys)
+    assert value in message
+    assert remedy in message
+    assert contents(place) == before, "bad input leaves everything as it was"
+
+
+@pytest.fixture
+def run(place: Path, finished_run: RunFolder) -> Path:
+    shutil.copytree(finished_run.path, place / "run")
+    return place / "run"
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "remedy"),
+    [
+        ("train digits-trades-igr --out run", "run holds a finished run", "holdfast evaluate run"),
+        ("train digits-trades-igr --out run --resume", "run holds a finished run", "choose another --out"),
+        ("evaluate run --weights shape.safetensors", "run is a run and brings its own weights", "drop --weights"),
+        ("evaluate run --dataset mnist", "data set 'mnist' was not found", "HOLDFAST_DATA"),
+        ("evaluate run --checkpoint first", "'first'", "'last', 'best'"),
+        ("evaluate run --ifia.k 1000", "ifia.k is 1000", "choose 1 to 64"),
+    ],
+)
+@pytest.mark.usefixtures("no_hub")
+def test_a_finished_run(
+    line: str, value: str, remedy: str, run: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(place)
+    message = error_of(line.split(), capsys)
+    assert value in message
+    assert remedy in message
+    assert contents(place) == before
+
+
+def test_a_run_with_damaged_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = (run / "last.safetensors").read_bytes()
+    (run / "last.safetensors").write_bytes(content[: len(content) // 2])
+    assert "run/last.safetensors cannot be read" in error_of(["evaluate", "run"], capsys)
+    tensors = load_file(run / "best.safetensors")
+    save_file({name: value for name, value in tensors.items() if "fc3" not in name}, run / "last.safetensors")
+    assert "missing fc3.bias, fc3.weight" in error_of(["evaluate", "run"], capsys)
+
+
+def test_a_run_with_damaged_settings(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (run / "config.json").read_text()
+    (run / "config.json").write_text(text.replace('"val_size"', '"val_sizes"'))
+    assert "run/config.json is not a TrainConfig: val_sizes" in error_of(["evaluate", "run"], capsys)
+    (run / "config.json").write_text(text[:100])
+    assert "run/config.json is not a TrainConfig" in error_of(["evaluate", "run"], capsys)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture
+def unfinished(place: Path, tiny: Callable[..., TrainConfig]) -> Path:
+    def stop(report: object) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(tiny("digits-at"), place / "half", on_step=stop)
+    return place / "half"
+
+
+TINY_AT = (
+    "train digits-at --device cpu --data.train-size 64 --attack.steps 2 --igr.n-steps 2 --optim.epochs 2 "
+    "--optim.batch-size 32 --val-size 20 --out half"
+)
+
+
+def test_an_unfinished_run(unfinished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = error_of(["evaluate", "half"], capsys)
+    assert "not finished; finish it with holdfast train digits-at --out half --resume" in message
+    assert "half holds an unfinished run; continue it with --resume" in error_of(TINY_AT.split(), capsys)
+    other = error_of([*TINY_AT.split(), "--resume", "--optim.lr", "0.5"], capsys)
+    assert "optim.lr: 0.002 -> 0.5" in other
+    assert main([*TINY_AT.split(), "--resume"]) == 0
+    assert RunFolder(unfinished).finished
+
+
+@pytest.mark.filterwarnings("always::holdfast.HoldfastWarning")
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_probabilities_are_warned_of(
+    command: str, place: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    if command == "train":
+        argv = f"train digits-standard --device cpu --model nets.py:probabilities --out p {SHORT}"
+    else:
+        argv = (
+            "evaluate nets.py:probabilities --device cpu --dataset digits --n-examples 5 --n-attribution 1 "
+            "--cw-steps 1 --ifia.steps 1"
+        )
+    assert main(argv.split()) == 0
+    said = capsys.readouterr().err + "".join(str(warning.message) for warning in recwarn)
+    assert "look like probabilities" in said
+    assert "remove the final softmax" in said

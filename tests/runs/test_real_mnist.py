@@ -1,0 +1,39 @@
+"""A glimpse of the real thing: MNIST from disk, trained for two steps and evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from holdfast import load_dataset, load_model
+from holdfast.config import TrainConfig
+from holdfast.evaluate import evaluate
+from holdfast.recipes import evaluation
+from holdfast.train import read_metrics, train
+
+
+def test_mnist(tmp_path: Path, tiny: Callable[..., TrainConfig], real_data: Callable[[str], Path]) -> None:
+    data_dir = str(real_data("mnist"))
+    config = tiny("mnist-trades-igr", optim_epochs=1)
+    folder = train(config, tmp_path / "run", data_dir=data_dir)
+    lines = read_metrics(folder.metrics)
+    assert [line["kind"] for line in lines] == ["train", "train", "validation"]
+    assert {"loss", "ce", "kl", "igr"} <= lines[0].keys()
+    model = load_model("run", dataset="mnist", model_dir=tmp_path, data_dir=data_dir)
+    test = load_dataset("mnist", "test", data_dir=data_dir)
+    settings = evaluation("mnist")
+    settings = replace(
+        settings,
+        n_examples=20,
+        n_attribution=4,
+        cw_steps=2,
+        score_n_steps=4,
+        random_draws=2,
+        batch_size=10,
+        ifia=replace(settings.ifia, steps=2, n_steps=2),
+    )
+    summary = evaluate(model, test, settings, tmp_path / "eval")
+    assert summary is not None
+    assert (summary.k, summary.n_features, summary.chance["topk"]) == (100, 784, 100 / 784)
+    assert summary.metrics["natural"].n == 20
