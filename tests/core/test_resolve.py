@@ -90,8 +90,8 @@ def test_building_leaves_the_random_state_to_the_factory(mine: str) -> None:
     [
         ("fixd", "unknown factory.*'fixd'.*did you mean fixed"),
         ("number", "unknown factory.*'number'"),
-        ("not_a_module", "returned a int"),
-        ("a_function", "returned a function.*torch.nn.Module"),
+        ("not_a_module", "returned int"),
+        ("a_function", "returned function.*torch.nn.Module"),
         ("few", "3 logits.*10 classes"),
         ("maps", r"returned \(4, 1, 8, 8\)"),
         ("wide", r"cannot take images of shape \(1, 8, 8\).*mat1 and mat2"),

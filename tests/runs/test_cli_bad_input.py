@@ -117,7 +117,7 @@ BAD = [
     ("train digits-at --model needs.py:net", "a_module_that_nobody_has", "its dependencies are installed"),
     ("train digits-at --model wordy.py:net", "first line second line", "Check the path"),
     ("train digits-at --model nets.py:lineal", "'lineal'", "did you mean linear?"),
-    ("train digits-at --model nets.py:number", "nets.py:number returned a", "must return a torch.nn.Module"),
+    ("train digits-at --model nets.py:number", "nets.py:number returned int", "must return a torch.nn.Module"),
     (
         "train digits-at --model nets.py:colour",
         "cannot take images of shape (1, 8, 8)",
