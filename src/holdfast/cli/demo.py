@@ -20,7 +20,7 @@ class DemoOptions:
 NEXT = (
     "holdfast evaluate {out}/digits-trades-igr --ifia.objective mass_center",
     "holdfast recipes mnist-trades-igr",
-    "holdfast train mnist-trades-igr --data.train-size 2000 --optim.epochs 2 --optim.lr 1e-3 "
+    "holdfast train mnist-trades-igr --data.train-size 2000 --optim.epochs 2 --optim.lr 1e-3 --optim.batch-size 32 "
     "--attack.steps 10 --attack.alpha 0.05   # the same on MNIST, in small; HOLDFAST_DATA names your data folder",
 )
 
