@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import date
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ def parts(device: str) -> Iterator[tuple[str, Part]]:
     """The suite in order, each part some seconds on two cores."""
     step = partial(igr_step.compare, device=device)
     yield "igr", partial(step, "SmallCNN", 64, 10, jvp=True)
-    yield "igr", partial(step, "ResNet18", 8, 10, jvp=True, rounds=2)
+    yield "igr", partial(step, "ResNet18", 4, 10, jvp=True, rounds=2)
     yield "igr", partial(step, "ViT", 8, 10)
     yield "igr", partial(step, "ImageNet", 1, 5, chunk=4, rounds=2)
     for n_steps in SWEEP:
@@ -61,9 +62,11 @@ def main() -> None:
             rows += done
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    found = {"environment": environment(device), "rows": [asdict(row) for row in rows]}
+    where = environment(device)
+    found = {"environment": where, "rows": [asdict(row) for row in rows]}
     out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    console.print(f"Stored in {out}")
+    out.with_suffix(".md").write_text(markdown(rows, where))
+    console.print(f"Stored in {out} and {out.with_suffix('.md')}")
     swept = [row for row in rows if row.setting.startswith("SmallCNN, B = 16,")]
     if swept:
         console.print(f"Plot: {cost_and_memory(swept, out.with_suffix('.png'))}")
@@ -100,6 +103,16 @@ def cells(row: Row) -> list[str]:
 
 
 HEADINGS = ("variant", "seconds", "times faster", "cost (F)", "peak MiB", "error", "note")
+
+
+def markdown(rows: list[Row], where: dict[str, str]) -> str:
+    """All tables, with what they were made on."""
+    lines = [f"Measured on {where['device']}; torch {where['torch']}, Python {where['python']}, {where['date']}."]
+    for (group, setting), chosen in groupby(rows, key=lambda row: (row.group, row.setting)):
+        lines += ["", f"**{group}**: {setting}", "", f"| {' | '.join(HEADINGS)} |"]
+        lines.append("| --- |" + " ---: |" * (len(HEADINGS) - 1))
+        lines += [f"| {' | '.join(cells(row))} |" for row in chosen]
+    return "\n".join(lines) + "\n"
 
 
 def _table(rows: list[Row]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,6 @@ from holdfast.recipes import evaluation, recipe
 from holdfast.train import RunFolder, train
 
 TinyTrain = Callable[..., TrainConfig]
-
-_HOLDFAST_DATA = os.environ.get("HOLDFAST_DATA")
 
 
 @pytest.fixture(autouse=True)
@@ -148,32 +145,3 @@ def finished_evaluation(
     out = tmp_path_factory.mktemp("finished") / "eval"
     assert evaluate(net.eval(), test_images, tiny_eval, out) is not None
     return out
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Callable[[str], Path]:
-    """The folder above the real copy of a data set; skips when there is none."""
-    default = Path(__file__).parents[2].parent / "shared" / "data"
-    root = Path(_HOLDFAST_DATA) if _HOLDFAST_DATA else default
-
-    def find(name: str) -> Path:
-        if not (root / name).is_dir():
-            pytest.skip(f"no real {name}: set HOLDFAST_DATA to a folder with {name}/*.parquet")
-        return root
-
-    return find
-
-
-@pytest.fixture
-def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the Hub unreachable at once, and leave local reading as it is."""
-    import datasets
-
-    real = datasets.load_dataset
-
-    def load(path: str, *args: object, **options: object) -> object:
-        if path in ("parquet", "imagefolder"):
-            return real(path, *args, **options)
-        raise ConnectionError(f"Couldn't reach {path!r} on the Hub (offline)")
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
