@@ -78,6 +78,9 @@ class SoftplusTwin(nn.Module):
     derivatives that ReLU lacks, which an attack on attributions needs (Ghorbani et al., 2019;
     Dombrowski et al., 2019).
 
+    Not for a model that recomputes its activations in the backward pass (``torch.utils.checkpoint``): the
+    recomputation would see plain ReLUs.
+
     Args:
         model: any module; its code and its parameters are left alone.
         beta: sharpness, more than 0.
