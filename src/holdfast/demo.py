@@ -18,7 +18,7 @@ from holdfast.data import load_dataset
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate import Summary, evaluate
 from holdfast.evaluate.accuracy import predict
-from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks
+from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks, score_map
 from holdfast.models.load import load_model
 from holdfast.recipes import evaluation, origin, recipe, settings
 from holdfast.report import AttackedView, Chance, Comparison, ExampleView, Setting, write_report
@@ -146,7 +146,8 @@ def _examples(contenders: Sequence[Contender], config: EvalConfig, data: ImageDa
     views = {}
     for contender in contenders:
         attack = ifia_attacks(contender.model, config, EXAMPLE_BATCH, images.device)["ifia"]
-        views[contender.title] = attack_attributions(contender.model, attack, images, labels, config)
+        clean = score_map(contender.model, images, labels, config)
+        views[contender.title] = attack_attributions(contender.model, attack, images, labels, clean, config)
     return [
         ExampleView(
             index=int(i),

@@ -10,14 +10,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from holdfast.attribution.path import check_target
 from holdfast.errors import unknown_name
 from holdfast.models.state import Model, evaluating
 from holdfast.validate import (
-    check_classes,
     check_count,
     check_images,
     check_labels,
-    check_logits,
     check_positive,
 )
 
@@ -89,10 +88,7 @@ class Attack(ABC):
     def _check(self, images: Tensor, labels: Tensor) -> None:
         check_images(images)
         check_labels(labels, len(images))
-        with evaluating(self.model), torch.no_grad():
-            logits = self.model(images[:1])
-        check_logits(logits, 1)
-        check_classes(labels, logits.shape[1])
+        check_target(self.model, images, labels)
 
     @abstractmethod
     def perturb(self, images: Tensor, labels: Tensor) -> Tensor:

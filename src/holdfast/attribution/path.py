@@ -49,10 +49,11 @@ class Path:
             yield block // batch, block % batch
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
-        """``d f_target / dz`` at the points ``z``; with a graph when ``create_graph``."""
-        if not self.create_graph:
-            (gradient,) = torch.autograd.grad(_selected(self.model(z), target), z)
-            return gradient
+        """``d f_target / dz`` at the points ``z``."""
+        return torch.autograd.grad(_selected(self.model(z), target), z)[0]
+
+    def gradient_with_graph(self, z: Tensor, target: Tensor) -> Tensor:
+        """The same, differentiable."""
         with sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=self.weights) as mode:
             output = _selected(self.model(z), target)
         return mode.input_gradient(output, z)
@@ -64,8 +65,7 @@ def _selected(logits: Tensor, target: Tensor) -> Tensor:
 
 def _points(x: Tensor, baseline: Tensor, node: Tensor, alpha: Tensor, image: Tensor) -> Tensor:
     start = baseline[image]
-    a = alpha[node].view(-1, *[1] * (x.ndim - 1))
-    return torch.lerp(start, x[image], a.expand_as(start))
+    return torch.lerp(start, x[image], _scaled(alpha[node], start).expand_as(start))
 
 
 def _scaled(weight: Tensor, like: Tensor) -> Tensor:
@@ -76,11 +76,10 @@ def sum_without_graph(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Ten
     """``sum_k w_k grad f(z_k)``, ``rows`` path points at a time. Cost: 2 forward passes a point."""
     alpha, weight = path.rule(x)
     total = torch.zeros_like(x)
-    first_order = Path(path.model, path.target, path.method, path.n_steps)
     with evaluating(path.model), torch.enable_grad():
         for node, image in path.chunks(len(x), rows, x.device):
             z = _points(x.detach(), baseline.detach(), node, alpha, image).requires_grad_()
-            gradient = first_order.gradient(z, path.target[image])
+            gradient = path.gradient(z, path.target[image])
             total.index_add_(0, image, gradient * _scaled(weight[node], gradient))
     return total
 
@@ -94,7 +93,7 @@ def sum_with_graph(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Tensor
             z = _points(x, baseline, node, alpha, image)
             if not z.requires_grad:
                 z.requires_grad_()
-            gradient = path.gradient(z, path.target[image])
+            gradient = path.gradient_with_graph(z, path.target[image])
             total = total.index_add(0, image, gradient * _scaled(weight[node], gradient))
     return total
 
@@ -145,7 +144,7 @@ class _ChunkedSum(Function):
         with evaluating(path.model), torch.enable_grad():
             for node, image in path.chunks(len(x), ctx.rows, x.device):
                 z = _points(x, baseline, node, alpha, image).requires_grad_()
-                gradient = path.gradient(z, path.target[image])
+                gradient = path.gradient_with_graph(z, path.target[image])
                 if not gradient.requires_grad:
                     continue
                 cotangent = grad[image] * _scaled(weight[node], gradient)

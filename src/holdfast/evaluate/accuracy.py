@@ -9,7 +9,7 @@ from torch import Tensor
 
 from holdfast.attacks import FGSM, PGD, Attack, CWInf
 from holdfast.config import EvalConfig
-from holdfast.evaluate.records import Record
+from holdfast.evaluate.records import Record, to_records
 from holdfast.models.state import Model, evaluating
 from holdfast.seeding import generator_of
 
@@ -37,5 +37,4 @@ def accuracy_records(
     columns = {"label": labels, "prediction": predict(model, images)}
     for name, attack in zip(ATTACKS, prediction_attacks(model, config, batch, images.device), strict=True):
         columns[name] = predict(model, attack(images, labels))
-    values = {name: column.tolist() for name, column in columns.items()}
-    return [{"index": i, **{name: column[row] for name, column in values.items()}} for row, i in enumerate(index)]
+    return to_records(columns, index)

@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.attacks import IFIA
 from holdfast.attribution import integrated_gradients
 from holdfast.config import EvalConfig, IFIAObjective
-from holdfast.evaluate.records import Record
+from holdfast.evaluate.records import Record, to_records
 from holdfast.models.state import Model
 from holdfast.seeding import generator_of
 from holdfast.similarity import (
@@ -85,11 +85,10 @@ def ifia_attacks(model: Model, config: EvalConfig, batch: int, device: torch.dev
 
 
 def attack_attributions(
-    model: Model, attack: IFIA, images: Tensor, labels: Tensor, config: EvalConfig
+    model: Model, attack: IFIA, images: Tensor, labels: Tensor, clean: Tensor, config: EvalConfig
 ) -> AttackedAttributions:
-    """Run one attack and compare the maps before and after; a failed attack counts as similarity 1."""
+    """Run one attack and compare its maps with ``clean``; a failed attack counts as similarity 1."""
     found = attack.run(images, labels)
-    clean = score_map(model, images, labels, config)
     adversarial = score_map(model, found.adv_images, labels, config)
     values = {
         name: torch.where(found.succeeded, value, torch.ones_like(value))
@@ -103,16 +102,16 @@ def attribution_records(
 ) -> list[Record]:
     """One row an image: similarities under IFIA, whether it succeeded and when, and under the other attacks."""
     attacks = ifia_attacks(model, config, batch, images.device)
-    attacked = {name: attack_attributions(model, a, images, labels, config) for name, a in attacks.items()}
+    clean = score_map(model, images, labels, config)
+    attacked = {name: attack_attributions(model, a, images, labels, clean, config) for name, a in attacks.items()}
     ifia = attacked.pop("ifia")
     columns = {
         "label": labels,
         **ifia.similarities,
         "succeeded": ifia.succeeded,
         "best_step": ifia.best_step,
-        "zero_share": (ifia.clean_map == 0).flatten(1).float().mean(1),
+        "zero_share": (clean == 0).flatten(1).float().mean(1),
     }
     for name, other in attacked.items():
         columns |= {f"{name}_{metric}": other.similarities[metric] for metric in ("kendall", "topk")}
-    values = {name: column.tolist() for name, column in columns.items()}
-    return [{"index": i, **{name: column[row] for name, column in values.items()}} for row, i in enumerate(index)]
+    return to_records(columns, index)

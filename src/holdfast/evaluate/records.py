@@ -7,10 +7,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from holdfast.errors import HoldfastError
 from holdfast.train.folder import make_folder, write_atomically
 
 Record = dict[str, Any]
+
+
+def to_records(columns: dict[str, Tensor], index: list[int]) -> list[Record]:
+    """One row an image of ``index`` from columns of one entry an image."""
+    values = {name: column.tolist() for name, column in columns.items()}
+    return [{"index": i, **{name: column[row] for name, column in values.items()}} for row, i in enumerate(index)]
 
 
 class RecordFolder:
