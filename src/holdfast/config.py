@@ -12,6 +12,10 @@ from holdfast.errors import HoldfastError
 
 Method = Literal["riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre"]
 IFIAObjective = Literal["topk", "kendall", "mass_center", "random"]
+ObjectiveName = Literal[
+    "standard", "at", "trades", "trades-printed", "mart",
+    "ig-norm", "ig-sum-norm", "advaat", "art", "ssr", "lga", "r2et",
+]  # fmt: skip
 T = TypeVar("T")
 
 
@@ -47,12 +51,22 @@ class AttackConfig(_Strict):
 
 @dataclass(frozen=True)
 class ObjectiveConfig(_Strict):
-    """The base objective (paper, Table 1)."""
+    """The objective, before IGR is added to it (paper, Table 1 and section 6)."""
 
-    name: Literal["standard", "at", "trades", "mart"] = "trades"
+    name: ObjectiveName = "trades"
     """Which method."""
     beta: float = 6.0
     """Weight of the divergence in TRADES and MART."""
+    lam: float = 1.0
+    """Weight of a rival's own attribution term."""
+    n_steps: int = 10
+    """Path points of a rival's attribution term."""
+    attack_n_steps: int = 5
+    """Path points inside a rival's attack."""
+    surrogate_beta: float = 50.0
+    """Sharpness of the softplus twin in ART and in the attack of AdvAAT."""
+    k: int = 100
+    """Features that ART's attack may change, and that R2ET ranks."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,9 @@ class IGRConfig(_Strict):
     method: Method = "riemann_right"
     """Quadrature rule; the paper's Eq. 4 is riemann_right."""
     internal_batch_size: int | None = None
-    """Path points in memory at once; None holds the whole graph."""
+    """Path points in memory at once; None holds the whole graph when it fits."""
+    adversary: Literal["base", "own"] = "base"
+    """The images compared with: the base objective's (as the paper's experiments), or its own (Eq. 5)."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from jaxtyping import Float, Int64
@@ -122,13 +122,18 @@ class GradientAscent(Attack):
         self.norm: Norm = norm
         self.restarts = restarts
 
-    @abstractmethod
-    def prepare(self, images: Tensor, labels: Tensor) -> Tensor:
-        """What the loss compares with (the labels, the clean logits), computed once."""
+    def prepare(self, images: Tensor, labels: Tensor) -> Any:
+        """What `value` compares with (the labels, the clean logits, a clean attribution), computed once."""
+        return labels
 
     @abstractmethod
-    def loss(self, logits: Tensor, reference: Tensor) -> Float[Tensor, " B"]:
-        """The quantity to ascend, one number an image (summed, so that batch size changes nothing)."""
+    def value(self, adv: Tensor, reference: Any) -> Float[Tensor, " B"]:
+        """The quantity to ascend, one number an image, differentiable to ``adv``."""
+
+    def direction(self, adv: Tensor, reference: Any) -> Tensor:
+        """The gradient of `value` (of its sum, so that batch size changes nothing)."""
+        adv = adv.detach().requires_grad_()
+        return torch.autograd.grad(self.value(adv, reference).sum(), adv)[0]
 
     def start(self, images: Tensor, generator: torch.Generator) -> Tensor:
         if not self.random_start:
@@ -150,19 +155,28 @@ class GradientAscent(Attack):
             best = torch.where(better.view(-1, *[1] * (adv.ndim - 1)), adv, best)
         return best
 
-    def _ascend(self, images: Tensor, reference: Tensor, generator: torch.Generator) -> Tensor:
+    def _ascend(self, images: Tensor, reference: Any, generator: torch.Generator) -> Tensor:
         adv = self.start(images, generator)
         with torch.enable_grad():
             for _ in range(self.steps):
-                adv.requires_grad_()
-                (gradient,) = torch.autograd.grad(self.loss(self.model(adv), reference).sum(), adv)
-                adv = project(step(adv.detach(), gradient, self.alpha, self.norm), images, self.eps, self.norm)
+                gradient = self.direction(adv, reference)
+                adv = project(step(adv, gradient, self.alpha, self.norm), images, self.eps, self.norm)
         return adv
 
-    def _score(self, adv: Tensor, reference: Tensor, labels: Tensor) -> Tensor:
+    def _score(self, adv: Tensor, reference: Any, labels: Tensor) -> Tensor:
         """Higher is worse for the model: a misclassified image beats every classified one."""
         with torch.no_grad():
-            logits = self.model(adv)
-            loss = self.loss(logits, reference)
-        loss = loss.double()  # in float32 the offset would swallow small differences
-        return torch.where(logits.argmax(1) != labels, loss.abs() + 1e6, loss)
+            wrong = self.model(adv).argmax(1) != labels
+            loss = self.value(adv, reference).double()  # in float32 the offset would swallow small differences
+        return torch.where(wrong, loss.abs() + 1e6, loss)
+
+
+class LogitAscent(GradientAscent):
+    """Ascent of a loss of the logits."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, reference: Tensor) -> Float[Tensor, " B"]:
+        """The loss of each image."""
+
+    def value(self, adv: Tensor, reference: Tensor) -> Tensor:
+        return self.loss(self.model(adv), reference)

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from holdfast.attacks.base import GradientAscent, Norm
+from holdfast.attacks.base import LogitAscent, Norm
 from holdfast.models.state import Model
 
 
-class PGD(GradientAscent):
+class PGD(LogitAscent):
     """Projected gradient descent, the attack of adversarial training.
 
     Madry et al., 2018, "Towards Deep Learning Models Resistant to Adversarial Attacks"
@@ -38,9 +38,6 @@ class PGD(GradientAscent):
         True
     """
 
-    def prepare(self, images: Tensor, labels: Tensor) -> Tensor:
-        return labels
-
     def loss(self, logits: Tensor, reference: Tensor) -> Tensor:
         return F.cross_entropy(logits, reference, reduction="none")
 
@@ -67,7 +64,7 @@ class FGSM(PGD):
         super().__init__(model, eps=eps, alpha=eps or 1.0, steps=1, random_start=False)
 
 
-class TPGD(GradientAscent):
+class TPGD(LogitAscent):
     """PGD on the KL divergence from the clean prediction, the inner attack of TRADES.
 
     Zhang et al., 2019, "Theoretically Principled Trade-off between Robustness and Accuracy"
@@ -108,7 +105,7 @@ class TPGD(GradientAscent):
         return (images + self.start_noise * noise).clamp(0, 1)
 
 
-class CWInf(GradientAscent):
+class CWInf(LogitAscent):
     """PGD on the margin ``max_{j != y} z_j - z_y`` of Carlini and Wagner, in the Linf ball.
 
     Carlini and Wagner, 2017, "Towards Evaluating the Robustness of Neural Networks"
@@ -121,9 +118,6 @@ class CWInf(GradientAscent):
         >>> CWInf(net, eps=0.1, alpha=0.03, steps=5)(torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).shape
         torch.Size([3, 1, 2, 2])
     """
-
-    def prepare(self, images: Tensor, labels: Tensor) -> Tensor:
-        return labels
 
     def loss(self, logits: Tensor, reference: Tensor) -> Tensor:
         true = logits.gather(1, reference[:, None])[:, 0]
