@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
     from holdfast.models import SoftplusTwin, load_model
-    from holdfast.objectives import AT, IGR, MART, TRADES, LossOutput, Standard
+    from holdfast.objectives import AT, IGR, MART, TRADES, AdvAAT, IGNorm, IGSumNorm, LossOutput, Standard
     from holdfast.similarity import (
         activation_consistency,
         cosine_similarity,
@@ -36,7 +36,7 @@ _HOMES = {
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
     "holdfast.models": ("SoftplusTwin", "load_model"),
-    "holdfast.objectives": ("AT", "IGR", "LossOutput", "MART", "Standard", "TRADES"),
+    "holdfast.objectives": ("AT", "AdvAAT", "IGNorm", "IGR", "IGSumNorm", "LossOutput", "MART", "Standard", "TRADES"),
     "holdfast.similarity": (
         "activation_consistency",
         "cosine_similarity",
@@ -59,9 +59,12 @@ __all__ = [
     "PGD",
     "TPGD",
     "TRADES",
+    "AdvAAT",
     "CWInf",
     "HoldfastError",
     "HoldfastWarning",
+    "IGNorm",
+    "IGSumNorm",
     "LossOutput",
     "SoftplusTwin",
     "Standard",

@@ -115,6 +115,8 @@ class TrainConfig(_Strict):
 
     recipe: str = "custom"
     """Name of the recipe this came from."""
+    profile: str = "paper"
+    """Profile of that recipe: smoke, laptop, fast or paper."""
     data: DataConfig = DataConfig()
     model: str = "small_cnn"
     """small_cnn, resnet18, module:factory or file.py:factory."""

@@ -19,7 +19,7 @@ SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28
 
 def test_names() -> None:
     assert recipe_names() == [f"{dataset}-{method}" for dataset in SETUPS for method in METHODS]
-    assert len(recipe_names()) == 28
+    assert len(recipe_names()) == 72
     with pytest.raises(HoldfastError, match="did you mean mnist-trades"):
         recipe("mnist-tardes")
 
@@ -30,8 +30,8 @@ def test_each_is_what_its_name_says(name: str) -> None:
     check_train_config(config)
     dataset, _, method = name.partition("-")
     assert (config.recipe, config.data.name) == (name, dataset)
-    assert config.objective.name == method.removesuffix("-igr")
-    assert (config.igr.lam > 0) == method.endswith("-igr")
+    assert config.objective.name == method.removesuffix("-own").removesuffix("-igr")
+    assert (config.igr.lam > 0) == ("-igr" in method)
     assert config.model == ("resnet18" if dataset == "cifar10" else "small_cnn")
 
 

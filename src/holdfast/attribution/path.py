@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,17 @@ def block_rows(x: Tensor) -> int:
     return min(max(CPU_FEATURES // x[0].numel(), 4), 640) if x.device.type == "cpu" else ACCELERATOR_ROWS
 
 
+def selected_logits(logits: Tensor, target: Tensor) -> Tensor:
+    """The sum over the batch of each point's target logit."""
+    return logits.gather(1, target[:, None]).sum()
+
+
 @dataclass(frozen=True)
 class Path:
-    """What is integrated: a class logit of a model, along ``n_steps`` quadrature nodes."""
+    """What is integrated: ``value(logits, target)`` of a model, along ``n_steps`` quadrature nodes.
+
+    ``value`` is summed over the batch, each point's share a function of its own logits alone.
+    """
 
     model: Model
     target: Tensor
@@ -37,6 +45,7 @@ class Path:
     n_steps: int
     create_graph: bool = False
     weights: bool = True
+    value: Callable[[Tensor, Tensor], Tensor] = selected_logits
 
     def rule(self, like: Tensor) -> tuple[Tensor, Tensor]:
         nodes, weights = path_rule(self.method, self.n_steps)
@@ -49,18 +58,14 @@ class Path:
             yield block // batch, block % batch
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
-        """``d f_target / dz`` at the points ``z``."""
-        return torch.autograd.grad(_selected(self.model(z), target), z)[0]
+        """``d value / dz`` at the points ``z``."""
+        return torch.autograd.grad(self.value(self.model(z), target), z)[0]
 
     def gradient_with_graph(self, z: Tensor, target: Tensor) -> Tensor:
         """The same, differentiable."""
         with sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=self.weights) as mode:
-            output = _selected(self.model(z), target)
+            output = self.value(self.model(z), target)
         return mode.input_gradient(output, z)
-
-
-def _selected(logits: Tensor, target: Tensor) -> Tensor:
-    return logits.gather(1, target[:, None]).sum()
 
 
 def _points(x: Tensor, baseline: Tensor, node: Tensor, alpha: Tensor, image: Tensor) -> Tensor:

@@ -15,14 +15,22 @@ from holdfast.validate import check_positive
 class Standard:
     """``CE(f(x), y)``.
 
+    Args:
+        attack: an attack or a factory whose images the result carries as ``x_adv``, for `IGR` to compare with;
+            the loss ignores them. None attacks nothing.
+
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
     >>> out = Standard()(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1]))
     >>> list(out.parts), out.x_adv
     (['ce'], None)
     """
 
+    def __init__(self, attack: Attack | AttackFactory | None = None) -> None:
+        self.attack = attack
+
     def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
-        return combine(None, ce=(1.0, F.cross_entropy(model(x), y)))
+        x_adv = None if self.attack is None else adversarial_images(self.attack, model, x, y)
+        return combine(x_adv, ce=(1.0, F.cross_entropy(model(x), y)))
 
 
 class AT:
@@ -55,12 +63,14 @@ class TRADES:
     Args:
         attack: an attack or a factory; the method's own is `TPGD`.
         beta: weight of the divergence.
+        clean: False puts the cross-entropy at x_adv, as Table 1 prints it.
     """
 
-    def __init__(self, attack: Attack | AttackFactory, beta: float = 6.0) -> None:
+    def __init__(self, attack: Attack | AttackFactory, beta: float = 6.0, clean: bool = True) -> None:
         check_positive("beta", beta, zero=True)
         self.attack = attack
         self.beta = beta
+        self.clean = clean
 
     def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
         x_adv = adversarial_images(self.attack, model, x, y)
@@ -68,7 +78,8 @@ class TRADES:
         kl = F.kl_div(
             F.log_softmax(adversarial, dim=1), F.log_softmax(clean, dim=1), reduction="batchmean", log_target=True
         )
-        return combine(x_adv, ce=(1.0, F.cross_entropy(clean, y)), kl=(self.beta, kl))
+        ce = F.cross_entropy(clean if self.clean else adversarial, y)
+        return combine(x_adv, ce=(1.0, ce), kl=(self.beta, kl))
 
 
 class MART:

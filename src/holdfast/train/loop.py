@@ -48,13 +48,14 @@ def train(
     data_dir: str | None = None,
     resume: bool = False,
     on_step: Callable[[Report], None] | None = None,
+    stop: Callable[[], bool] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> RunFolder:
     """Train ``config`` and leave ``config.json``, ``metrics.jsonl``, weights and ``result.json`` in ``out``.
 
     Every random number is a function of the seed and the step, so that only weights, optimiser state and the
     step need saving. On a CPU a resumed run ends bit-identical to one that was never stopped. The global
-    random state is left as it was.
+    random state is left as it was. When ``stop`` says so after a step, the run is saved and left unfinished.
 
     Raises:
         HoldfastError: bad settings, missing data, a folder in use or finished, a loss that is not finite.
@@ -78,7 +79,7 @@ def train(
             ),
             DeviceLoader(val_data, batch_size=200, device=device, shuffle=False),
         )
-        run = _Run(config, RunFolder(out), model, *loaders, on_step, checkpoint_seconds)
+        run = _Run(config, RunFolder(out), model, *loaders, on_step, stop, checkpoint_seconds)
         with run.folder.writing(config, resume=resume):
             run.restore()
             run.go()
@@ -100,11 +101,13 @@ class _Run:
         train_loader: DeviceLoader,
         val_loader: DeviceLoader,
         on_step: Callable[[Report], None] | None,
+        stop: Callable[[], bool] | None,
         checkpoint_seconds: float,
     ) -> None:
         self.config, self.folder, self.model = config, folder, model
         self.train_loader, self.val_loader = train_loader, val_loader
         self.on_step = on_step or (lambda report: None)
+        self.stop = stop or (lambda: False)
         self.checkpoint_seconds = checkpoint_seconds
         self.device = next(model.parameters()).device
         self.generator = torch.Generator(self.device)
@@ -135,9 +138,12 @@ class _Run:
             ends_epoch = progress.step % self.per_epoch == 0
             if ends_epoch:
                 self.end_epoch(epoch, losses)
-            if ends_epoch or time.monotonic() - saved > self.checkpoint_seconds:
+            stopped = self.stop() and progress.step < self.total
+            if ends_epoch or stopped or time.monotonic() - saved > self.checkpoint_seconds:
                 save_checkpoint(self.folder.checkpoints, self.model, self.optimizer, progress, self.metadata)
                 saved = time.monotonic()
+            if stopped:
+                return
         self.finish()
 
     def step(self) -> dict[str, float]:

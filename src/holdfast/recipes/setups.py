@@ -1,14 +1,13 @@
-"""Complete configurations by name: a data set and a method, every field with its origin. No torch here.
+"""What the methods share on each data set, and where each value comes from. No torch here.
 
-Origins: "paper" (stated there), "cited code" (the published code of TRADES, MART, Madry's challenge or
-Chen et al., which the paper says it follows), "ours" (nobody says; see docs/choices.md).
+Origins: "paper" (stated there), "cited code" (the published code of TRADES, MART, Madry's challenge, Chen et
+al., Singh et al. or Wang et al., which the paper says it follows), "ours" (nobody says; see docs/choices.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from holdfast.config import (
     AttackConfig,
@@ -16,13 +15,25 @@ from holdfast.config import (
     EvalConfig,
     IFIAConfig,
     IGRConfig,
-    ObjectiveConfig,
     OptimConfig,
     TrainConfig,
 )
-from holdfast.errors import unknown_name
 
 PAPER, CODE, OURS = "paper", "cited code", "ours"
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What the paper's rivals share."""
+
+    n_steps: int = 10
+    """Path points in the loss of IG-NORM, IG-SUM-NORM and AdvAAT (their code: 50)."""
+    attack_n_steps: int = 5
+    """Path points in their attacks (their code: 5 to 10)."""
+    k: int = 100
+    """Features that ART's attack may change, and that R2ET ranks."""
+    art_attack: AttackConfig | None = None
+    """ART's own attack; None gives it the attack of every other row."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Setup:
     trades_beta: float
     mart_beta: float
     igr: IGRConfig
+    rivals: Rivals
     evaluation: EvalConfig
     origins: dict[str, str]
 
@@ -49,6 +61,7 @@ def digits_setup() -> Setup:
         trades_beta=6.0,
         mart_beta=5.0,
         igr=IGRConfig(lam=1.0, n_steps=5),
+        rivals=Rivals(n_steps=5, attack_n_steps=3, k=8),
         evaluation=EvalConfig(
             dataset="digits",
             n_attribution=120,
@@ -72,6 +85,7 @@ def mnist_setup(name: str = "mnist") -> Setup:
         trades_beta=1.0,
         mart_beta=5.0,
         igr=IGRConfig(lam=1.0, n_steps=10),
+        rivals=Rivals(),
         evaluation=EvalConfig(
             dataset=name,
             eps=0.3,
@@ -90,6 +104,7 @@ def mnist_setup(name: str = "mnist") -> Setup:
             "attack.steps": CODE,
             "objective.beta": CODE,
             "igr.method": PAPER,
+            "igr.adversary": PAPER,
             "evaluation.eps": PAPER,
             "evaluation.ifia.eps": PAPER,
             "evaluation.ifia.alpha": CODE,
@@ -128,6 +143,7 @@ def cifar10_setup() -> Setup:
         trades_beta=6.0,
         mart_beta=5.0,
         igr=IGRConfig(lam=1.0, n_steps=5),
+        rivals=Rivals(k=1000, art_attack=AttackConfig(eps=8 / 255, alpha=5 / 255, steps=3)),
         evaluation=EvalConfig(
             dataset="cifar10",
             eps=8 / 255,
@@ -163,118 +179,3 @@ def setup(dataset: str) -> Setup:
         base=replace(cifar.base, data=replace(cifar.base.data, name=dataset)),
         evaluation=replace(cifar.evaluation, dataset=dataset),
     )
-
-
-def _without_igr(s: Setup, objective: ObjectiveConfig) -> TrainConfig:
-    return replace(s.base, objective=objective, igr=replace(s.igr, lam=0.0))
-
-
-def standard(s: Setup) -> TrainConfig:
-    """Cross-entropy on clean images (Table 2, row 1)."""
-    return _without_igr(s, ObjectiveConfig("standard", beta=0.0))
-
-
-def at(s: Setup) -> TrainConfig:
-    """Adversarial training (Tables 2 and 3)."""
-    return _without_igr(s, ObjectiveConfig("at", beta=0.0))
-
-
-def trades(s: Setup) -> TrainConfig:
-    """TRADES (Tables 2 and 3)."""
-    return _without_igr(s, ObjectiveConfig("trades", beta=s.trades_beta))
-
-
-def mart(s: Setup) -> TrainConfig:
-    """MART (Tables 2 and 3)."""
-    return _without_igr(s, ObjectiveConfig("mart", beta=s.mart_beta))
-
-
-def at_igr(s: Setup) -> TrainConfig:
-    """AT with the integrated gradients regulariser (Eq. 3; Tables 2 and 3)."""
-    return replace(at(s), igr=s.igr)
-
-
-def trades_igr(s: Setup) -> TrainConfig:
-    """TRADES with the integrated gradients regulariser (Eq. 3; Tables 2 and 3)."""
-    return replace(trades(s), igr=s.igr)
-
-
-def mart_igr(s: Setup) -> TrainConfig:
-    """MART with the integrated gradients regulariser (Eq. 3; Tables 2 and 3)."""
-    return replace(mart(s), igr=s.igr)
-
-
-METHODS: dict[str, Callable[[Setup], TrainConfig]] = {
-    "standard": standard,
-    "at": at,
-    "at-igr": at_igr,
-    "trades": trades,
-    "trades-igr": trades_igr,
-    "mart": mart,
-    "mart-igr": mart_igr,
-}
-
-
-def recipe_names() -> list[str]:
-    """All recipes, ``dataset-method``.
-
-    >>> recipe_names()[:3]
-    ['digits-standard', 'digits-at', 'digits-at-igr']
-    """
-    return [f"{dataset}-{method}" for dataset in SETUPS for method in METHODS]
-
-
-def recipe(name: str) -> TrainConfig:
-    """The complete configuration of a recipe.
-
-    Raises:
-        HoldfastError: for an unknown name, with the nearest ones.
-
-    >>> recipe("mnist-trades-igr").objective
-    ObjectiveConfig(name='trades', beta=1.0)
-    """
-    if name not in recipe_names():
-        raise unknown_name("recipe", name, recipe_names(), "List them with: holdfast recipes.")
-    dataset, _, method = name.partition("-")
-    return replace(METHODS[method](setup(dataset)), recipe=name)
-
-
-def evaluation(dataset: str) -> EvalConfig:
-    """How models of a data set are evaluated: the same for every row of a table."""
-    return setup(dataset).evaluation
-
-
-def origin(dataset: str, field: str) -> str:
-    """Where a recipe's value comes from: "paper", "cited code" or "ours".
-
-    >>> origin("mnist", "optim.lr"), origin("mnist", "igr.lam"), origin("digits", "optim.lr")
-    ('paper', 'ours', 'ours')
-    """
-    return setup(dataset).origins.get(field, OURS)
-
-
-def training_cost(config: TrainConfig) -> int:
-    """Forward passes an image and epoch: attack, loss, and IGR at 4 a path point (two paths).
-
-    >>> training_cost(recipe("mnist-at")), training_cost(recipe("mnist-at-igr"))
-    (83, 163)
-    """
-    base = {"standard": 3, "at": 3, "trades": 7, "mart": 6}[config.objective.name]
-    attack = 0 if config.objective.name == "standard" else 2 * config.attack.steps
-    igr = 2 * 4 * config.igr.n_steps if config.igr.lam else 0
-    return base + attack + igr
-
-
-def settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field of a configuration with its dotted name.
-
-    >>> from holdfast.config import AttackConfig
-    >>> list(settings(AttackConfig(), "attack."))
-    [('attack.eps', 0.1), ('attack.alpha', 0.025), ('attack.steps', 10)]
-    """
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if is_dataclass(value):
-            yield from settings(value, f"{prefix}{field.name}.")
-        else:
-            yield f"{prefix}{field.name}", value

@@ -1,0 +1,241 @@
+"""IG-NORM and IG-SUM-NORM: a small attribution of the change in loss between an image and its attack."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from holdfast.attacks.base import Attack
+from holdfast.attribution.integrated_gradients import path_attribution
+from holdfast.attribution.path import Path
+from holdfast.config import Method
+from holdfast.errors import HoldfastError
+from holdfast.models.state import Model
+from holdfast.objectives.ascent import AttributionAscent
+from holdfast.objectives.base import AttackFactory, LossOutput, adversarial_images, combine
+from holdfast.validate import check_count, check_positive
+
+LossPath = partial(Path, value=partial(F.cross_entropy, reduction="sum"))
+"""A path along which the gradient of the cross-entropy is integrated."""
+
+
+def segment_norm(path: Path, x: Tensor, x_adv: Tensor, rows: int | None) -> Tensor:
+    """The l1 norm (B,) of ``(x_adv - x) * sum_k w_k grad(x + alpha_k (x_adv - x))`` of each pair."""
+    return path_attribution(path, x_adv, x, rows).abs().flatten(1).sum(1)
+
+
+class IGNorm:
+    r"""IG-NORM of Chen et al., 2019 (https://arxiv.org/abs/1905.09957; IGR paper, Eq. 46).
+
+    .. math:: CE(f(x), y) + \lambda \max_{\tilde x} \|IG(x, \tilde x)\|_1
+
+    with the integrated gradients of the cross-entropy along the segment from x to x_adv,
+    ``IG(x, x_adv) = (x_adv - x) * mean_k grad CE(f(x + k/m (x_adv - x)), y)``: its entries sum, as ``n_steps``
+    grows, to the change of the loss. The norm is that of each image over all features, averaged over the
+    batch (the published code sums both terms over the batch). It is taken with frozen normalisation and no
+    dropout; the cross-entropy runs in the mode that the model is in.
+
+    Args:
+        attack: an attack or a factory; the method's own is `IGNormAttack`.
+        lam: weight of the norm.
+        n_steps: points of the path (the published code takes 50).
+        method: quadrature rule.
+        internal_batch_size: path points in memory at once; None holds the whole graph. Exact either way.
+
+    Raises:
+        HoldfastError: on a negative weight or a count below 1; from the attack on images outside [0, 1].
+
+    Cost beside the attack, for a piecewise-linear network: ``6 * n_steps`` forward passes an image, 8 instead
+    of 6 in chunks (IGR pays 2 * 4 and 2 * 6), and 3 for the cross-entropy.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        >>> objective = IGNorm(partial(IGNormAttack, eps=0.1, alpha=0.05, steps=3))
+        >>> list(objective(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).parts)
+        ['ce', 'ig_norm']
+    """
+
+    def __init__(
+        self,
+        attack: Attack | AttackFactory,
+        lam: float = 1.0,
+        n_steps: int = 10,
+        method: Method = "riemann_right",
+        internal_batch_size: int | None = None,
+    ) -> None:
+        check_positive("lam", lam, zero=True)
+        check_count("n_steps", n_steps)
+        if internal_batch_size is not None:
+            check_count("internal_batch_size", internal_batch_size)
+        self.attack = attack
+        self.lam = lam
+        self.n_steps = n_steps
+        self.method: Method = method
+        self.internal_batch_size = internal_batch_size
+
+    def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
+        x_adv = adversarial_images(self.attack, model, x, y)
+        return self._loss(model, x, x_adv, y, classified=x)
+
+    def _loss(self, model: Model, x: Tensor, x_adv: Tensor, y: Tensor, classified: Tensor) -> LossOutput:
+        ce = F.cross_entropy(model(classified), y)
+        path = LossPath(model, y, self.method, self.n_steps, create_graph=True)
+        norm = segment_norm(path, x, x_adv, self.internal_batch_size).mean()
+        return combine(x_adv, ce=(1.0, ce), ig_norm=(self.lam, norm))
+
+
+class IGSumNorm(IGNorm):
+    r"""IG-SUM-NORM of Chen et al., 2019 (IGR paper, Eq. 47): adversarial training plus the norm.
+
+    .. math:: \max_{\tilde x} \, CE(f(\tilde x), y) + \lambda \|IG(x, \tilde x)\|_1
+
+    Args:
+        attack: an attack or a factory; the method's own is `IGSumNormAttack` with the same ``lam``.
+        lam: weight of the norm (0.1 in the published settings of MNIST and Fashion-MNIST).
+        n_steps, method, internal_batch_size: as in `IGNorm`, whose norm, batch mean and cost it has.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        >>> objective = IGSumNorm(partial(IGSumNormAttack, eps=0.1, alpha=0.05, steps=3, lam=0.1), lam=0.1)
+        >>> list(objective(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).parts)
+        ['ce', 'ig_norm']
+    """
+
+    def __init__(
+        self,
+        attack: Attack | AttackFactory,
+        lam: float = 0.1,
+        n_steps: int = 10,
+        method: Method = "riemann_right",
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(attack, lam, n_steps, method, internal_batch_size)
+
+    def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
+        x_adv = adversarial_images(self.attack, model, x, y)
+        return self._loss(model, x, x_adv, y, classified=x_adv)
+
+
+class IGNormAttack(AttributionAscent):
+    """Ascends the norm of `IGNorm`: ``||IG(x, x_adv)||_1`` of each image. Distance measure: Linf.
+
+    Args:
+        model: maps images to logits.
+        eps: largest perturbation, pixels in [0, 1].
+        alpha: step size in the same unit.
+        steps: number of steps.
+        n_steps: points of the path in each step, by the right rule (the published code takes 10).
+        internal_batch_size: path points in memory at once; None holds all.
+        random_start: must be true, since the gradient of the norm is 0 at the image itself.
+        restarts: runs from new random starts; for each image the one of the largest norm is returned.
+        generator: source of the random starts; None draws a fresh seed from the operating system.
+
+    Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
+
+    Cost for a piecewise-linear network: ``4 * n_steps`` forward passes an image and step (6 in chunks).
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        >>> images, labels = torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])
+        >>> adv = IGNormAttack(net, eps=0.1, alpha=0.05, steps=4)(images, labels)
+        >>> bool((adv - images).abs().max() <= 0.1 + 1e-6)
+        True
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        eps: float,
+        alpha: float,
+        steps: int,
+        n_steps: int = 5,
+        internal_batch_size: int | None = None,
+        random_start: bool = True,
+        restarts: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if not random_start:
+            raise HoldfastError(
+                "random_start is False, but ||IG(x, x_adv)||_1 has gradient 0 at x_adv = x, where the attack would "
+                "stay; leave random_start at True, or use IGSumNormAttack."
+            )
+        super().__init__(
+            model,
+            eps=eps,
+            alpha=alpha,
+            steps=steps,
+            n_steps=n_steps,
+            internal_batch_size=internal_batch_size,
+            restarts=restarts,
+            generator=generator,
+        )
+
+    def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return images, labels
+
+    def measure(self, network: Model, adv: Tensor, reference: tuple[Tensor, Tensor]) -> Tensor:
+        return _norm_of(self, network, adv, *reference)
+
+
+class IGSumNormAttack(AttributionAscent):
+    """Ascends what `IGSumNorm` descends: ``CE(f(x_adv), y) + lam * ||IG(x, x_adv)||_1`` of each image.
+
+    Args:
+        lam: weight of the norm, as in the objective.
+        random_start: start from a uniform point of the ball.
+
+    Other arguments and shape: as `IGNormAttack`.
+
+    Cost for a piecewise-linear network: ``4 * n_steps + 3`` forward passes an image and step (6 in chunks).
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        >>> attack = IGSumNormAttack(net, eps=0.1, alpha=0.05, steps=4)
+        >>> attack(torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).shape
+        torch.Size([3, 1, 2, 2])
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        eps: float,
+        alpha: float,
+        steps: int,
+        lam: float = 0.1,
+        n_steps: int = 5,
+        internal_batch_size: int | None = None,
+        random_start: bool = True,
+        restarts: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(
+            model,
+            eps=eps,
+            alpha=alpha,
+            steps=steps,
+            n_steps=n_steps,
+            internal_batch_size=internal_batch_size,
+            random_start=random_start,
+            restarts=restarts,
+            generator=generator,
+        )
+        check_positive("lam", lam, zero=True)
+        self.lam = lam
+
+    def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return images, labels
+
+    def measure(self, network: Model, adv: Tensor, reference: tuple[Tensor, Tensor]) -> Tensor:
+        images, labels = reference
+        ce = F.cross_entropy(network(adv), labels, reduction="none")
+        return ce + self.lam * _norm_of(self, network, adv, images, labels)
+
+
+def _norm_of(attack: AttributionAscent, network: Model, adv: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    path = LossPath(network, labels, attack.method, attack.n_steps, create_graph=adv.requires_grad, weights=False)
+    return segment_norm(path, images, adv, attack.internal_batch_size)
