@@ -17,7 +17,21 @@ if TYPE_CHECKING:
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
     from holdfast.models import SoftplusTwin, load_model
-    from holdfast.objectives import AT, IGR, MART, TRADES, AdvAAT, IGNorm, IGSumNorm, LossOutput, Standard
+    from holdfast.objectives import (
+        ART,
+        AT,
+        IGR,
+        LGA,
+        MART,
+        R2ET,
+        SSR,
+        TRADES,
+        AdvAAT,
+        IGNorm,
+        IGSumNorm,
+        LossOutput,
+        Standard,
+    )
     from holdfast.similarity import (
         activation_consistency,
         cosine_similarity,
@@ -36,7 +50,21 @@ _HOMES = {
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
     "holdfast.models": ("SoftplusTwin", "load_model"),
-    "holdfast.objectives": ("AT", "AdvAAT", "IGNorm", "IGR", "IGSumNorm", "LossOutput", "MART", "Standard", "TRADES"),
+    "holdfast.objectives": (
+        "ART",
+        "AT",
+        "AdvAAT",
+        "IGNorm",
+        "IGR",
+        "IGSumNorm",
+        "LGA",
+        "LossOutput",
+        "MART",
+        "R2ET",
+        "SSR",
+        "Standard",
+        "TRADES",
+    ),
     "holdfast.similarity": (
         "activation_consistency",
         "cosine_similarity",
@@ -51,12 +79,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _SUBPACKAGES = ("attacks", "attribution", "data", "models", "objectives", "similarity")
 
 __all__ = [
+    "ART",
     "AT",
     "FGSM",
     "IFIA",
     "IGR",
+    "LGA",
     "MART",
     "PGD",
+    "R2ET",
+    "SSR",
     "TPGD",
     "TRADES",
     "AdvAAT",

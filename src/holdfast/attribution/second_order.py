@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 convolution = torch.ops.aten.convolution.default
@@ -125,9 +126,27 @@ class _Detached(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        create_graph = torch.is_grad_enabled()
-        (grad_x,) = torch.autograd.grad(ctx.result, ctx.leaf, grad, create_graph=create_graph, retain_graph=True)
+        if torch.is_grad_enabled():
+            return _DetachedGradient.apply(grad, ctx), None
+        (grad_x,) = torch.autograd.grad(ctx.result, ctx.leaf, grad, retain_graph=True)
         return grad_x, None
+
+
+class _DetachedGradient(Function):
+    """That input gradient with a graph to the incoming gradient alone: none that a later pass could free."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, op: Any) -> Tensor:
+        with torch.enable_grad():
+            ctx.leaf = grad.detach().requires_grad_()
+            (ctx.result,) = torch.autograd.grad(op.result, op.leaf, ctx.leaf, create_graph=True)
+        return ctx.result.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor, None]:
+        (to_grad,) = torch.autograd.grad(ctx.result, ctx.leaf, tangent, retain_graph=True)
+        return to_grad, None
 
 
 def _convolve(

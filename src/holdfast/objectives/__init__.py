@@ -2,11 +2,17 @@
 
 from holdfast.objectives.advaat import AdvAAT, AdvAATAttack
 from holdfast.objectives.adversarial import AT, MART, TRADES, Standard
+from holdfast.objectives.art import ART, ARTAttack
 from holdfast.objectives.base import LossOutput, Objective
 from holdfast.objectives.ig_norm import IGNorm, IGNormAttack, IGSumNorm, IGSumNormAttack
 from holdfast.objectives.igr import IGR, IGRAttack
+from holdfast.objectives.lga import LGA
+from holdfast.objectives.r2et import R2ET
+from holdfast.objectives.ssr import SSR
 
 __all__ = [
+    "ART",
+    "ARTAttack",
     "AT",
     "AdvAAT",
     "AdvAATAttack",
@@ -16,9 +22,12 @@ __all__ = [
     "IGRAttack",
     "IGSumNorm",
     "IGSumNormAttack",
+    "LGA",
     "LossOutput",
     "MART",
     "Objective",
+    "R2ET",
+    "SSR",
     "Standard",
     "TRADES",
 ]

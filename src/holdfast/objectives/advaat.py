@@ -111,7 +111,8 @@ class AdvAATAttack(AttributionAscent):
 
     Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
 
-    Cost for a piecewise-linear network: ``4 * n_steps + 3`` forward passes an image and step (6 in chunks).
+    Cost for a piecewise-linear network: ``4 * n_steps + 2`` forward passes an image and step (6 instead of 4 in
+    chunks; without the twin 2 and 4), and ``2 * n_steps`` once for ``IG(x)``.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),

@@ -135,7 +135,7 @@ class IGNormAttack(AttributionAscent):
 
     Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
 
-    Cost for a piecewise-linear network: ``4 * n_steps`` forward passes an image and step (6 in chunks).
+    Cost for a piecewise-linear network: ``4 * n_steps`` forward passes an image and step, 6 instead of 4 in chunks.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
@@ -190,7 +190,8 @@ class IGSumNormAttack(AttributionAscent):
 
     Other arguments and shape: as `IGNormAttack`.
 
-    Cost for a piecewise-linear network: ``4 * n_steps + 3`` forward passes an image and step (6 in chunks).
+    Cost for a piecewise-linear network: ``4 * n_steps + 2`` forward passes an image and step (6 instead of 4 in
+    chunks).
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))

@@ -88,7 +88,8 @@ class IGRAttack(AttributionAscent):
     """Ascends ``1 - cos(IG(x), IG(x_adv))`` of each image: the adversary of IGR (Eq. 5). Distance: Linf.
 
     A ReLU network's own IG has no useful second derivatives, so the gradient goes through its softplus twin,
-    against the network's own ``IG(x)``. The prediction is free to change.
+    against the network's own ``IG(x)``. The prediction is free to change. Without twin and random start the
+    first step follows rounding noise, since the cosine is largest at the image itself.
 
     Args:
         model: maps images to logits.
@@ -99,13 +100,14 @@ class IGRAttack(AttributionAscent):
         surrogate_beta: sharpness of the softplus twin; None uses the network itself.
         method: quadrature rule.
         internal_batch_size: path points in memory at once; None holds all.
-        random_start: start from a uniform point of the ball (at the image itself the gradient is all but 0).
+        random_start: start from a uniform point of the ball.
         restarts: runs from new random starts; for each image the one of the smallest cosine is returned.
         generator: source of the random starts; None draws a fresh seed from the operating system.
 
     Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
 
-    Cost for a piecewise-linear network: ``4 * n_steps`` forward passes an image and step (6 in chunks).
+    Cost for a piecewise-linear network: ``4 * n_steps`` forward passes an image and step (6 in chunks; without
+    the twin 2 and 4), and ``2 * n_steps`` once for ``IG(x)``.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),
