@@ -124,6 +124,8 @@ class TrainConfig(_Strict):
     attack: AttackConfig = AttackConfig()
     igr: IGRConfig = IGRConfig()
     optim: OptimConfig = OptimConfig()
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 runs the training pass under autocast; weights, validation and evaluation stay float32."""
     val_size: int = 1000
     """Held-out images that choose the best checkpoint after each epoch."""
     seed: int = 0

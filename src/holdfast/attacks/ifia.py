@@ -75,6 +75,8 @@ class IFIA(Attack):
 
     An image whose prediction is not its label cannot be attacked and comes back as it is.
 
+    Under ``torch.autocast`` the gradient that is followed runs in the lower precision; scores never do.
+
     Cost: about ``6 * n_steps`` forward passes an image and step (8 in chunks).
 
     Example:
@@ -161,7 +163,8 @@ class IFIA(Attack):
 
     def _scored_map(self, images: Tensor, labels: Tensor) -> Tensor:
         path = self._path(self.model, labels, create_graph=False)
-        return path_attribution(path, images, rows=self.internal_batch_size).abs().flatten(1)
+        with torch.autocast(images.device.type, enabled=False):
+            return path_attribution(path, images, rows=self.internal_batch_size).abs().flatten(1)
 
     def _score(self, adv: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
         """The similarity to minimise; infinite where the label is lost or the map has no order at all."""
@@ -170,7 +173,7 @@ class IFIA(Attack):
             similarity = kendall_tau(current, clean)
         else:
             similarity = topk_intersection(current, clean, self.k)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(adv.device.type, enabled=False):
             kept = self.model(adv).argmax(1) == labels
         ordered = current.amax(1) > current.amin(1)
         return similarity.masked_fill(~(kept & ordered), float("inf"))

@@ -128,6 +128,8 @@ class _ChunkedSum(Function):
     @staticmethod
     def forward(ctx: Any, path: Path, rows: int, x: Tensor, baseline: Tensor, *parameters: Tensor) -> Tensor:
         ctx.path, ctx.rows, ctx.versions = path, rows, _versions(path.model)
+        kind = x.device.type
+        ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         ctx.save_for_backward(x, baseline, *parameters)
         return sum_without_graph(path, x, baseline, rows)
 
@@ -146,7 +148,7 @@ class _ChunkedSum(Function):
         grad_x = torch.zeros_like(x) if needs_x else None
         grad_baseline = torch.zeros_like(x) if needs_baseline else None
         totals: list[Tensor | None] = [None] * len(parameters)
-        with evaluating(path.model), torch.enable_grad():
+        with evaluating(path.model), torch.enable_grad(), torch.autocast(*ctx.autocast):
             for node, image in path.chunks(len(x), ctx.rows, x.device):
                 z = _points(x, baseline, node, alpha, image).requires_grad_()
                 gradient = path.gradient_with_graph(z, path.target[image])

@@ -163,11 +163,14 @@ def _convolve(
 ) -> Tensor:
     computed = weight.grad_fn is not None or (bias is not None and bias.grad_fn is not None)
     unusual = isinstance(padding, str) or input.ndim != ndim + 2 or not input.is_floating_point()
-    if computed or unusual or torch.is_autocast_enabled(input.device.type):
+    if computed or unusual:
         return func(input, weight, bias, stride, padding, dilation, groups)
     sizes = [[v] * ndim if isinstance(v, int) else list(v) for v in (stride, padding, dilation)]
     if not mode.weights:
         weight, bias = weight.detach(), None if bias is None else bias.detach()
+    if torch.is_autocast_enabled(input.device.type):
+        dtype = torch.get_autocast_dtype(input.device.type)
+        input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     return _Convolution.apply(input, weight, bias, mode, (*sizes, False, [0] * ndim, groups))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,12 @@ from torch import Tensor
 from holdfast.attacks import IFIA
 from holdfast.attribution import integrated_gradients
 from holdfast.config import EvalConfig, IFIAObjective
+from holdfast.errors import HoldfastError
 from holdfast.evaluate.records import Record, to_records
 from holdfast.models.state import Model
 from holdfast.seeding import generator_of
 from holdfast.similarity import (
+    activation_consistency,
     cosine_similarity,
     kendall_tau,
     pearson_correlation,
@@ -41,7 +44,7 @@ def score_map(model: Model, images: Tensor, labels: Tensor, config: EvalConfig) 
 
 
 def similarities(adversarial: Tensor, clean: Tensor, k: int) -> dict[str, Tensor]:
-    """Rank metrics compare magnitudes |IG|; cosine and Pearson compare signed maps, as Eq. 3 does."""
+    """Rank metrics compare magnitudes |IG|; cosine and Pearson signed maps, as Eq. 3 does, and magnitudes too."""
     magnitude, reference = adversarial.abs(), clean.abs()
     return {
         "kendall": kendall_tau(magnitude, reference),
@@ -49,6 +52,8 @@ def similarities(adversarial: Tensor, clean: Tensor, k: int) -> dict[str, Tensor
         "spearman": spearman_correlation(magnitude, reference),
         "cosine": cosine_similarity(adversarial, clean),
         "pearson": pearson_correlation(adversarial, clean),
+        "magnitude_cosine": cosine_similarity(magnitude, reference),
+        "magnitude_pearson": pearson_correlation(magnitude, reference),
     }
 
 
@@ -112,6 +117,8 @@ def attribution_records(
         "best_step": ifia.best_step,
         "zero_share": (clean == 0).flatten(1).float().mean(1),
     }
+    with suppress(HoldfastError):  # a network without ReLU has no activation consistency
+        columns["activation"] = activation_consistency(model, images, ifia.adversarial)
     for name, other in attacked.items():
         columns |= {f"{name}_{metric}": other.similarities[metric] for metric in ("kendall", "topk")}
     return to_records(columns, index)

@@ -16,6 +16,8 @@ from holdfast.evaluate.records import Record
 
 RESAMPLES = 2000
 SIMILARITIES = ("topk", "kendall", "cosine", "spearman", "pearson", "random_topk", "random_kendall", "rank_kendall")
+OPTIONAL = ("magnitude_cosine", "magnitude_pearson", "activation")
+"""Columns that older records, or networks without ReLU, do not have."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def summarise(accuracy: list[Record], attribution: list[Record], config: EvalCon
         hits = [float(row[column] == y) for row, y in zip(accuracy, label, strict=True)]
         metrics[name] = mean_interval(hits)
     if attribution:
-        for name in SIMILARITIES:
+        for name in (*SIMILARITIES, *(name for name in OPTIONAL if name in attribution[0])):
             metrics[name] = mean_interval([row[name] for row in attribution])
         for name in ("topk", "kendall"):
             worst = [min(row[name], row[f"rank_{name}"], row[f"random_{name}"]) for row in attribution]

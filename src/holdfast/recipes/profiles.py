@@ -58,8 +58,8 @@ def laptop(s: Setup) -> Setup:
         rivals=Rivals(n_steps=5, attack_n_steps=3, k=s.rivals.k),
         evaluation=replace(
             ev,
-            n_examples=1000,
-            n_attribution=150,
+            n_examples=500,
+            n_attribution=100,
             ifia=replace(ev.ifia, alpha=0.02, steps=40, n_steps=5),
         ),
     )
