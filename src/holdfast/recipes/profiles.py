@@ -51,7 +51,7 @@ def laptop(s: Setup) -> Setup:
             train,
             data=replace(train.data, train_size=4000),
             attack=AttackConfig(eps=train.attack.eps, alpha=train.attack.eps / 3, steps=5),
-            optim=replace(train.optim, lr=1e-3, epochs=5, batch_size=50, schedule="onecycle"),
+            optim=replace(train.optim, lr=1e-3, epochs=5, batch_size=32, schedule="onecycle"),
             val_size=200,
         ),
         igr=replace(s.igr, n_steps=5),
