@@ -66,7 +66,7 @@ class ObjectiveConfig(_Strict):
     surrogate_beta: float = 50.0
     """Sharpness of the softplus twin in ART and in the attack of AdvAAT."""
     k: int = 100
-    """Features that ART's attack may change, and that R2ET ranks."""
+    """Features that ART's attack looks at, and that R2ET ranks."""
 
 
 @dataclass(frozen=True)

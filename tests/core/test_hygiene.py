@@ -20,7 +20,7 @@ LAYERS = (
     {"attribution"},
     {"attacks"},
     {"objectives"},
-    {"train", "evaluate"},
+    {"train", "evaluate", "theory"},
     {"report", "sweep", "reproduce", "checks", "demo"},
     {"cli"},
 )

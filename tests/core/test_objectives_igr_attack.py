@@ -65,7 +65,7 @@ def test_over_standard_training_with_either_attack(make_network: MakeNetwork, pa
     x, x_adv, y = pair
     attack = Fixed(net, x_adv)
     expected = F.cross_entropy(net(x), y) + 2 * igr_penalty(net, x, x_adv, y, n_steps=3).mean()
-    for objective in (IGR(Standard(attack), 2, 3), IGR(Standard(), 2, 3, attack=attack)):
+    for objective in (IGR(Standard(attack), 2.0, 3), IGR(Standard(), 2.0, 3, attack=attack)):
         out = objective(net, x, y)
         assert out.x_adv is x_adv
         assert set(out.parts) == {"ce", "igr"}

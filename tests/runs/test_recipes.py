@@ -42,7 +42,10 @@ def test_igr_changes_nothing_else(dataset: str) -> None:
         assert replace(with_igr, recipe=plain.recipe, igr=replace(with_igr.igr, lam=0.0)) == plain
 
 
-@pytest.mark.parametrize("name", recipe_names())
+QUICK = [name for name in recipe_names() if name.startswith(("digits", "cifar10-at", "cifar10-ssr"))]
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_each_takes_a_step(name: str) -> None:
     dataset = name.partition("-")[0]
     config = recipe(name)
@@ -50,6 +53,7 @@ def test_each_takes_a_step(name: str) -> None:
     config = replace(
         config,
         attack=replace(config.attack, steps=1 if big else 2),
+        objective=replace(config.objective, n_steps=2, attack_n_steps=1),
         igr=replace(config.igr, n_steps=1 if big else 2),
     )
     generator = torch.Generator().manual_seed(0)
@@ -63,7 +67,7 @@ def test_each_takes_a_step(name: str) -> None:
         output.loss.backward()
         optimizer.step()
     assert torch.isfinite(output.loss)
-    assert ("igr" in output.parts) == name.endswith("-igr")
+    assert ("igr" in output.parts) == ("-igr" in name)
     if output.x_adv is not None:
         assert float((output.x_adv - images).abs().max()) <= config.attack.eps + 1e-6
     after = model.state_dict()

@@ -13,6 +13,7 @@ from torch import nn
 
 from holdfast import AT, IGR, MART, TRADES, HoldfastError, Standard
 from holdfast.config import OptimConfig, TrainConfig
+from holdfast.objectives import IGRAttack
 from holdfast.recipes import recipe
 from holdfast.train import train
 from holdfast.train.build import build_objective, build_optimizer, check_train_config, learning_rate
@@ -155,13 +156,21 @@ def test_unusable_sizes(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> Non
     assert not (tmp_path / "run").exists(), "a refused run leaves nothing behind"
 
 
-def test_igr_needs_adversarial_images(tmp_path: Path) -> None:
-    config = recipe("digits-standard")
+def test_igr_over_standard_training_gets_images_to_compare_with() -> None:
+    config = recipe("digits-standard-igr")
     check_train_config(config)
-    config = replace(config, igr=replace(config.igr, lam=1.0))
-    with pytest.raises(HoldfastError, match="standard makes no adversarial images"):
-        train(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    objective = build_objective(config, torch.Generator())
+    assert isinstance(objective, IGR)
+    assert isinstance(objective.base, Standard)
+    assert objective.base.attack is not None
+    assert build_objective(replace(config, igr=replace(config.igr, lam=0.0)), torch.Generator()).attack is None
+
+
+def test_igr_with_its_own_adversary() -> None:
+    objective = build_objective(recipe("digits-at-igr-own"), torch.Generator())
+    assert isinstance(objective, IGR)
+    assert objective.attack.func is IGRAttack
+    assert build_objective(recipe("digits-at-igr"), torch.Generator()).attack is None
 
 
 def test_a_validation_set_smaller_than_asked_for_is_used_whole(

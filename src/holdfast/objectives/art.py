@@ -29,8 +29,8 @@ def soft_margin(
 
     >>> images = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])  # two versions of one image
     >>> soft_margin(images, images, -images)
-    tensor([[1.],
-            [1.]])
+    tensor([[0.6931],
+            [0.6931]])
     """
     positive = 1 - F.cosine_similarity(images[:, None], true[None], dim=-1, eps=EPS)
     negative = 1 - F.cosine_similarity(images[:, None], other[None], dim=-1, eps=EPS)

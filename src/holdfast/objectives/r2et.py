@@ -44,9 +44,8 @@ class R2ET:
     to the sum of the first k less the sum of the next k. Ours:
 
     - every feature is ranked (there: sums over the colour channels), and the sum over pairs is a mean;
-    - the norm of H is exact, the `largest_hessian_eigenvalue` (the cross-entropy's Hessian has no negative
-      one). The code estimates H along the gradient's signs by one finite difference, which is no estimate on
-      ReLU networks;
+    - the norm of H is the `largest_hessian_eigenvalue`, exact for piecewise-linear networks. The code
+      estimates H along the gradient's signs by one finite difference, which is no estimate on such networks;
     - the weights are constants. The code rescales each term to ``weight * (CE + 1)`` and fine-tunes a trained
       softplus network for ten epochs; from scratch that rescaling let the two terms outgrow the
       cross-entropy on the digits. The defaults are ours, tried on the digits alone.

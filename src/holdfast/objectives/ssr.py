@@ -54,7 +54,8 @@ def largest_hessian_eigenvalue(model: Model, x: Float[Tensor, "B ..."]) -> Float
         logits = model(z)
         check_logits(logits, len(x))
         p = F.softmax(logits, dim=1)
-        slopes, direction = _top_eigenvector(_jacobian(logits, z), p.detach())
+        with torch.autocast(x.device.type, enabled=False):
+            slopes, direction = _top_eigenvector(_jacobian(logits, z), p.detach())
         centred = slopes - (p.detach() * slopes).sum(1, keepdim=True)
         with sdpa_kernel(SDPBackend.MATH), SecondOrder() as mode:
             weighted = (model(z) * (p.detach() * centred)).sum()
@@ -75,7 +76,8 @@ def _top_eigenvector(jacobian: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
     """The slopes ``W^T q`` (B, classes) of the logits along the top unit eigenvector ``q``, and ``q``."""
     centred = jacobian - (p[:, :, None] * jacobian).sum(1, keepdim=True)
     factor = p.sqrt()[:, :, None] * centred
-    top = torch.linalg.eigh(factor @ factor.mT).eigenvectors[:, :, -1]
+    gram = (factor @ factor.mT).nan_to_num(0.0, 0.0, 0.0)  # `factor` carries what is not finite to the result
+    top = torch.linalg.eigh(gram).eigenvectors[:, :, -1]
     direction = F.normalize((top[:, :, None] * factor).sum(1), dim=1)
     return (jacobian * direction[:, None]).sum(2), direction
 

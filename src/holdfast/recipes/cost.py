@@ -6,6 +6,8 @@ from holdfast.config import EvalConfig, TrainConfig
 
 IG_GRADIENT = 4
 """F a path point: the gradient of a function of integrated gradients, graph in memory."""
+SMOOTH_GRADIENT = 6
+"""The same for the cross-entropy in place of a logit, whose curvature does not vanish."""
 
 
 def training_cost(config: TrainConfig) -> int:
@@ -23,13 +25,13 @@ def training_cost(config: TrainConfig) -> int:
         "trades": (2, 7),
         "trades-printed": (2, 7),
         "mart": (2, 6),
-        "ig-norm": (IG_GRADIENT * attack_points, 3 + IG_GRADIENT * points),
-        "ig-sum-norm": (IG_GRADIENT * attack_points + 2, 3 + IG_GRADIENT * points),
+        "ig-norm": (IG_GRADIENT * attack_points, 3 + SMOOTH_GRADIENT * points),
+        "ig-sum-norm": (IG_GRADIENT * attack_points + 2, 3 + SMOOTH_GRADIENT * points),
         "advaat": (IG_GRADIENT * attack_points + 2, 3 + 2 * IG_GRADIENT * points),
-        "art": (2 * IG_GRADIENT, 3 + 4 * IG_GRADIENT),
-        "ssr": (0, 3 + 10 * IG_GRADIENT),
-        "lga": (0, 3 + 2 * IG_GRADIENT),
-        "r2et": (0, 3 + 2 * IG_GRADIENT),
+        "art": (6, 23),
+        "ssr": (0, 20),
+        "lga": (0, 9),
+        "r2et": (0, 26),
     }[objective.name]
     total = loss + attack * steps
     if igr.lam:

@@ -31,7 +31,7 @@ class Rivals:
     attack_n_steps: int = 5
     """Path points in their attacks (their code: 5 to 10)."""
     k: int = 100
-    """Features that ART's attack may change, and that R2ET ranks."""
+    """Features that ART's attack looks at, and that R2ET ranks."""
     art_attack: AttackConfig | None = None
     """ART's own attack; None gives it the attack of every other row."""
 

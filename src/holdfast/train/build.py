@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,30 +12,80 @@ from torch import nn
 from holdfast.attacks import PGD, TPGD
 from holdfast.config import OptimConfig, TrainConfig
 from holdfast.errors import HoldfastError
-from holdfast.objectives import AT, IGR, MART, TRADES, Objective, Standard
+from holdfast.objectives import (
+    ART,
+    AT,
+    IGR,
+    LGA,
+    MART,
+    R2ET,
+    SSR,
+    TRADES,
+    AdvAAT,
+    AdvAATAttack,
+    ARTAttack,
+    IGNorm,
+    IGNormAttack,
+    IGRAttack,
+    IGSumNorm,
+    IGSumNormAttack,
+    Objective,
+    Standard,
+)
 from holdfast.validate import check_count, check_positive
 
 
 def build_objective(config: TrainConfig, generator: torch.Generator) -> Objective:
     """The objective of a run; its attack draws from ``generator``."""
-    eps, alpha, steps = config.attack.eps, config.attack.alpha, config.attack.steps
-    pgd = partial(PGD, eps=eps, alpha=alpha, steps=steps, generator=generator)
-    tpgd = partial(TPGD, eps=eps, alpha=alpha, steps=steps, generator=generator)
-    beta = config.objective.beta
-    base: Objective
-    match config.objective.name:
-        case "standard":
-            base = Standard()
-        case "at":
-            base = AT(pgd)
-        case "trades":
-            base = TRADES(tpgd, beta)
-        case "mart":
-            base = MART(pgd, beta)
+    budget: dict[str, Any] = {
+        "eps": config.attack.eps,
+        "alpha": config.attack.alpha,
+        "steps": config.attack.steps,
+        "generator": generator,
+    }
     igr = config.igr
+    own = igr.lam > 0 and igr.adversary == "own"
+    inner = partial(IGRAttack, n_steps=config.objective.attack_n_steps, method=igr.method, **budget)
+    base = _base(config, budget, attacked=igr.lam > 0 and not own)
     if igr.lam == 0:
         return base
-    return IGR(base, igr.lam, igr.n_steps, igr.method, igr.internal_batch_size)
+    return IGR(base, igr.lam, igr.n_steps, igr.method, igr.internal_batch_size, attack=inner if own else None)
+
+
+def _base(config: TrainConfig, budget: dict[str, Any], *, attacked: bool) -> Objective:
+    """The objective without IGR; ``attacked`` asks standard training for images to compare with."""
+    o = config.objective
+    rows = config.igr.internal_batch_size
+    pgd, tpgd = partial(PGD, **budget), partial(TPGD, **budget)
+    inner = {**budget, "n_steps": o.attack_n_steps, "internal_batch_size": rows}
+    path = {"n_steps": o.n_steps, "internal_batch_size": rows}
+    match o.name:
+        case "standard":
+            return Standard(pgd if attacked else None)
+        case "at":
+            return AT(pgd)
+        case "trades":
+            return TRADES(tpgd, o.beta)
+        case "trades-printed":
+            return TRADES(tpgd, o.beta, clean=False)
+        case "mart":
+            return MART(pgd, o.beta)
+        case "ig-norm":
+            return IGNorm(partial(IGNormAttack, **inner), o.lam, **path)
+        case "ig-sum-norm":
+            return IGSumNorm(partial(IGSumNormAttack, lam=o.lam, **inner), o.lam, **path)
+        case "advaat":
+            attack = partial(AdvAATAttack, lam=o.lam, surrogate_beta=o.surrogate_beta, **inner)
+            return AdvAAT(attack, o.lam, **path)
+        case "art":
+            return ART(partial(ARTAttack, k=o.k, surrogate_beta=o.surrogate_beta, **budget), o.lam, o.surrogate_beta)
+        case "ssr":
+            return SSR(o.lam)
+        case "lga":
+            noise = budget["eps"], budget["generator"]
+            return LGA(noise[0], lam_l2=0.01 * o.lam, lam_cos=0.1 * o.lam, generator=noise[1])
+        case "r2et":
+            return R2ET(o.k, lam1=o.lam, lam2=0.1 * o.lam)
 
 
 def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -72,6 +123,8 @@ def check_train_config(config: TrainConfig) -> None:
         ("attack.eps", attack.eps, True),
         ("attack.alpha", attack.alpha, False),
         ("objective.beta", config.objective.beta, True),
+        ("objective.lam", config.objective.lam, True),
+        ("objective.surrogate_beta", config.objective.surrogate_beta, False),
         ("igr.lam", igr.lam, True),
         ("optim.lr", optim.lr, False),
         ("optim.momentum", optim.momentum, True),
@@ -84,12 +137,10 @@ def check_train_config(config: TrainConfig) -> None:
         ("optim.epochs", optim.epochs),
         ("optim.batch_size", optim.batch_size),
         ("igr.n_steps", igr.n_steps),
+        ("objective.n_steps", config.objective.n_steps),
+        ("objective.attack_n_steps", config.objective.attack_n_steps),
+        ("objective.k", config.objective.k),
         ("igr.internal_batch_size", 1 if igr.internal_batch_size is None else igr.internal_batch_size),
         ("val_size", config.val_size),
     ):
         check_count(name, count)
-    if igr.lam > 0 and config.objective.name == "standard":
-        raise HoldfastError(
-            f"igr.lam is {igr.lam}, but the objective standard makes no adversarial images to compare with; "
-            "choose --objective.name at, trades or mart, or --igr.lam 0."
-        )
