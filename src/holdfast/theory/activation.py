@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils import skip_init
 
 from holdfast.errors import HoldfastError
 from holdfast.similarity import activation_consistency
@@ -29,9 +30,8 @@ def angle_between(x: Vector, x_adv: Vector) -> float:
     return float(np.arccos(np.clip(_cosine(x, x_adv), -1.0, 1.0)))
 
 
-def _cosine(a: Vector, b: Vector) -> Vector:
-    """Cosines along the last axis."""
-    return (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+def _cosine(a: Vector, b: Vector) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
 def predicted_consistency(angle: float) -> float:
@@ -226,7 +226,7 @@ def state_mix(both_active: int, changed: int, both_inactive: int) -> StateMix:
     StateMix(consistency=1.0, same_state=1.0)
     """
     counts = (both_active, changed, both_inactive)
-    layer = torch.nn.Linear(2, sum(counts), bias=False, dtype=torch.float64)
+    layer = skip_init(torch.nn.Linear, 2, sum(counts), bias=False, dtype=torch.float64)
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
     layer.weight.data = rows.repeat_interleave(torch.tensor(counts), dim=0)
     x, x_adv = torch.tensor([[[1.0, 1.0]], [[1.0, -1.0]]], dtype=torch.float64)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from holdfast.attribution import integrated_gradients
 from holdfast.data import load_dataset
@@ -17,6 +17,7 @@ from holdfast.errors import HoldfastError
 from holdfast.similarity import cosine_similarity, goodman_kruskal_gamma, kendall_tau
 from holdfast.theory.kendall_cosine import Law, Vector, draw
 
+Point = tuple[float, float]
 DISTANCE = 0.7
 PERTURBATIONS = ("dimmed", "speckled", "shifted")
 
@@ -45,7 +46,8 @@ def random_feature_network(units: int = 256, penalty: float = 1.0, seed: int = 0
     so that a map at exactly a given distance need not exist.
     """
     data = load_dataset("digits", "train")
-    hidden, readout = nn.Linear(64, units, bias=False), nn.Linear(units, data.num_classes, bias=False)
+    sizes = ((64, units), (units, data.num_classes))
+    hidden, readout = (skip_init(nn.Linear, *size, bias=False, dtype=torch.float64) for size in sizes)
     generator = torch.Generator().manual_seed(seed)
     hidden.weight.data = torch.randn(units, 64, generator=generator, dtype=torch.float64) / 8
     bend = nn.Softplus(beta=200.0)
@@ -150,7 +152,7 @@ def independent_deviation(features: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Figure 2c: attributions of two features as points (2,), and the radii of the two networks' arcs.
+    """Figure 2c: attributions of two features as points, and the radii of the two networks' arcs.
 
     ``nearer`` and ``wider`` (the paper's x' and x'') lie at one distance from ``clean``; ``longer`` (x''') is
     long and turned away; ``perturbed`` and ``trained`` are x~ under g and under g*, at one angle to ``clean``.
@@ -158,16 +160,16 @@ class Plane:
 
     radius: float
     trained_radius: float
-    clean: Vector
-    nearer: Vector
-    wider: Vector
-    longer: Vector
-    perturbed: Vector
-    trained: Vector
+    clean: Point
+    nearer: Point
+    wider: Point
+    longer: Point
+    perturbed: Point
+    trained: Point
 
 
 def plane(
-    radius: float = 1.0, trained_radius: float = 1.45, clean_degrees: float = 42.0, distance: float = 0.4
+    radius: float = 1.0, trained_radius: float = 1.6, clean_degrees: float = 42.0, distance: float = 0.35
 ) -> Plane:
     """The points of Figure 2c. ``wider`` is where a line from the origin touches the circle around ``clean``.
 
@@ -182,11 +184,11 @@ def plane(
         clean,
         _polar(radius + distance, clean_degrees),
         _polar(float(np.sqrt(radius**2 - distance**2)), clean_degrees + widest),
-        _polar(1.75 * radius, clean_degrees - 34),
-        _polar(radius, clean_degrees - 16),
-        _polar(trained_radius, clean_degrees - 16),
+        _polar(1.85 * radius, clean_degrees + 36),
+        _polar(radius, clean_degrees - 25),
+        _polar(trained_radius, clean_degrees - 25),
     )
 
 
-def _polar(radius: float, degrees: float) -> NDArray[np.float64]:
-    return radius * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+def _polar(radius: float, degrees: float) -> Point:
+    return radius * float(np.cos(np.radians(degrees))), radius * float(np.sin(np.radians(degrees)))

@@ -65,7 +65,7 @@ def expected_norm(spread: NDArray[np.floating]) -> float:
 
     It is ``pi**-0.5`` times the integral over t > 0 of ``(1 - prod (1 + 2 spread_i t**2)**-0.5) / t**2``.
 
-    >>> round(expected_norm(np.array([1.0])) * np.sqrt(np.pi / 2), 6)
+    >>> round(expected_norm(np.array([np.pi / 2])), 6)
     1.0
     """
     scale = float(np.sum(spread))
@@ -95,8 +95,10 @@ def orthogonal_units(features: int) -> Network:
 
 
 def identical_units(features: int, coordinate_sum: float = 1.2) -> Network:
-    """``features + 1`` equal units whose squared weights add up to ``coordinate_sum`` in every feature; images
-    all 1 and all -1."""
+    """``features + 1`` equal units; images all 1 and all -1, so that every unit changes.
+
+    In every feature the squared weights add up to ``coordinate_sum``, against 1 for ``orthogonal_units``.
+    """
     ones = np.ones(features)
     weights = np.full((features + 1, features), np.sqrt(coordinate_sum / (features + 1)))
     return Network(weights, ones, -ones)
@@ -105,7 +107,7 @@ def identical_units(features: int, coordinate_sum: float = 1.2) -> Network:
 def with_pixels(network: Network) -> Network:
     """The same comparison with images in [0, 1], in twice the features: x = (1, 0), x~ = (0, 1), weights (W, -W).
 
-    For ``orthogonal_units`` and ``identical_units``; both expected distances grow by the root of 2.
+    For ``orthogonal_units`` and ``identical_units``; the expected norm grows by the root of 2.
     """
     zeros = np.zeros_like(network.x)
     return Network(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.theory.claim import Z_LIMIT, Claim, exact_verdict, scaled_count
+from holdfast.theory.claim import Claim, exact_verdict, scaled_count
 from holdfast.theory.gradient_norm import (
     expected_distance,
     identical_units,
@@ -13,12 +13,13 @@ from holdfast.theory.gradient_norm import (
 )
 
 FEATURES = 50
+MANY_Z_LIMIT = 5.0
 
 
 def proposition2(scale: float = 1.0, seed: int = 0) -> list[Claim]:
     """Proposition 2 with the norm squared and as printed, and its two assumptions.
 
-    ``scale`` multiplies the number of random networks and draws: 1 takes seconds. All random numbers come from
+    ``scale`` multiplies the number of random networks and draws: 1 takes about a second. All random numbers come from
     ``seed``.
     """
     draws = scaled_count(scale, 4000, 200)
@@ -35,19 +36,19 @@ def proposition2(scale: float = 1.0, seed: int = 0) -> list[Claim]:
     return [
         Claim(
             "The expected squared norm of the difference of the two gradients is smaller for psi (Eqs. 43 and 44)",
-            exact_verdict(bool(in_order[pairs.fewer].all()) and pairs.greatest_z <= Z_LIMIT + 1),
-            f"in {int(in_order[pairs.fewer].sum())} of {fewer} random pairs of networks that meet both assumptions; its "
-            f"closed form lies within {pairs.greatest_z:.1f} standard errors of draws of u in {2 * total} networks",
-            f"closed form, and {draws} draws of u for each network; refuted beyond {Z_LIMIT + 1:.0f} standard errors, "
-            "the largest of them all",
+            exact_verdict(bool(in_order[pairs.fewer].all()) and pairs.greatest_z <= MANY_Z_LIMIT),
+            f"in {int(in_order[pairs.fewer].sum())} of {fewer} random pairs of networks that meet both assumptions; "
+            f"the closed form lies within {pairs.greatest_z:.1f} standard errors of draws of u in {2 * total} networks",
+            f"closed form, and {draws} draws of u for each network; refuted by one pair, or by one network beyond "
+            f"{MANY_Z_LIMIT:.0f} standard errors",
         ),
         Claim(
             "The expected norm, not squared, is smaller for psi (Eqs. 9 and 45 as printed)",
             exact_verdict(psi.norm < phi.norm and pixel_psi.norm < pixel_phi.norm),
             f"{psi.changed_units} orthogonal units against {phi.changed_units} equal ones, d = {FEATURES}: norm "
             f"{psi.norm:.3f} > {phi.norm:.3f}, although squared {psi.squared:.1f} < {phi.squared:.1f} (drawn: "
-            f"{drawn[0]:.3f} and {drawn[1]:.3f}); with pixels in [0, 1]: {pixel_psi.norm:.3f} > {pixel_phi.norm:.3f}; in "
-            f"the random pairs the order held in {int((pairs.norm[:, 0] < pairs.norm[:, 1]).sum())} of {total}",
+            f"{drawn[0]:.3f} and {drawn[1]:.3f}); with pixels in [0, 1]: {pixel_psi.norm:.3f} > {pixel_phi.norm:.3f}; "
+            f"in the random pairs the order held in {int((pairs.norm[:, 0] < pairs.norm[:, 1]).sum())} of {total}",
             "numerical integration of the exact expression; one counterexample decides",
         ),
         Claim(

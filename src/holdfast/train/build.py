@@ -58,7 +58,7 @@ def _base(config: TrainConfig, budget: dict[str, Any], *, attacked: bool) -> Obj
     rows = config.igr.internal_batch_size
     pgd, tpgd = partial(PGD, **budget), partial(TPGD, **budget)
     inner = {**budget, "n_steps": o.attack_n_steps, "internal_batch_size": rows}
-    path = {"n_steps": o.n_steps, "internal_batch_size": rows}
+    path: dict[str, Any] = {"n_steps": o.n_steps, "internal_batch_size": rows}
     match o.name:
         case "standard":
             return Standard(pgd if attacked else None)
