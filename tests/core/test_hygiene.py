@@ -21,7 +21,9 @@ LAYERS = (
     {"attacks"},
     {"objectives"},
     {"train", "evaluate", "theory"},
-    {"report", "sweep", "reproduce", "checks", "demo"},
+    {"results"},
+    {"report", "sweep", "checks", "demo"},
+    {"reproduce"},
     {"cli"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
