@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
+from weakref import WeakKeyDictionary
+
+import pytest
 import torch
+from torch import Tensor
 
 from bench.measure import peak_bytes
-from holdfast.attribution import igr_penalty
+from holdfast.attribution import igr_penalty, memory, path
 from holdfast.models import SmallCNN
+
+integrated_gradients = import_module("holdfast.attribution.integrated_gradients")  # the package exports its function
 
 
 def _peak(n_steps: int, internal_batch_size: int | None) -> int:
@@ -33,3 +41,57 @@ def test_chunked_memory_does_not_grow_with_n_steps() -> None:
 def test_the_whole_graph_grows_with_n_steps() -> None:
     """The contrast: what the chunks are there to avoid."""
     assert _peak(40, None) > 2 * _peak(10, None)
+
+
+@pytest.fixture
+def step() -> Callable[[int | None], list[Tensor]]:
+    """Gradients of the penalty on a small network, whole (None) or in chunks."""
+    generator = torch.Generator().manual_seed(0)
+    x, x_adv = torch.rand(2, 8, 1, 28, 28, generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = SmallCNN()
+        torch.nn.init.normal_(model.fc3.weight, std=0.1)
+    model.double()
+
+    def gradients(internal_batch_size: int | None) -> list[Tensor]:
+        model.zero_grad()
+        penalty = igr_penalty(
+            model, x.double(), x_adv.double(), torch.arange(8), internal_batch_size=internal_batch_size
+        )
+        penalty.sum().backward()
+        return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+    return gradients
+
+
+def test_chunks_are_chosen_where_the_graph_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, step: Callable[[int | None], list[Tensor]]
+) -> None:
+    chunked = []
+    original = path.sum_in_chunks
+    monkeypatch.setattr(
+        integrated_gradients, "sum_in_chunks", lambda *args: chunked.append(args[-1]) or original(*args)
+    )
+    whole = step(None)
+    assert chunked == []
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**20)
+    for a, b in zip(step(None), whole, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+    assert len(chunked) == 1
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**40)
+    step(None)
+    assert len(chunked) == 1
+
+
+def test_the_estimate_is_near_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "_per_point", WeakKeyDictionary())
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**50)
+    original = memory.kept_bytes
+    monkeypatch.setattr(memory, "kept_bytes", lambda *args: asked.append(original(*args)) or asked[-1])
+    peak = _peak(20, None)
+    assert len(asked) == 1
+    assert 0.35 < asked[0] * 20 * 16 / peak < 1.1  # the rest is what the backward pass makes

@@ -10,6 +10,7 @@ from holdfast.attribution.path import (
     Path,
     block_rows,
     check_target,
+    holds_graph,
     sum_in_chunks,
     sum_with_graph,
     sum_without_graph,
@@ -45,7 +46,8 @@ def integrated_gradients(
         n_steps: quadrature nodes; ``sum(IG)`` tends to ``f_y(x) - f_y(a)`` as it grows.
         method: quadrature rule.
         internal_batch_size: path points evaluated at once. With ``create_graph`` it bounds the memory of
-            the *backward* pass too, which then recomputes the path chunk by chunk and stays exact.
+            the *backward* pass too, which then recomputes the path chunk by chunk and stays exact. None holds
+            the whole graph if it fits in half of the memory that is free, and chooses chunks if not.
         create_graph: make the result differentiable to the parameters and to ``inputs``.
 
     Returns:
@@ -93,8 +95,8 @@ def path_attribution(path: Path, inputs: Tensor, baselines: Tensor | float = 0.0
             total = sum_without_graph(path, inputs, baseline, rows or block_rows(inputs))
             return (inputs - baseline) * total
     with torch.enable_grad():
-        if rows is None or rows >= path.n_steps * len(inputs):
+        if holds_graph(path, inputs, baseline) if rows is None else rows >= path.n_steps * len(inputs):
             total = sum_with_graph(path, inputs, baseline, block_rows(inputs))
         else:
-            total = sum_in_chunks(path, inputs, baseline, rows)
+            total = sum_in_chunks(path, inputs, baseline, rows or block_rows(inputs))
         return (inputs - baseline) * total

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from holdfast.attribution.memory import fits
 from holdfast.attribution.quadrature import path_rule
 from holdfast.attribution.second_order import SecondOrder
 from holdfast.config import Method
@@ -101,6 +102,20 @@ def sum_with_graph(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Tensor
             gradient = path.gradient_with_graph(z, path.target[image])
             total = total.index_add(0, image, gradient * _scaled(weight[node], gradient))
     return total
+
+
+def holds_graph(path: Path, x: Tensor, baseline: Tensor) -> bool:
+    """Whether the graph of the whole path fits the memory; for a plain function nobody can tell."""
+    model, points = path.model, path.n_steps * len(x)
+    if not isinstance(model, nn.Module) or points <= block_rows(x):
+        return True
+
+    def some_points(rows: int) -> Tensor:
+        z = x[:1].detach().expand(rows, *x.shape[1:]).contiguous().requires_grad_()
+        return path.gradient_with_graph(z, path.target[:1].expand(rows))
+
+    with evaluating(model), torch.enable_grad():
+        return fits(model, some_points, points, x)
 
 
 def sum_in_chunks(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Tensor:
