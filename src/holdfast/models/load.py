@@ -1,4 +1,4 @@
-"""Load a network that a run left behind."""
+"""Load a network that a run left behind, or one that comes with the package."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import nn
 from holdfast.config import TrainConfig, load_config
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
+from holdfast.models.pretrained import load_pretrained, pretrained_names
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import load_weights
 
@@ -26,8 +27,11 @@ def load_model(
 ) -> nn.Module:
     """A trained network in evaluation mode.
 
+    Without ``model_dir`` the name of a network that comes with the package will do
+    (`holdfast.models.pretrained.pretrained_names` lists them), unless a folder of that name is there.
+
     Args:
-        model_name: the folder of a finished run, inside ``model_dir``.
+        model_name: the folder of a finished run, inside ``model_dir``; or a pretrained network.
         dataset: the data set it must have been trained on.
         model_dir: where run folders lie; the current folder by default.
         checkpoint: the weights after the last epoch, or those best on validation.
@@ -35,8 +39,20 @@ def load_model(
 
     Raises:
         HoldfastError: no such run, another data set, or weights that do not fit.
+
+    Example:
+        >>> load_model("trades-igr", dataset="mnist")(torch.zeros(1, 1, 28, 28)).shape
+        torch.Size([1, 10])
     """
     folder = Path(model_dir or ".") / model_name
+    if model_dir is None and not folder.is_dir() and model_name in pretrained_names(dataset):
+        return load_pretrained(model_name, dataset=dataset)
+    if model_dir is None and not folder.is_dir():
+        names = ", ".join(pretrained_names(dataset)) or "none"
+        raise HoldfastError(
+            f"{model_name!r} is neither a folder here nor a network for {dataset} that comes with the package "
+            f"({names}); give the folder of a finished run, or model_dir."
+        )
     config = load_config(TrainConfig, folder / "config.json")
     if config.data.name != dataset:
         raise HoldfastError(

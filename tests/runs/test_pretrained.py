@@ -1,0 +1,74 @@
+"""Networks that come with the package load, and score what their cards say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from holdfast import HoldfastError, load_dataset, load_model
+from holdfast.data.catalogue import KNOWN
+from holdfast.data.image_data import to_unit_interval
+from holdfast.models import SmallCNN
+from holdfast.models.pretrained import model_card, pretrained_names, write_pretrained
+from holdfast.models.weights import save_weights
+
+NAMES = pretrained_names()
+
+
+def test_there_are_some() -> None:
+    assert {"mnist/at", "mnist/at-igr", "mnist/trades", "mnist/trades-igr"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("full", NAMES)
+def test_each_loads_and_is_small(full: str) -> None:
+    dataset, name = full.split("/")
+    model = load_model(name, dataset=dataset)
+    assert not model.training
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert model(torch.zeros(2, *KNOWN[dataset].shape)).shape == (2, 10)
+    card = model_card(name, dataset=dataset)
+    assert (card["name"], card["dataset"], card["train"]["recipe"]) == (name, dataset, f"{dataset}-{name}")
+    assert sum(p.numel() for p in model.parameters()) * 2 < 1_000_000
+
+
+@pytest.mark.parametrize("full", NAMES)
+def test_half_precision_keeps_the_accuracy_of_the_card(full: str, real_data: Callable[[str], Path]) -> None:
+    dataset, name = full.split("/")
+    card = model_card(name, dataset=dataset)
+    data = load_dataset(dataset, "test", data_dir=str(real_data(dataset))).first(card["evaluation"]["n_examples"])
+    with torch.no_grad():
+        hits = load_model(name, dataset=dataset)(to_unit_interval(data.images)).argmax(1) == data.labels
+    assert hits.double().mean().item() == pytest.approx(card["scores"]["natural"]["mean"], abs=0.0041)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(HoldfastError, match="did you mean trades-igr"):
+        model_card("trades-irg", dataset="mnist")
+    with pytest.raises(HoldfastError, match=r"neither a folder here nor a network for mnist .*trades-igr"):
+        load_model("walk", dataset="mnist")
+    with pytest.raises(HoldfastError, match="for cifar10 that comes with the package \\(none\\)"):
+        load_model("at", dataset="cifar10")
+
+
+def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "at").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HoldfastError, match=r"config.json does not exist"):
+        load_model("at", dataset="mnist")
+
+
+def test_written_in_half(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = SmallCNN(image_size=8)
+    save_weights(model, tmp_path / "a.safetensors", {})
+    out = write_pretrained(tmp_path / "a.safetensors", {"x": 1}, tmp_path / "zoo" / "b.safetensors")
+    from safetensors.torch import load_file
+
+    half: dict[str, Tensor] = load_file(out)
+    for name, value in model.state_dict().items():
+        assert torch.equal(half[name], value.half())
