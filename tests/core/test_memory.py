@@ -76,11 +76,11 @@ def test_chunks_are_chosen_where_the_graph_does_not_fit(
     whole = step(None)
     assert chunked == []
     monkeypatch.setattr(memory, "SMALL", 0)
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**20)
+    monkeypatch.setattr(memory, "capacity_bytes", lambda device: 2**20)
     for a, b in zip(step(None), whole, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
     assert len(chunked) == 1
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**40)
+    monkeypatch.setattr(memory, "capacity_bytes", lambda device: 2**40)
     step(None)
     assert len(chunked) == 1
 
@@ -89,7 +89,7 @@ def test_the_estimate_is_near_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(memory, "SMALL", 0)
     monkeypatch.setattr(memory, "_per_point", WeakKeyDictionary())
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 2**50)
+    monkeypatch.setattr(memory, "capacity_bytes", lambda device: 2**50)
     original = memory.kept_bytes
     monkeypatch.setattr(memory, "kept_bytes", lambda *args: asked.append(original(*args)) or asked[-1])
     peak = _peak(20, None)

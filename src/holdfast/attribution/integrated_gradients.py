@@ -47,7 +47,7 @@ def integrated_gradients(
         method: quadrature rule.
         internal_batch_size: path points evaluated at once. With ``create_graph`` it bounds the memory of
             the *backward* pass too, which then recomputes the path chunk by chunk and stays exact. None holds
-            the whole graph if it fits in half of the memory that is free, and chooses chunks if not.
+            the whole graph if that takes less than 40 % of the device's memory, and chooses chunks if not.
         create_graph: make the result differentiable to the parameters and to ``inputs``.
 
     Returns:

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 
 SMALL = 2**28
-"""Bytes below which nobody asks what is free."""
-SHARE = 0.5
-"""Part of the free memory that one graph may take; the backward pass needs some too."""
+"""Bytes below which nobody asks what there is."""
+SHARE = 0.4
+"""Part of the device's memory that one graph may take; the backward pass takes as much again.
+
+Of all the memory, not of what happens to be free, so that a run resumed on its machine rounds as it did before.
+"""
 
 _per_point: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], int]] = WeakKeyDictionary()
 
@@ -34,6 +37,17 @@ def free_bytes(device: torch.device) -> int:
         held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         free = min(free, int(limit.read_text()) - int(held["anon"]))
     return free
+
+
+def capacity_bytes(device: torch.device) -> int:
+    """The memory of a GPU, or of this machine within the process's control group."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    capacity = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = File("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and limit.read_text().strip().isdigit():
+        capacity = min(capacity, int(limit.read_text()))
+    return capacity
 
 
 def kept_bytes(run: Callable[[int], object], owned: nn.Module) -> int:
@@ -69,4 +83,4 @@ def fits(model: nn.Module, run: Callable[[int], object], points: int, x: Tensor)
     if key not in shapes:
         shapes[key] = kept_bytes(run, model)
     need = shapes[key] * points
-    return need <= SMALL or need <= SHARE * free_bytes(x.device)
+    return need <= SMALL or need <= SHARE * capacity_bytes(x.device)

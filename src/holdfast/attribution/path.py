@@ -16,7 +16,7 @@ from holdfast.attribution.quadrature import path_rule
 from holdfast.attribution.second_order import SecondOrder
 from holdfast.config import Method
 from holdfast.errors import HoldfastError
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, eagerly, evaluating
 from holdfast.validate import check_classes, check_logits
 
 CPU_FEATURES = 100_000
@@ -64,7 +64,7 @@ class Path:
 
     def gradient_with_graph(self, z: Tensor, target: Tensor) -> Tensor:
         """The same, differentiable."""
-        with sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=self.weights) as mode:
+        with eagerly(), sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=self.weights) as mode:
             output = self.value(self.model(z), target)
         return mode.input_gradient(output, z)
 

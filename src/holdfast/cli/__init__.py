@@ -16,7 +16,9 @@ COMMANDS = {
     "data": "prepare, list or describe data sets",
     "recipes": "list the training recipes, or show one",
     "train": "train a recipe, with any setting overridden",
+    "sweep": "train and evaluate many recipes: a table of the paper, several seeds",
     "evaluate": "attack a trained run or any model of yours, and show what held",
+    "reproduce": "make the paper's tables, figures and theorems again, with a verdict a claim",
 }
 
 HELP = f"""usage: holdfast COMMAND [...]

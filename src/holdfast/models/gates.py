@@ -16,7 +16,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-from holdfast.models.state import Model
+from holdfast.models.state import Model, eagerly
 from holdfast.validate import check_positive
 
 RELU = {F.relu, torch.relu, Tensor.relu}
@@ -105,5 +105,5 @@ class SoftplusTwin(nn.Module):
         self.beta = beta
 
     def forward(self, images: Tensor) -> Tensor:
-        with _SoftplusForReLU(self.beta):
+        with eagerly(), _SoftplusForReLU(self.beta):
             return self.model(images)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+import torch
 from torch import Tensor, nn
 
 Model = Callable[[Tensor], Tensor]
 """Maps images (B, C, H, W) in [0, 1] to logits (B, classes)."""
+
+
+def eagerly() -> AbstractContextManager[None]:
+    """Run compiled networks (``torch.compile``) as they were written.
+
+    Compiled code has no second derivatives, and does not see what a ``TorchFunctionMode`` changes.
+    """
+    return torch.compiler.set_stance("force_eager")
 
 
 @contextmanager

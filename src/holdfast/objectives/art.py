@@ -12,7 +12,7 @@ from holdfast.attacks.base import Attack, GradientAscent, project, step
 from holdfast.attribution.path import Path, selected_logits
 from holdfast.attribution.second_order import SecondOrder
 from holdfast.models.gates import SoftplusTwin
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, eagerly, evaluating
 from holdfast.objectives.base import AttackFactory, LossOutput, adversarial_images, combine
 from holdfast.similarity.linear import EPS
 from holdfast.similarity.rank import topk_indices
@@ -39,7 +39,7 @@ def soft_margin(
 
 def class_gradients(network: Model, z: Tensor, labels: Tensor, *, weights: bool = True) -> tuple[Tensor, Tensor]:
     """Input gradients of the label's logit and of the largest other logit, each (B, D), differentiable."""
-    with sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=weights) as mode:
+    with eagerly(), sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=weights) as mode:
         logits = network(z)
     runner_up = logits.detach().scatter(1, labels[:, None], float("-inf")).argmax(1)
     true, other = (mode.input_gradient(selected_logits(logits, c), z).flatten(1) for c in (labels, runner_up))

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from holdfast.errors import HoldfastError
 from holdfast.models.gates import RELU, RELU_IN_PLACE
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, eagerly, evaluating
 
 
 class _RecordReLU(TorchFunctionMode):
@@ -49,7 +49,7 @@ def activation_consistency(
     if x.shape != x_adv.shape:
         raise HoldfastError(f"x has shape {tuple(x.shape)} and x_adv {tuple(x_adv.shape)}; they must be the same.")
     states = []
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), eagerly(), torch.no_grad():
         for images in (x, x_adv):
             with _RecordReLU() as record:
                 model(images)

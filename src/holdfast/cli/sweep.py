@@ -1,0 +1,217 @@
+"""``holdfast sweep PLAN [options]``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from holdfast.cli.parse import parse, take_name
+from holdfast.errors import HoldfastError
+from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
+
+if TYPE_CHECKING:
+    from holdfast.sweep.execute import Outcome
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """Path integrals in training."""
+
+    internal_batch_size: int | None = None
+    """Path points in memory at once: less memory, the same result up to rounding, more time."""
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    out: str | None = None
+    """Folder of the sweep; runs/sweep-PROFILE by default. The same command goes on where it stopped."""
+    profile: str | None = None
+    """smoke, laptop, fast or paper (the default of a named plan)."""
+    datasets: str | None = None
+    """Comma-separated; smoke: digits, laptop: mnist,fashion_mnist, else mnist,fashion_mnist,cifar10."""
+    methods: str | None = None
+    """Comma-separated methods in place of the plan's; holdfast recipes lists them."""
+    seeds: str | None = None
+    """Comma-separated; 0 by default."""
+    igr: PathOptions = PathOptions()
+    time_limit: str | None = None
+    """Stop cleanly after so long, e.g. 90s, 30m, 2h, 1d."""
+    executor: Literal["serial", "ray"] = "serial"
+    """serial: on this machine without Ray; ray: tasks of Ray, here or on a cluster."""
+    jobs: int | None = None
+    """Runs at once, the cores shared out. serial: 1; ray: as many as its GPUs, else its cores, allow."""
+    address: str | None = None
+    """Ray: host:port of the head, or auto for one that runs here; without it (and RAY_ADDRESS) one is started."""
+    gpus_per_run: float | None = None
+    """Ray: GPUs of one run, e.g. 0.5 to run two on each; 1 where there are GPUs."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    data_dir: str | None = None
+    """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
+    check_memory: bool = True
+    """Estimate the memory first, and refuse to start what would not fit."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Only list the runs, what each costs and how far it is."""
+
+
+DESCRIPTION = (
+    f"holdfast sweep PLAN [options]: train and evaluate many recipes. PLAN is {', '.join(PLANS)}, or a JSON file with "
+    "methods, datasets, seeds and profile."
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    if argv and argv[0] in ("-h", "--help"):
+        parse(SweepOptions(), ["--help"], "sweep PLAN", DESCRIPTION)
+    spec, rest = take_name(argv, "the plan", "sweep", "core --profile smoke")
+    options = parse(SweepOptions(), rest, f"sweep {spec}", DESCRIPTION)
+    _check(options)
+    limit = _seconds(options.time_limit)
+    plan = load_plan(
+        spec,
+        profile=options.profile,
+        datasets=_words(options.datasets),
+        methods=_words(options.methods),
+        seeds=_numbers(options.seeds),
+        internal_batch_size=options.igr.internal_batch_size,
+    )
+    root = Path(options.out or f"runs/sweep-{plan.profile}")
+    if options.dry_run:
+        _list(plan, root)
+        return
+    outcomes = _start(plan, root, options, None if limit is None else time.time() + limit)
+    _report(outcomes, len(plan.runs()), root, f"holdfast sweep {shlex.join(argv)}")
+
+
+def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None) -> Iterator[Outcome]:
+    from holdfast.cli.progress import Display
+    from holdfast.cli.where import pick_device
+    from holdfast.sweep.drive import sweep_here, sweep_on_ray
+
+    if options.executor == "ray":
+        return sweep_on_ray(
+            plan,
+            root,
+            address=options.address,
+            jobs=options.jobs,
+            gpus_per_run=options.gpus_per_run,
+            device=options.device,
+            data_dir=options.data_dir,
+            deadline=deadline,
+            memory_check=options.check_memory,
+        )
+    return sweep_here(
+        plan,
+        root,
+        jobs=options.jobs or 1,
+        device=pick_device(options.device),
+        data_dir=options.data_dir,
+        watch=Display,
+        deadline=deadline,
+        memory_check=options.check_memory,
+    )
+
+
+def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -> None:
+    """A line a run as it ends, then what there is, what failed and how to go on; raises if runs failed."""
+    counts: Counter[str] = Counter()
+    failed = []
+    for n, outcome in enumerate(outcomes, 1):
+        counts[outcome.status] += 1
+        took = f" in {_duration(outcome.seconds)}" if outcome.seconds else ""
+        why = f": {outcome.message}" if outcome.message else ""
+        print(f"[{n}/{total}] {outcome.run.title}: {outcome.status}{took}{why}", flush=True)
+        if outcome.status == "failed":
+            failed.append(outcome)
+    left = counts["stopped"]
+    print(
+        f"{counts['finished']} finished, {counts['skipped']} skipped (finished before), {counts['failed']} failed, "
+        f"{left} left. Folder: {root}"
+    )
+    if left or failed:
+        print(f"Go on with: {command}")
+    if failed:
+        names = "; ".join(f"{outcome.run.title} ({outcome.message})" for outcome in failed)
+        raise HoldfastError(f"{len(failed)} of {total} runs failed: {names}")
+
+
+def _list(plan: Plan, root: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from holdfast.sweep.execute import state_of
+    from holdfast.sweep.settings import check_settings
+
+    check_settings(plan, root)
+    runs = plan.runs()
+    states = [state_of(run, root) for run in runs]
+    table = Table(title=f"{root} (F: one forward pass of one image)", title_justify="left")
+    for heading in ("run", "F", "state", "folder"):
+        table.add_column(heading, justify="right" if heading == "F" else "left")
+    for run, state in zip(runs, states, strict=True):
+        table.add_row(run.title, _cost([run]), state, run.name)
+    console = Console()
+    console.print(table)
+    left = [run for run, state in zip(runs, states, strict=True) if state != "finished"]
+    print(f"{len(runs)} runs, {len(left)} of them not finished: {_cost(left)} F at most.")
+
+
+def _cost(runs: Sequence[Run]) -> str:
+    costs = [run.cost for run in runs]
+    known = sum(cost for cost in costs if cost is not None)
+    return f"{known:.2e}" if None not in costs else f"{known:.2e} + ?" if known else "?"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def _check(options: SweepOptions) -> None:
+    """Raise on options that do not fit together."""
+    for name, value in (
+        ("--jobs", options.jobs),
+        ("--gpus-per-run", options.gpus_per_run),
+        ("--igr.internal-batch-size", options.igr.internal_batch_size),
+    ):
+        if value is not None and not 0 < value < float("inf"):
+            raise HoldfastError(f"{name} is {value}; it must be more than 0.")
+    if options.executor == "serial":
+        for name, given in (("--address", options.address), ("--gpus-per-run", options.gpus_per_run)):
+            if given is not None:
+                raise HoldfastError(f"{name} {given} is for Ray alone; add --executor ray, or drop {name}.")
+    elif options.device not in ("auto", "cpu", "cuda"):
+        raise HoldfastError(f"--device is {options.device}, but Ray hands out the GPUs; choose cpu, cuda or auto.")
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    try:
+        words = _words(text)
+        return None if words is None else [int(word) for word in words]
+    except ValueError:
+        raise HoldfastError(f"--seeds is {text!r}; give whole numbers with commas between them, e.g. 0,1,2.") from None
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if match is None:
+        raise HoldfastError(f"--time-limit is {text!r}; give a number and a unit, e.g. 90s, 30m, 2h or 1d.")
+    return float(match[1]) * UNITS[match[2]]

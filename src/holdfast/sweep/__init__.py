@@ -1,0 +1,8 @@
+"""Many runs: methods x data sets x seeds, one after another, in processes, or on Ray, resumable at any moment.
+
+What is to be done (this module) needs no torch; ``holdfast.sweep.drive`` does it.
+"""
+
+from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
+
+__all__ = ["PLANS", "Plan", "Run", "load_plan"]

@@ -1,0 +1,167 @@
+"""One run of a sweep: train unless trained, evaluate unless evaluated, go on where it was broken off."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from holdfast.config import EvalConfig, TrainConfig, load_config
+from holdfast.data import load_dataset
+from holdfast.errors import HoldfastError
+from holdfast.evaluate import evaluate
+from holdfast.evaluate.target import resolve_target
+from holdfast.sweep.plan import Run
+from holdfast.sweep.watch import Silent, Watch, Watcher
+from holdfast.train import RunFolder, train
+from holdfast.train.folder import make_folder, write_atomically
+
+Status = Literal["finished", "skipped", "stopped", "failed"]
+State = Literal["finished", "trained", "begun", "failed", "new"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. stopped: the time was up, now or before it began; message: why a run failed."""
+
+    run: Run
+    status: Status
+    seconds: float = 0.0
+    message: str = ""
+
+
+Job = Callable[[Run], Outcome]
+"""`execute` with all but the run filled in."""
+
+
+class _Stopped(Exception):
+    """The time was up between two batches of an evaluation."""
+
+
+def execute(
+    run: Run,
+    root: Path,
+    *,
+    device: str = "cpu",
+    data_dir: str | None = None,
+    watch: Watch = Silent,
+    deadline: float | None = None,
+) -> Outcome:
+    """Train in ``root/NAME`` and evaluate in ``root/NAME/eval-HASH``, as far as that is not done yet.
+
+    Killed or stopped at any moment, the run goes on from its last checkpoint and its last whole batch of
+    records; on a CPU with as many threads it ends with the very files of a run left alone. No failure leaves
+    this function: the message is in the outcome and in ``root/failures/NAME.txt`` until the run succeeds.
+
+    Args:
+        watch: opens a progress display for a title.
+        deadline: seconds since 1970 (``time.time()``); after it the state is saved, and the rest is left.
+    """
+    started = time.monotonic()
+    failure = failure_file(run, root)
+    try:
+        if is_finished(run, root):
+            return Outcome(run, "skipped")
+        if _is_past(deadline):
+            return Outcome(run, "stopped")
+        with watch(run.title) as display:
+            whole = _train(run, root, device, data_dir, display, deadline)
+            if whole:
+                _evaluate(run, root, device, data_dir, display, deadline)
+    except _Stopped:
+        whole = False
+    except Exception as error:
+        message = _message(error, failure)
+        details = "" if isinstance(error, HoldfastError) else "".join(traceback.format_exception(error))
+        with suppress(HoldfastError):  # a full disk is in the message already
+            make_folder(failure.parent)
+            write_atomically(failure, f"{message}\n{details}")
+        return Outcome(run, "failed", time.monotonic() - started, message)
+    failure.unlink(missing_ok=True)
+    return Outcome(run, "finished" if whole else "stopped", time.monotonic() - started)
+
+
+def is_finished(run: Run, root: Path) -> bool:
+    """Whether training and evaluation with these settings are complete."""
+    folder = root / run.name / run.evaluation_name
+    return _is_trained(run, root) and (folder / "summary.json").is_file() and _holds(folder, run.evaluation)
+
+
+def state_of(run: Run, root: Path) -> State:
+    """How far a run has come, without opening weights or records."""
+    if is_finished(run, root):
+        return "finished"
+    if failure_file(run, root).is_file():
+        return "failed"
+    if _is_trained(run, root):
+        return "trained"
+    return "begun" if (root / run.name).is_dir() else "new"
+
+
+def failure_file(run: Run, root: Path) -> Path:
+    """Why the last attempt at a run failed, and the traceback where the error was not foreseen."""
+    return root / "failures" / f"{run.name}.txt"
+
+
+def _train(run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, deadline: float | None) -> bool:
+    """Whether training is complete."""
+    if _is_trained(run, root):
+        return True
+    folder = train(
+        run.train,
+        root / run.name,
+        device=device,
+        data_dir=data_dir,
+        resume=True,
+        on_step=display.step,
+        stop=lambda: _is_past(deadline),
+    )
+    return folder.finished
+
+
+def _evaluate(
+    run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, deadline: float | None
+) -> None:
+    def on_batch(kind: str, done: int, total: int) -> None:
+        if done < total and _is_past(deadline):
+            raise _Stopped
+        display.batch(kind, done, total)
+
+    config, folder = run.evaluation, root / run.name
+    data = load_dataset(config.dataset, config.split, data_dir=data_dir)
+    model = resolve_target(str(folder)).load(data, device)
+    evaluate(model, data, config, folder / run.evaluation_name, device=device, on_batch=on_batch)
+
+
+def _is_trained(run: Run, root: Path) -> bool:
+    folder = RunFolder(root / run.name)
+    return folder.finished and _holds(folder.path, run.train)
+
+
+def _holds(folder: Path, config: TrainConfig | EvalConfig) -> bool:
+    try:
+        return load_config(type(config), folder / "config.json") == config
+    except HoldfastError:
+        return False
+
+
+def _is_past(deadline: float | None) -> bool:
+    return deadline is not None and time.time() >= deadline
+
+
+def _message(error: Exception, failure: Path) -> str:
+    if isinstance(error, HoldfastError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return (
+            "out of memory; run fewer at once (--jobs, --gpus-per-run), or let IGR hold fewer path points "
+            "(--igr.internal-batch-size)."
+        )
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first} (unforeseen; the traceback is in {failure})"

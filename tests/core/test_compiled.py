@@ -1,0 +1,79 @@
+"""Networks under ``torch.compile``: first-order passes use the compiled code, second-order ones the original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from holdfast import ART, IFIA, PGD, SSR, activation_consistency, igr_penalty, integrated_gradients
+from holdfast.models import SmallCNN
+from holdfast.objectives import ARTAttack
+
+GENERATOR = torch.Generator().manual_seed(0)
+X, X_ADV = torch.rand(2, 4, 1, 8, 8, generator=GENERATOR)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = SmallCNN(image_size=8)
+        nn.init.normal_(net.fc3.weight, std=0.1)
+    return net.eval()
+
+
+def gradients(scalar: Callable[[nn.Module], Tensor], net: nn.Module) -> Tensor:
+    net.zero_grad()
+    scalar(net).backward()
+    return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+
+
+def labels(net: nn.Module) -> Tensor:
+    with torch.no_grad():
+        return net(X).argmax(1)
+
+
+budget = {"eps": 0.1, "alpha": 0.03, "steps": 2}
+LOSSES: dict[str, Callable[[nn.Module], Tensor]] = {
+    "igr": lambda net: igr_penalty(net, X, X_ADV, labels(net), n_steps=3).sum(),
+    "igr in chunks": lambda net: igr_penalty(net, X, X_ADV, labels(net), n_steps=3, internal_batch_size=5).sum(),
+    "art": lambda net: ART(partial(ARTAttack, k=9, random_start=False, **budget))(net, X, labels(net)).loss,
+    "ssr": lambda net: SSR()(net, X, labels(net)).loss,
+}
+CALLS: dict[str, Callable[[nn.Module], Tensor]] = {
+    "pgd": lambda net: PGD(net, random_start=False, **budget)(X, labels(net)),
+    "ifia": lambda net: IFIA(net, k=8, n_steps=3, **budget)(X, labels(net)),
+    "attribution": lambda net: integrated_gradients(net, X, labels(net), n_steps=4),
+    "activation": lambda net: activation_consistency(net, X, X_ADV),
+}
+
+
+@pytest.fixture
+def compiled(network: nn.Module) -> nn.Module:
+    torch._dynamo.reset()
+    return torch.compile(network, backend="eager", fullgraph=True)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients(name: str, network: nn.Module, compiled: nn.Module) -> None:
+    torch.testing.assert_close(gradients(LOSSES[name], compiled), gradients(LOSSES[name], network))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_calls(name: str, network: nn.Module, compiled: nn.Module) -> None:
+    torch.testing.assert_close(CALLS[name](compiled), CALLS[name](network))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # inductor imports what torch deprecates
+@pytest.mark.parametrize("name", ["pgd", "attribution"])
+def test_first_order_passes_through_inductor(name: str, network: nn.Module) -> None:
+    torch._dynamo.reset()
+    calls = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    compiled = torch.compile(network, fullgraph=True)
+    torch.testing.assert_close(CALLS[name](compiled), CALLS[name](network), rtol=1e-4, atol=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > calls
