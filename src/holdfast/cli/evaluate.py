@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -13,6 +14,12 @@ from holdfast.cli.parse import parse, take_name
 from holdfast.config import EvalConfig, config_hash
 from holdfast.errors import HoldfastError
 from holdfast.recipes import evaluation
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from holdfast.data.image_data import ImageData
+    from holdfast.train.distributed import World
 
 
 @dataclass(frozen=True)
@@ -26,9 +33,9 @@ class EvaluateOptions:
     """Folder of the records; RUN/eval-HASH by default."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
-    rank: int = 0
-    """Which share of the batches this process does, of world_size."""
-    world_size: int = 1
+    rank: int | None = None
+    """Which share of the batches this process does, of world_size; under torchrun that is its rank."""
+    world_size: int | None = None
     """Number of processes that share one --out folder; any number gives the same records."""
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
@@ -36,7 +43,8 @@ class EvaluateOptions:
 
 DESCRIPTION = (
     "holdfast evaluate RUN_OR_MODEL [options]: a folder that holdfast train wrote, small_cnn, resnet18, "
-    "module:factory or file.py:factory (with --dataset and --weights)."
+    "module:factory or file.py:factory (with --dataset and --weights). On several GPUs: "
+    "torchrun --nproc-per-node 4 -m holdfast evaluate RUN_OR_MODEL [options]."
 )
 
 
@@ -45,13 +53,50 @@ def run(argv: Sequence[str]) -> None:
         parse(EvaluateOptions(evaluation("digits")), ["--help"], "evaluate RUN_OR_MODEL", DESCRIPTION)
     spec, rest = take_name(argv, "the run or model", "evaluate", "runs/digits-trades-igr")
 
+    from rich.console import Console
+
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import pick_device
-    from holdfast.data import load_dataset
     from holdfast.evaluate import evaluate
-    from holdfast.evaluate.target import resolve_target
+    from holdfast.train.distributed import ALONE, joined
 
     first = parse(EvaluateOptions(EvalConfig()), rest, f"evaluate {spec}", DESCRIPTION)
+    by_hand = first.rank is not None or first.world_size is not None
+    with nullcontext(ALONE) if by_hand else joined() as world:
+        with world.together():
+            job = _prepare(spec, rest, first, world)
+        with Display(job.name, Console(stderr=True, quiet=not world.leads)) as display:
+            summary = evaluate(
+                job.model,
+                job.data,
+                job.config,
+                job.out,
+                device=job.device,
+                on_batch=display.batch,
+                rank=first.rank,
+                world_size=first.world_size,
+            )
+        if summary is None:
+            print(f"This shard is done; others have batches left. Records: {job.out}")
+        elif world.leads:
+            _print(job.name, job.config.dataset, summary.to_dict())
+            print(f"Records and summary: {job.out}")
+
+
+@dataclass(frozen=True)
+class _Job:
+    name: str
+    model: nn.Module
+    data: ImageData
+    config: EvalConfig
+    out: Path
+    device: str
+
+
+def _prepare(spec: str, rest: Sequence[str], first: EvaluateOptions, world: World) -> _Job:
+    from holdfast.cli.where import pick_device
+    from holdfast.data import load_dataset
+    from holdfast.evaluate.target import resolve_target
+
     target = resolve_target(spec, checkpoint=first.checkpoint, weights=first.weights)
     named = "--dataset" in rest or any(arg.startswith("--dataset=") for arg in rest)
     dataset = first.config.dataset if named else target.dataset
@@ -61,27 +106,12 @@ def run(argv: Sequence[str]) -> None:
         )
     options = parse(EvaluateOptions(evaluation(dataset)), rest, f"evaluate {spec}", DESCRIPTION)
     config = replace(options.config, dataset=dataset)
-    device = pick_device(options.device)
+    device = world.device_of(pick_device(options.device))
     data = load_dataset(dataset, config.split, data_dir=options.data_dir)
     model = target.load(data, device)
     key = config_hash({"config": config_hash(config), "checkpoint": options.checkpoint, "weights": options.weights})
     out = Path(options.out) if options.out else target.folder / f"eval-{key}"
-    with Display(target.name) as display:
-        summary = evaluate(
-            model,
-            data,
-            config,
-            out,
-            device=device,
-            on_batch=display.batch,
-            rank=options.rank,
-            world_size=options.world_size,
-        )
-    if summary is None:
-        print(f"This shard is done; others have batches left. Records: {out}")
-        return
-    _print(target.name, dataset, summary.to_dict())
-    print(f"Records and summary: {out}")
+    return _Job(target.name, model, data, config, out, device)
 
 
 def _print(name: str, dataset: str, summary: dict) -> None:

@@ -27,7 +27,10 @@ class TrainOptions:
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
 
 
-DESCRIPTION = f"holdfast train RECIPE [options]: train one of {', '.join(recipe_names())}."
+DESCRIPTION = (
+    f"holdfast train RECIPE [options]: train one of {', '.join(recipe_names())}. On several GPUs: "
+    "torchrun --nproc-per-node 4 -m holdfast train RECIPE [options]; batch_size stays that of all together."
+)
 
 
 def run(argv: Sequence[str]) -> None:
@@ -36,18 +39,25 @@ def run(argv: Sequence[str]) -> None:
     name, rest = take_name(argv, "the recipe", "train", "digits-trades-igr (holdfast recipes lists them all)")
     options = parse(TrainOptions(recipe(name)), rest, f"train {name}", DESCRIPTION)
 
+    from rich.console import Console
+
     from holdfast.cli.progress import Display
     from holdfast.cli.where import pick_device
     from holdfast.train import train
+    from holdfast.train.distributed import joined
 
     out = Path(options.out or f"runs/{name}")
-    with Display(name) as display:
-        train(
-            options.config,
-            out,
-            device=pick_device(options.device),
-            data_dir=options.data_dir,
-            resume=options.resume,
-            on_step=display.step,
-        )
-    print(f"Trained {name}: {out}\nNext: holdfast evaluate {out}")
+    with joined() as world:
+        with world.together():
+            device = world.device_of(pick_device(options.device))
+        with Display(name, Console(stderr=True, quiet=not world.leads)) as display:
+            train(
+                options.config,
+                out,
+                device=device,
+                data_dir=options.data_dir,
+                resume=options.resume,
+                on_step=display.step,
+            )
+        if world.leads:
+            print(f"Trained {name}: {out}\nNext: holdfast evaluate {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -14,6 +15,31 @@ from holdfast.errors import HoldfastError, unknown_name
 from holdfast.seeding import generator_of
 
 Augment = Literal["none", "crop_flip"]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Rows ``start`` up to ``stop`` of a global batch of ``total`` images.
+
+    >>> len(Share(3, 5, 8)), Share(3, 5, 8).weight
+    (2, 0.25)
+    """
+
+    start: int
+    stop: int
+    total: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def weight(self) -> float:
+        """What the mean over these rows counts in the mean over the batch."""
+        return len(self) / self.total
 
 
 class DeviceLoader:
@@ -33,8 +59,9 @@ class DeviceLoader:
         shuffle: a new order each epoch; False keeps the order of the split.
         drop_last: leave out a last batch that is not full.
         rank, world_size: this process takes the ``rank``-th of ``world_size`` consecutive shares of every
-            global batch. Joined in rank order the shares are the batch of a single process, augmentation
-            included.
+            global batch, whose sizes differ by one image at most. Joined in rank order the shares are the
+            batch of a single process, augmentation included. A last batch of fewer images than processes
+            leaves some of them none.
 
     Raises:
         HoldfastError: sizes that do not fit together, an unknown ``augment``, or a ``dtype`` that is not
@@ -85,6 +112,17 @@ class DeviceLoader:
         whole, rest = divmod(len(self._images), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
+    def share(self, i: int) -> Share:
+        """Which rows of batch ``i`` are this rank's; the same in every epoch.
+
+        Raises:
+            HoldfastError: ``i`` is not in ``0..len(self) - 1``.
+        """
+        if not 0 <= i < len(self):
+            raise HoldfastError(f"batch {i} does not exist; an epoch has batches 0..{len(self) - 1}.")
+        size = min(self.batch_size, len(self._images) - i * self.batch_size)
+        return Share(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size, size)
+
     def batch(self, epoch: int, i: int) -> tuple[Tensor, Tensor]:
         """This rank's share of batch ``i`` of ``epoch``.
 
@@ -94,15 +132,12 @@ class DeviceLoader:
         Raises:
             HoldfastError: ``i`` is not in ``0..len(self) - 1``.
         """
-        if not 0 <= i < len(self):
-            raise HoldfastError(f"batch {i} does not exist; an epoch has batches 0..{len(self) - 1}.")
+        share = self.share(i)
         start = i * self.batch_size
-        size = min(self.batch_size, len(self._images) - start)
-        share = slice(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size)
-        chosen = self._epoch_order(epoch)[start : start + size][share]
+        chosen = self._epoch_order(epoch)[start : start + share.total][share.rows]
         images = self._images.index_select(0, chosen)
         if self.augment == "crop_flip":
-            choices = draw_crop_flip(size, generator_of(self.seed, "augment", epoch, i))[share]
+            choices = draw_crop_flip(share.total, generator_of(self.seed, "augment", epoch, i))[share.rows]
             images = crop_flip(images, choices.to(images.device))
         return to_unit_interval(images, self.dtype), self._labels[chosen]
 
@@ -126,17 +161,14 @@ class DeviceLoader:
 def _check_sizes(total: int, batch_size: int, drop_last: bool, rank: int, world_size: int) -> None:
     if world_size < 1 or not 0 <= rank < world_size:
         raise HoldfastError(f"rank {rank} of {world_size} does not exist; ranks are 0..world_size - 1.")
-    if batch_size < 1 or batch_size % world_size:
-        raise HoldfastError(
-            f"batch size {batch_size} must be positive and divisible by the number of processes "
-            f"{world_size}; choose {max(1, batch_size // world_size) * world_size}."
-        )
+    if batch_size < 1:
+        raise HoldfastError(f"batch size {batch_size} must be positive.")
     if drop_last and total < batch_size:
         raise HoldfastError(
             f"{total} images do not fill one batch of {batch_size}; reduce batch_size or keep the last batch."
         )
-    if not drop_last and 0 < total % batch_size < world_size:
+    if min(batch_size, total) < world_size:
         raise HoldfastError(
-            f"the last batch has {total % batch_size} images for {world_size} processes; set drop_last=True "
-            "or choose another batch_size."
+            f"a batch of {min(batch_size, total)} images cannot be shared by {world_size} processes; start fewer "
+            "of them, or choose a larger batch size."
         )

@@ -18,6 +18,7 @@ from holdfast.evaluate.records import Record, RecordFolder
 from holdfast.evaluate.subject import check_subject
 from holdfast.evaluate.summary import Summary, summarise
 from holdfast.models.state import Model
+from holdfast.train.distributed import ALONE, World, current_world
 from holdfast.train.folder import make_folder, write_atomically
 
 BatchRecords = Callable[[Model, Tensor, Tensor, list[int], int, EvalConfig], list[Record]]
@@ -63,8 +64,8 @@ def evaluate(
     out: Path,
     *,
     device: str = "cpu",
-    rank: int = 0,
-    world_size: int = 1,
+    rank: int | None = None,
+    world_size: int | None = None,
     on_batch: OnBatch | None = None,
 ) -> Summary | None:
     """Accuracies under attack and attribution robustness of ``model`` on ``data``.
@@ -73,9 +74,31 @@ def evaluate(
     number of shards write the same records. When all are there, ``out/summary.json`` is written and
     returned; None means that other shards have not finished.
 
+    With ``rank`` and ``world_size`` this process does one shard and waits for nobody. Without them, inside a
+    process group (``torchrun``), the processes share the batches, wait for each other and all return the
+    summary; ``out`` must be one folder for all.
+
     Raises:
         HoldfastError: bad settings, or ``out`` holds records made with other settings, weights or images.
     """
+    alone = rank is not None or world_size is not None
+    world = ALONE if alone else current_world()
+    shard = (rank or 0, 1 if world_size is None else world_size) if alone else (world.rank, world.size)
+    with world.together():
+        _admit(model, data, config, out, *shard)
+    chosen = data if config.n_examples is None else data.first(config.n_examples)
+    job = _Job(model, chosen, config, out, device, world, *shard, on_batch or (lambda *_: None))
+    accuracy = job.records("accuracy", torch.arange(len(chosen)), accuracy_records)
+    attribution = job.records("attribution", job.correct()[: config.n_attribution], attribution_records)
+    if accuracy is None or attribution is None:
+        return None
+    summary = summarise(accuracy, attribution, config, data.images[0].numel())
+    world.first(lambda: write_atomically(out / "summary.json", json.dumps(summary.to_dict(), indent=2) + "\n"))
+    return summary
+
+
+def _admit(model: Model, data: ImageData, config: EvalConfig, out: Path, rank: int, world_size: int) -> None:
+    """Raise unless records of this network, these images and these settings may be written into ``out``."""
     check_eval_config(config, data)
     if not 0 <= rank < world_size:
         raise HoldfastError(f"rank {rank} of {world_size} does not exist; ranks are 0..world_size - 1.")
@@ -90,15 +113,6 @@ def evaluate(
     else:
         write_atomically(stored, to_json(config))
     check_subject(out, model, data)
-    chosen = data if config.n_examples is None else data.first(config.n_examples)
-    job = _Job(model, chosen, config, out, device, rank, world_size, on_batch or (lambda *_: None))
-    accuracy = job.records("accuracy", torch.arange(len(chosen)), accuracy_records)
-    attribution = job.records("attribution", job.correct()[: config.n_attribution], attribution_records)
-    if accuracy is None or attribution is None:
-        return None
-    summary = summarise(accuracy, attribution, config, data.images[0].numel())
-    write_atomically(out / "summary.json", json.dumps(summary.to_dict(), indent=2) + "\n")
-    return summary
 
 
 class _Job:
@@ -109,11 +123,12 @@ class _Job:
         config: EvalConfig,
         out: Path,
         device: str,
+        world: World,
         rank: int,
         world_size: int,
         on_batch: OnBatch,
     ) -> None:
-        self.model, self.data, self.config, self.out = model, data, config, out
+        self.model, self.data, self.config, self.out, self.world = model, data, config, out, world
         self.device, self.rank, self.world_size, self.on_batch = device, rank, world_size, on_batch
 
     def records(self, kind: str, index: Tensor, make: BatchRecords) -> list[Record] | None:
@@ -122,12 +137,14 @@ class _Job:
             return []
         batches = index.split(self.config.batch_size)
         folder = RecordFolder(self.out, kind)
-        for b in folder.missing(len(batches), self.rank, self.world_size):
-            self.on_batch(kind, b, len(batches))
-            images, labels = self.images(batches[b])
-            folder.write(b, make(self.model, images, labels, batches[b].tolist(), b, self.config))
+        with self.world.together():
+            for b in folder.missing(len(batches), self.rank, self.world_size):
+                self.on_batch(kind, b, len(batches))
+                images, labels = self.images(batches[b])
+                folder.write(b, make(self.model, images, labels, batches[b].tolist(), b, self.config))
         self.on_batch(kind, len(batches), len(batches))
-        return folder.read([batch.tolist() for batch in batches])
+        with self.world.together():
+            return folder.read([batch.tolist() for batch in batches])
 
     def correct(self) -> Tensor:
         """Indices of the images that the model classifies correctly, in order."""

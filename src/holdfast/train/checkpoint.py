@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from torch import nn
 
 from holdfast.errors import HoldfastError
 from holdfast.models.weights import load_weights, save_weights
+from holdfast.train.distributed import World
 from holdfast.train.folder import writable
 
 
@@ -85,6 +87,23 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         raise HoldfastError(
             f"checkpoint {newest} does not fit this run ({error}); delete it and start the run again."
         ) from None
+
+
+def share_checkpoint(world: World, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:
+    """Give every process the weights, the optimiser state and the progress of rank 0."""
+    if world.size == 1:
+        return progress
+    buffer = io.BytesIO()
+    if world.leads:
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
+        torch.save(state, buffer)
+    received = world.broadcast(buffer.getvalue())
+    if world.leads:
+        return progress
+    state = torch.load(io.BytesIO(received), map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(**state["progress"])
 
 
 def _read_state(path: Path) -> dict[str, Any]:

@@ -15,14 +15,15 @@ from torch import nn
 from holdfast.config import TrainConfig, config_hash
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
-from holdfast.errors import HoldfastError
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput
 from holdfast.seeding import seed_of
 from holdfast.train.build import build_objective, build_optimizer, check_train_config, learning_rate
-from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint, share_checkpoint
+from holdfast.train.distributed import World, current_world, sum_gradients
 from holdfast.train.folder import MetricsLog, RunFolder, writable, write_atomically
+from holdfast.train.global_batch import as_in_global_batch, own_part
 from holdfast.train.validation import validate
 
 CHECKPOINT_SECONDS = 300.0
@@ -57,30 +58,24 @@ def train(
     step need saving. On a CPU a resumed run ends bit-identical to one that was never stopped. The global
     random state is left as it was. When ``stop`` says so after a step, the run is saved and left unfinished.
 
+    Inside a process group (``torchrun``; gloo for CPU tensors) all processes call this with the same arguments
+    but for their ``device``. They share each global batch, draw the random numbers that one process would, and
+    end with its weights up to the order of floating-point sums, if the objective is a mean over images (and the
+    network's randomness is of the kinds in `as_in_global_batch`). In float32 that order can turn the sign of a
+    gradient in an attack, as another processor can. Rank 0 alone writes; a ``stop`` in any process stops all;
+    any number of processes may resume.
+
     Raises:
-        HoldfastError: bad settings, missing data, a folder in use or finished, a loss that is not finite.
+        HoldfastError: bad settings, missing data, a folder in use or finished, a loss that is not finite; in all
+            processes alike.
     """
-    check_train_config(config)
-    train_data = load_dataset(config.data.name, "train", data_dir=data_dir)
-    val_data = load_dataset(config.data.name, "val", data_dir=data_dir)
-    if config.data.train_size is not None:
-        train_data = train_data.first(config.data.train_size)
-    val_data = val_data.first(min(config.val_size, len(val_data)))
+    world = current_world()
     with torch.random.fork_rng(devices=_cuda_devices(device)):
-        torch.manual_seed(seed_of(config.seed, "weights"))
-        model = build_model(config.model, train_data.shape, train_data.num_classes).to(device)
-        loaders = (
-            DeviceLoader(
-                train_data,
-                batch_size=config.optim.batch_size,
-                device=device,
-                augment=config.data.augment,
-                seed=config.seed,
-            ),
-            DeviceLoader(val_data, batch_size=200, device=device, shuffle=False),
-        )
-        run = _Run(config, RunFolder(out), model, *loaders, on_step, stop, checkpoint_seconds)
-        with run.folder.writing(config, resume=resume):
+        with world.together():
+            check_train_config(config)
+            parts = _network_and_loaders(config, world, device, data_dir)
+            run = _Run(config, RunFolder(out), world, *parts, on_step, stop, checkpoint_seconds)
+        with world.leading(run.folder.writing(config, resume=resume)):
             run.restore()
             run.go()
     return run.folder
@@ -92,11 +87,34 @@ def _cuda_devices(device: str) -> list[int]:
     return [torch.device(device).index or 0]
 
 
+def _network_and_loaders(
+    config: TrainConfig, world: World, device: str, data_dir: str | None
+) -> tuple[nn.Module, DeviceLoader, DeviceLoader]:
+    train_data = load_dataset(config.data.name, "train", data_dir=data_dir)
+    val_data = load_dataset(config.data.name, "val", data_dir=data_dir)
+    if config.data.train_size is not None:
+        train_data = train_data.first(config.data.train_size)
+    val_data = val_data.first(min(config.val_size, len(val_data)))
+    torch.manual_seed(seed_of(config.seed, "weights"))
+    model = build_model(config.model, train_data.shape, train_data.num_classes).to(device)
+    train_loader = DeviceLoader(
+        train_data,
+        batch_size=config.optim.batch_size,
+        device=device,
+        augment=config.data.augment,
+        seed=config.seed,
+        rank=world.rank,
+        world_size=world.size,
+    )
+    return model, train_loader, DeviceLoader(val_data, batch_size=200, device=device, shuffle=False)
+
+
 class _Run:
     def __init__(
         self,
         config: TrainConfig,
         folder: RunFolder,
+        world: World,
         model: nn.Module,
         train_loader: DeviceLoader,
         val_loader: DeviceLoader,
@@ -104,7 +122,7 @@ class _Run:
         stop: Callable[[], bool] | None,
         checkpoint_seconds: float,
     ) -> None:
-        self.config, self.folder, self.model = config, folder, model
+        self.config, self.folder, self.world, self.model = config, folder, world, model
         self.train_loader, self.val_loader = train_loader, val_loader
         self.on_step = on_step or (lambda report: None)
         self.stop = stop or (lambda: False)
@@ -120,6 +138,10 @@ class _Run:
 
     def restore(self) -> None:
         """Go back to the newest checkpoint, and the log with it."""
+        self.world.first(self.read)
+        self.progress = share_checkpoint(self.world, self.model, self.optimizer, self.progress)
+
+    def read(self) -> None:
         self.progress = load_checkpoint(self.folder.checkpoints, self.model, self.optimizer)
         self.log = MetricsLog(self.folder.metrics, self.progress.step)
 
@@ -138,13 +160,18 @@ class _Run:
             ends_epoch = progress.step % self.per_epoch == 0
             if ends_epoch:
                 self.end_epoch(epoch, losses)
-            stopped = self.stop() and progress.step < self.total
-            if ends_epoch or stopped or time.monotonic() - saved > self.checkpoint_seconds:
-                save_checkpoint(self.folder.checkpoints, self.model, self.optimizer, progress, self.metadata)
+            stopped, due = self.world.any(
+                self.stop() and progress.step < self.total, time.monotonic() - saved > self.checkpoint_seconds
+            )
+            if ends_epoch or stopped or due:
+                self.world.first(self.save)
                 saved = time.monotonic()
             if stopped:
                 return
-        self.finish()
+        self.world.first(self.finish)
+
+    def save(self) -> None:
+        save_checkpoint(self.folder.checkpoints, self.model, self.optimizer, self.progress, self.metadata)
 
     def step(self) -> dict[str, float]:
         step = self.progress.step
@@ -153,23 +180,27 @@ class _Run:
             group["lr"] = learning_rate(self.config.optim, step, self.per_epoch)
         self.generator.manual_seed(seed_of(self.config.seed, "attack", step))
         torch.manual_seed(seed_of(self.config.seed, "dropout", step))
-        x, y = self.train_loader.batch(epoch, i)
+        x, y, share, weight = own_part(self.train_loader, epoch, i)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        output = self.objective(self.model, x, y)
-        losses = self.losses(output, step)
-        output.loss.backward()
+        with as_in_global_batch(self.world, share, weight):
+            output = self.objective(self.model, x, y)
+        losses = self.losses(output, weight, step)
+        (output.loss * weight).backward()
+        sum_gradients(self.world, [p for group in self.optimizer.param_groups for p in group["params"]])
         self.optimizer.step()
         self.progress.step += 1
         return losses
 
-    def losses(self, output: LossOutput, step: int) -> dict[str, float]:
+    def losses(self, output: LossOutput, weight: float, step: int) -> dict[str, float]:
+        """The terms over the global batch, the same in every process."""
         names = ["loss", *output.parts]
-        values = torch.stack([output.loss.detach(), *output.parts.values()]).tolist()
+        own = torch.stack([output.loss.detach(), *output.parts.values()]).tolist()
+        values = self.world.mean(own, weight)
         losses = dict(zip(names, values, strict=True))
         if not all(math.isfinite(v) for v in values):
             terms = ", ".join(f"{name} = {value:.4g}" for name, value in losses.items())
-            raise HoldfastError(
+            raise self.world.refusal(
                 f"the loss is not finite at step {step + 1} of {self.total} ({terms}); no weights were changed by it: "
                 f"lower --optim.lr (now {self.config.optim.lr:g}) or --igr.lam, and check the images."
             )
@@ -181,7 +212,7 @@ class _Run:
     def write_window(self, epoch: int) -> None:
         progress = self.progress
         means = {name: total / progress.count for name, total in progress.sums.items()}
-        self.log.write(kind="train", step=progress.step, epoch=epoch, **means)
+        self.world.first(lambda: self.log.write(kind="train", step=progress.step, epoch=epoch, **means))
         progress.sums, progress.count = {}, 0
 
     def end_epoch(self, epoch: int, losses: dict[str, float]) -> None:
@@ -190,10 +221,14 @@ class _Run:
         score = measured["natural" if self.config.objective.name == "standard" else "adversarial"]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, epoch
-            with writable(self.folder.best):
-                save_weights(self.model, self.folder.best, {**self.metadata, "epoch": str(epoch)})
-        self.log.write(kind="validation", step=progress.step, epoch=epoch, **measured)
+            self.world.first(self.keep_best)
+        self.world.first(lambda: self.log.write(kind="validation", step=progress.step, epoch=epoch, **measured))
         self.on_step(Report(progress.step, self.total, epoch, losses, measured))
+
+    def keep_best(self) -> None:
+        with writable(self.folder.best):
+            metadata = {**self.metadata, "epoch": str(self.progress.best_epoch)}
+            save_weights(self.model, self.folder.best, metadata)
 
     def finish(self) -> None:
         progress = self.progress

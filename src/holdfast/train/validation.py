@@ -12,24 +12,29 @@ from holdfast.data.loader import DeviceLoader
 from holdfast.models.state import evaluating
 from holdfast.seeding import generator_of
 from holdfast.similarity import cosine_similarity
+from holdfast.train.distributed import current_world
 
 
 def validate(model: nn.Module, loader: DeviceLoader, config: TrainConfig) -> dict[str, float]:
-    """Accuracy on clean and on PGD images (the training budget), and the cosine of their attributions."""
-    totals: dict[str, float] = {"natural": 0.0, "adversarial": 0.0, "cosine": 0.0}
-    count = 0
-    for i, (x, y) in enumerate(loader.batches(0)):
-        generator = generator_of(config.seed, "validation", i, device=x.device)
-        attack = config.attack
-        x_adv = PGD(model, eps=attack.eps, alpha=attack.alpha, steps=attack.steps, generator=generator)(x, y)
-        totals["natural"] += _correct(model, x, y)
-        totals["adversarial"] += _correct(model, x_adv, y)
-        clean, adversarial = (
-            integrated_gradients(model, images, y, n_steps=config.igr.n_steps) for images in (x, x_adv)
-        )
-        totals["cosine"] += cosine_similarity(adversarial, clean).sum().item()
-        count += len(y)
-    return {name: total / count for name, total in totals.items()}
+    """Accuracy on clean and on PGD images (the training budget), and the cosine of their attributions.
+
+    Several processes share the batches, and all return what one process with the same weights would.
+    """
+    world = current_world()
+    own = {i: _totals(model, *loader.batch(0, i), i, config) for i in range(world.rank, len(loader), world.size)}
+    batches = {i: totals for share in world.gather(own) for i, totals in share.items()}
+    sums = [sum(column) for column in zip(*(batches[i] for i in range(len(loader))), strict=True)]
+    return dict(zip(("natural", "adversarial", "cosine"), (total / sums[3] for total in sums), strict=False))
+
+
+def _totals(model: nn.Module, x: Tensor, y: Tensor, i: int, config: TrainConfig) -> tuple[int, int, float, int]:
+    """The sums over batch ``i`` of the three measures, and its number of images."""
+    generator = generator_of(config.seed, "validation", i, device=x.device)
+    attack = config.attack
+    x_adv = PGD(model, eps=attack.eps, alpha=attack.alpha, steps=attack.steps, generator=generator)(x, y)
+    clean, adversarial = (integrated_gradients(model, images, y, n_steps=config.igr.n_steps) for images in (x, x_adv))
+    cosine = cosine_similarity(adversarial, clean).sum().item()
+    return _correct(model, x, y), _correct(model, x_adv, y), cosine, len(y)
 
 
 def _correct(model: nn.Module, x: Tensor, y: Tensor) -> int:

@@ -1,0 +1,395 @@
+"""Two processes under torchrun do what one does: the same gradients, weights, refusals and records.
+
+A network in float64 shows that nothing but the order of sums differs. In float32 that order can move a sign of an
+attack's gradient, so that two processes differ as much as one process on two kinds of processor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from holdfast import HoldfastError
+from holdfast.config import (
+    AttackConfig,
+    DataConfig,
+    EvalConfig,
+    IGRConfig,
+    ObjectiveConfig,
+    OptimConfig,
+    TrainConfig,
+    load_config,
+)
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import Share
+from holdfast.evaluate import evaluate
+from holdfast.models.weights import save_weights
+from holdfast.train import RunFolder, read_metrics, train
+from holdfast.train.distributed import ALONE, World, joined
+from holdfast.train.global_batch import as_in_global_batch
+
+HERE = Path(__file__).parent
+SMOOTH, NORMALISED = f"{HERE / 'golden_losses.py'}:network", f"{HERE / 'on_processes.py'}:normalised"
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+PATIENCE = 120
+SGD = OptimConfig(name="sgd", lr=0.1, epochs=2, batch_size=20, weight_decay=0.01)
+
+
+def config_of(objective: str, images: int, *, model: str = SMOOTH, augment: str = "none", **optim: Any) -> TrainConfig:
+    """Two epochs with IGR in batches of 20: 45 images leave a last batch of 5 for two processes, 41 one of 1."""
+    return TrainConfig(
+        data=DataConfig("digits", train_size=images, augment=augment),  # type: ignore[arg-type]
+        model=model,
+        objective=ObjectiveConfig(objective),  # type: ignore[arg-type]
+        attack=AttackConfig(eps=0.1, alpha=0.05, steps=2),
+        igr=IGRConfig(lam=2.5, n_steps=2),
+        optim=replace(SGD, **optim),
+        val_size=250,
+    )
+
+
+EQUAL = {
+    "at": config_of("at", 45),
+    "trades": config_of("trades", 41),
+    "augmented": config_of("trades", 45, augment="crop_flip"),
+    "normalised": config_of("trades", 45, model=NORMALISED),
+    "normalised-one-left": config_of("mart", 41, model=NORMALISED),
+}
+ONE_STEP = {name: config_of(name, 19, lr=1.0, epochs=1, weight_decay=0.0) for name in ("at", "trades", "mart")}
+SINGLE = {
+    name: replace(config_of(name, 45, model="small_cnn"), attack=AttackConfig(eps=0.1, alpha=1e-6, steps=2))
+    for name in ("at", "trades")
+}
+"""Steps too short for the sign of a gradient to matter."""
+TOO_SMALL = config_of("at", 45, batch_size=1)
+WILD = config_of("at", 45, model="small_cnn", lr=1e30)
+
+
+class Group:
+    """What two processes did with a list of jobs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.jobs: list[dict[str, Any]] = []
+
+    def add(self, out: str, config: TrainConfig, **happening: Any) -> None:
+        self.jobs.append({"out": out, "config": asdict(config), **happening})
+
+    def run(self) -> None:
+        (self.root / "jobs.json").write_text(json.dumps(self.jobs))
+        done = subprocess.run(
+            [*TORCHRUN, str(HERE / "on_processes.py"), str(self.root)],
+            env=ENV, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        met = [json.loads((self.root / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+        self.validation = [found["validation"] for found in met]
+        pairs = zip(*(found["jobs"] for found in met), strict=True)
+        self.met = [(job["out"], *pair) for job, pair in zip(self.jobs, pairs, strict=True)]
+
+    def both(self, out: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """What the ranks met in the jobs of folder ``out``, in order."""
+        return [(first, second) for name, first, second in self.met if name == out]
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Group:
+    """One start of two processes for all the jobs below. Treat as read-only."""
+    group = Group(tmp_path_factory.mktemp("group"))
+    for kind, configs in (("equal", EQUAL), ("step", ONE_STEP), ("single", SINGLE)):
+        for name, config in configs.items():
+            group.add(f"{kind}-{name}", config)
+    group.add("equal-at", EQUAL["at"])  # finished
+    group.add("locked", EQUAL["at"])
+    group.add("too-small", TOO_SMALL)
+    group.add("wild", WILD)
+    group.add("spoilt", EQUAL["at"], spoil={"rank": 1, "step": 5})
+    group.add("stopped", EQUAL["at"], stop={"rank": 1, "step": 4})
+    group.add("from-one", EQUAL["at"], resume=True)
+    train(EQUAL["at"], group.root / "from-one", stop=stop_at(2))
+    with RunFolder(group.root / "locked").writing(EQUAL["at"], resume=False):
+        group.run()
+    return group
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TrainConfig], RunFolder]:
+    """The run of one process."""
+    root = tmp_path_factory.mktemp("alone")
+    done: dict[TrainConfig, RunFolder] = {}
+
+    def run(config: TrainConfig) -> RunFolder:
+        if config not in done:
+            done[config] = train(config, root / str(len(done)))
+        return done[config]
+
+    return run
+
+
+def stop_at(step: int) -> Callable[[], bool]:
+    calls = iter(range(1, 1000))
+    return lambda: next(calls) == step
+
+
+def distance(found: Path, wanted: Path) -> float:
+    a, b = load_file(found), load_file(wanted)
+    assert a.keys() == b.keys()
+    return max((a[key].double() - b[key].double()).abs().max().item() for key in b)
+
+
+def assert_equal_runs(found: RunFolder, wanted: RunFolder, atol: float) -> None:
+    assert distance(found.last, wanted.last) <= atol
+    assert distance(found.best, wanted.best) <= atol
+    results = [json.loads(folder.result.read_text()) for folder in (found, wanted)]
+    assert results[0]["best_epoch"] == results[1]["best_epoch"]
+    lines = [read_metrics(folder.metrics) for folder in (found, wanted)]
+    assert len(lines[0]) == len(lines[1])
+    for a, b in zip(*lines, strict=True):
+        assert a.pop("kind") == b.pop("kind")
+        assert a == pytest.approx(b, rel=1e-6, abs=1e-7)  # IGR's maps are float32, as the images
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_weights_are_those_of_one_process(name: str, group: Group, alone: Callable[[TrainConfig], RunFolder]) -> None:
+    assert_equal_runs(RunFolder(group.root / f"equal-{name}"), alone(EQUAL[name]), atol=1e-12)
+    (first, second), *_ = group.both(f"equal-{name}")
+    assert first == second, "every process sees the losses of the global batch"
+
+
+@pytest.mark.parametrize("name", ONE_STEP)
+def test_gradient_of_one_step(name: str, group: Group, alone: Callable[[TrainConfig], RunFolder]) -> None:
+    """With SGD and rate 1 the weights after one step are those before less the gradient."""
+    assert distance(group.root / f"step-{name}" / "last.safetensors", alone(ONE_STEP[name]).last) <= 1e-14
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_float32(name: str, group: Group, alone: Callable[[TrainConfig], RunFolder]) -> None:
+    assert distance(group.root / f"single-{name}" / "last.safetensors", alone(SINGLE[name]).last) <= 5e-5
+
+
+def test_validation_is_that_of_one_process(group: Group) -> None:
+    validation = runpy.run_path(str(HERE / "on_processes.py"))["validation"]
+    assert group.validation == [validation()] * 2
+
+
+def test_refusals_reach_all_processes(group: Group) -> None:
+    for out, message in (
+        ("equal-at", "holds a finished run"),
+        ("locked", "in use by another holdfast process"),
+        ("too-small", "a batch of 1 images cannot be shared by 2 processes"),
+        ("wild", "the loss is not finite at step"),
+    ):
+        first, second = group.both(out)[-1]
+        assert message in first["error"]
+        assert first == second
+
+
+def test_nan_in_one_process_stops_all_and_spoils_nothing(
+    group: Group, alone: Callable[[TrainConfig], RunFolder]
+) -> None:
+    ((first, second),) = group.both("spoilt")
+    assert first == second
+    assert "not finite at step 5 of 6 (loss = nan, ce = " in first["error"]
+    spoilt = RunFolder(group.root / "spoilt")
+    assert [p.name for p in spoilt.checkpoints.iterdir()] == ["step-000000003"]
+    assert_equal_runs(train(EQUAL["at"], spoilt.path, resume=True), alone(EQUAL["at"]), atol=1e-12)
+
+
+def test_stopped_by_one_process_and_resumed_by_a_single_one(
+    group: Group, alone: Callable[[TrainConfig], RunFolder]
+) -> None:
+    ((first, second),) = group.both("stopped")
+    assert first["steps"] == second["steps"] == 4
+    stopped = RunFolder(group.root / "stopped")
+    assert not stopped.finished
+    assert_equal_runs(train(EQUAL["at"], stopped.path, resume=True), alone(EQUAL["at"]), atol=1e-12)
+
+
+def test_a_run_of_one_process_resumed_by_two(group: Group, alone: Callable[[TrainConfig], RunFolder]) -> None:
+    ((first, _),) = group.both("from-one")
+    assert len(first["losses"]) == 4 + 2, "4 of the 6 steps, and a report an epoch"
+    assert_equal_runs(RunFolder(group.root / "from-one"), alone(EQUAL["at"]), atol=1e-12)
+
+
+def workers(agent: int) -> dict[int, int]:
+    """Process ids of the processes that torchrun ``agent`` started, by rank."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError, StopIteration):
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == agent:
+                variables = (entry / "environ").read_bytes().split(b"\0")
+                found[int(next(v for v in variables if v.startswith(b"RANK="))[5:])] = int(entry.name)
+    return found
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes to end, whatever happens."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=PATIENCE)
+
+
+def test_a_killed_process_ends_all_and_one_process_resumes(
+    tmp_path: Path, started: list[subprocess.Popen[str]], alone: Callable[[TrainConfig], RunFolder]
+) -> None:
+    line = (
+        f"train digits-at-igr --device cpu --model {SMOOTH} --data.train-size 45 --attack.steps 2 --igr.n-steps 2 "
+        "--optim.name sgd --optim.lr 0.02 --optim.epochs 80 --optim.batch-size 20 --val-size 20 --out run"
+    )
+    started.append(
+        subprocess.Popen(
+            [*TORCHRUN, "-m", "holdfast", *line.split()],
+            cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+    )  # fmt: skip
+    folder, end = RunFolder(tmp_path / "run"), time.monotonic() + PATIENCE
+    while not list(folder.checkpoints.glob("step-*")):
+        assert started[0].poll() is None, started[0].communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.kill(workers(started[0].pid)[1], signal.SIGKILL)
+    _, shown = started[0].communicate(timeout=PATIENCE)
+    assert started[0].returncode != 0
+    assert "SIGKILL" in shown
+    assert not folder.finished
+    assert read_metrics(folder.metrics)
+    config = load_config(TrainConfig, folder.config)
+    assert_equal_runs(train(config, folder.path, resume=True), alone(config), atol=1e-9)
+
+
+def evaluate_on_two(folder: Path, weights: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    line = (
+        f"evaluate {HERE / 'conftest.py'}:ToyNet --weights {weights} --dataset digits --device cpu --n-examples 33 "
+        "--n-attribution 16 --cw-steps 3 --score-n-steps 4 --random-draws 2 --ifia.steps 2 --ifia.n-steps 4 "
+        "--batch-size 5 --out records"
+    )
+    return subprocess.run(
+        [*TORCHRUN, "-m", "holdfast", *line.split(), *options],
+        cwd=folder, env=ENV, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+
+def test_records_are_those_of_one_process(tmp_path: Path, toy: nn.Module, test_images: ImageData) -> None:
+    save_weights(toy, tmp_path / "toy.safetensors", {})
+    shown = evaluate_on_two(tmp_path, tmp_path / "toy.safetensors")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("Records and summary: records") == 1
+    assert shown.stdout.count("Natural (%)") == 1
+    whole, shared = tmp_path / "whole", tmp_path / "records"
+    assert evaluate(toy, test_images, load_config(EvalConfig, shared / "config.json"), whole) is not None
+    names = sorted(str(p.relative_to(whole)) for p in whole.rglob("*") if p.is_file())
+    assert names == sorted(str(p.relative_to(shared)) for p in shared.rglob("*") if p.is_file())
+    assert sum("attribution" in name for name in names) == 4
+    for name in names:
+        assert (shared / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_one_message_for_all_processes(tmp_path: Path, toy: nn.Module) -> None:
+    save_weights(toy, tmp_path / "toy.safetensors", {})
+    missing = evaluate_on_two(tmp_path, tmp_path / "nowhere.safetensors")
+    bad = evaluate_on_two(tmp_path, tmp_path / "toy.safetensors", "--ifia.k", "65")
+    line = "train digits-trades --device cpu --data.train-size 64 --val-size 20 --attack.steps 2 --optim.lr 1e30"
+    wild = subprocess.run(
+        [*TORCHRUN, "-m", "holdfast", *line.split()],
+        cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    for done, message in ((missing, "do not exist"), (bad, "ifia.k is 65"), (wild, "the loss is not finite")):
+        assert done.returncode != 0
+        told = [text for text in done.stderr.splitlines() if text.startswith("holdfast: ")]
+        assert len(told) == 1
+        assert message in told[0]
+        assert "terminate called" not in done.stderr
+
+
+Draw = Callable[[Tensor, torch.Generator], Tensor]
+DRAWS: dict[str, Draw] = {
+    "uniform_": lambda x, g: torch.empty_like(x).uniform_(-1, 1, generator=g),
+    "normal_": lambda x, g: torch.empty_like(x).normal_(generator=g),
+    "bernoulli_ of a tensor": lambda x, g: torch.empty_like(x).bernoulli_(x, generator=g),
+    "rand": lambda x, g: torch.rand(len(x), generator=g),
+    "randn of a tuple": lambda x, g: torch.randn((len(x), 2), generator=g),
+    "rand_like": lambda x, g: torch.rand_like(x),
+    "bernoulli": lambda x, g: torch.bernoulli(x, generator=g),
+    "dropout": lambda x, g: F.dropout(x, 0.3),
+    "dropout2d": lambda x, g: nn.Dropout2d(0.3)(x),
+    "dropout at rest": lambda x, g: F.dropout(x, 0.3, training=False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("copies", [1, 2])
+def test_draws_are_rows_of_the_global_draw(name: str, copies: int) -> None:
+    draw, total = DRAWS[name], 7
+    batch = torch.rand(copies, total, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+
+    def drawn(share: Share, world: World) -> tuple[Tensor, Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(2)
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            with as_in_global_batch(world, share, share.weight):
+                found = draw(batch[:, share.rows].flatten(0, 1), generator)
+            return found.unflatten(0, (copies, -1)), generator.get_state(), torch.get_rng_state()
+
+    whole, *states = drawn(Share(0, total, total), ALONE)
+    shares = [Share(0, 2, total), Share(2, 3, total), Share(3, total, total)]
+    parts = [drawn(share, World(rank, 3)) for rank, share in enumerate(shares)]
+    assert torch.equal(torch.cat([part for part, *_ in parts], dim=1), whole)
+    for _, *after in parts:
+        assert all(torch.equal(a, b) for a, b in zip(after, states, strict=True))
+
+
+def test_dropout_passes_its_gradient() -> None:
+    x = torch.rand(2, 50, requires_grad=True)
+    with as_in_global_batch(World(0, 2), Share(0, 2, 4), 0.5):
+        kept = F.dropout(x, 0.5)
+    kept.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, (kept != 0) * 2.0)
+
+
+def test_an_incomplete_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    with pytest.raises(HoldfastError, match="WORLD_SIZE is 2, but MASTER_ADDR, MASTER_PORT is not set"):
+        with joined():
+            pass
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert World(3, 4).device_of("cuda") == "cuda:1"
+    assert chosen == [1]
+    assert World(3, 4).device_of("cpu") == "cpu"
+    assert ALONE.device_of("cuda:1") == "cuda:1"
+    with pytest.raises(HoldfastError, match="device cuda:1 is one GPU for 4 processes"):
+        World(3, 4).device_of("cuda:1")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(HoldfastError, match="2 GPUs and at least 3 processes"):
+        World(2, 4).device_of("cuda")
