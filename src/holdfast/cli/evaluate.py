@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from holdfast.cli.parse import parse, take_name
+from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.config import EvalConfig, config_hash
 from holdfast.errors import HoldfastError
 from holdfast.recipes import evaluation
@@ -42,7 +42,8 @@ class EvaluateOptions:
 
 
 DESCRIPTION = (
-    "holdfast evaluate RUN_OR_MODEL [options]: a folder that holdfast train wrote, small_cnn, resnet18, "
+    "holdfast evaluate RUN_OR_MODEL [--profile smoke|laptop|fast|paper] [options]: a folder that holdfast train "
+    "wrote (its own profile sets the defaults), small_cnn, resnet18, "
     "module:factory or file.py:factory (with --dataset and --weights). On several GPUs: "
     "torchrun --nproc-per-node 4 -m holdfast evaluate RUN_OR_MODEL [options]."
 )
@@ -52,6 +53,7 @@ def run(argv: Sequence[str]) -> None:
     if argv and argv[0] in ("-h", "--help"):
         parse(EvaluateOptions(evaluation("digits")), ["--help"], "evaluate RUN_OR_MODEL", DESCRIPTION)
     spec, rest = take_name(argv, "the run or model", "evaluate", "runs/digits-trades-igr")
+    profile, rest = take_profile(rest)
 
     from rich.console import Console
 
@@ -63,7 +65,7 @@ def run(argv: Sequence[str]) -> None:
     by_hand = first.rank is not None or first.world_size is not None
     with nullcontext(ALONE) if by_hand else joined() as world:
         with world.together():
-            job = _prepare(spec, rest, first, world)
+            job = _prepare(spec, rest, first, profile, world)
         with Display(job.name, Console(stderr=True, quiet=not world.leads)) as display:
             summary = evaluate(
                 job.model,
@@ -92,7 +94,7 @@ class _Job:
     device: str
 
 
-def _prepare(spec: str, rest: Sequence[str], first: EvaluateOptions, world: World) -> _Job:
+def _prepare(spec: str, rest: Sequence[str], first: EvaluateOptions, profile: str | None, world: World) -> _Job:
     from holdfast.cli.where import pick_device
     from holdfast.data import load_dataset
     from holdfast.evaluate.target import resolve_target
@@ -104,7 +106,9 @@ def _prepare(spec: str, rest: Sequence[str], first: EvaluateOptions, world: Worl
         raise HoldfastError(
             f"{spec} is a model without a data set of its own; name one with --dataset, e.g. --dataset mnist."
         )
-    options = parse(EvaluateOptions(evaluation(dataset)), rest, f"evaluate {spec}", DESCRIPTION)
+    options = parse(
+        EvaluateOptions(evaluation(dataset, profile or target.profile)), rest, f"evaluate {spec}", DESCRIPTION
+    )
     config = replace(options.config, dataset=dataset)
     device = world.device_of(pick_device(options.device))
     data = load_dataset(dataset, config.split, data_dir=options.data_dir)

@@ -67,3 +67,21 @@ def take_name(argv: Sequence[str], what: str, command: str, example: str) -> tup
     if not argv or argv[0].startswith("-"):
         raise HoldfastError(f"{what} is missing; for example: holdfast {command} {example}.")
     return argv[0], list(argv[1:])
+
+
+def take_profile(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of ``--profile``, if there is one, and the other words.
+
+    >>> take_profile(["--seed", "1", "--profile=laptop"])
+    ('laptop', ['--seed', '1'])
+    """
+    profile: str | None = None
+    rest, words = [], iter(argv)
+    for word in words:
+        if word == "--profile":
+            profile = next(words, "")
+        elif word.startswith("--profile="):
+            profile = word.partition("=")[2]
+        else:
+            rest.append(word)
+    return profile, rest

@@ -1,4 +1,4 @@
-"""``holdfast recipes [NAME]``."""
+"""``holdfast recipes [NAME] [--profile P]``."""
 
 from __future__ import annotations
 
@@ -7,42 +7,104 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from holdfast.cli.parse import take_name
-from holdfast.errors import HoldfastError
-from holdfast.recipes import METHODS, evaluation, origin, recipe, recipe_names, settings, training_cost
+from holdfast.cli.parse import take_name, take_profile
+from holdfast.data.catalogue import KNOWN
+from holdfast.errors import HoldfastError, unknown_name
+from holdfast.recipes import (
+    METHODS,
+    PROFILES,
+    SETUPS,
+    evaluation,
+    evaluation_cost,
+    origin,
+    recipe,
+    settings,
+    training_cost,
+)
+
+USAGE = """usage: holdfast recipes [NAME] [--profile smoke|laptop|fast|paper] [--dataset D]
+
+Without a name: all recipes, their cost in forward passes (F) of one image, and the time they would take on this
+machine, estimated from a few timed passes. With one: every setting and where it comes from.
+"""
 
 
 def run(argv: Sequence[str]) -> None:
     console = Console()
     if any(arg in ("-h", "--help") for arg in argv):
-        print("usage: holdfast recipes [NAME]\n\nWithout a name: all recipes. With one: every setting and its origin.")
+        print(USAGE, end="")
         return
-    if argv:
-        name, rest = take_name(argv, "the recipe", "recipes", "digits-trades-igr")
-        if rest:
+    profile, rest = take_profile(argv)
+    dataset, rest = _take_dataset(rest)
+    if rest:
+        name, extra = take_name(rest, "the recipe", "recipes", "digits-trades-igr")
+        if extra:
             raise HoldfastError(
-                f"{rest[0]!r} is one word too many; show one recipe at a time: holdfast recipes {name}."
+                f"{extra[0]!r} is one word too many; show one recipe at a time: holdfast recipes {name}."
             )
-        _show(name, console)
+        _show(name, profile or "paper", console)
         return
-    table = Table(title="Recipes (F: one forward pass of one image)", title_justify="left")
-    for heading in ("recipe", "method", "epochs", "F an image and epoch"):
+    _list(profile or "paper", [dataset] if dataset else list(SETUPS), console)
+
+
+def _take_dataset(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    rest = list(argv)
+    if "--dataset" not in rest:
+        return None, rest
+    at = rest.index("--dataset")
+    name = rest[at + 1] if at + 1 < len(rest) else ""
+    if name not in SETUPS:
+        raise unknown_name("data set", name, SETUPS)
+    return name, rest[:at] + rest[at + 2 :]
+
+
+def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
+    from holdfast.cli.where import pick_device
+    from holdfast.models.timing import seconds_per_forward
+
+    if profile not in PROFILES:
+        raise unknown_name("profile", profile, PROFILES)
+    device = pick_device("auto")
+    table = Table(
+        title=f"Recipes under the profile {profile} (F: one forward pass of one image; time: training and evaluation "
+        f"on {device}, estimated)",
+        title_justify="left",
+    )
+    for heading in ("recipe", "method", "epochs", "F an image and epoch", "time"):
         table.add_column(heading, justify="left" if heading in ("recipe", "method") else "right")
-    for name in recipe_names():
-        config = recipe(name)
-        about = (METHODS[name.partition("-")[2]].__doc__ or "").strip()
-        table.add_row(name, about, str(config.optim.epochs), str(training_cost(config)))
+    for dataset in datasets:
+        if profile == "laptop" and dataset == "cifar10":
+            continue
+        one = seconds_per_forward(recipe(f"{dataset}-at", profile).model, KNOWN[dataset].shape, device)
+        for method, make in METHODS.items():
+            name = f"{dataset}-{method}"
+            config = recipe(name, profile)
+            images = min(config.data.train_size or KNOWN[dataset].train, KNOWN[dataset].train)
+            ev = evaluation(dataset, profile)
+            accuracy, attribution = evaluation_cost(ev)
+            passes = config.optim.epochs * images * training_cost(config)
+            passes += (ev.n_examples or KNOWN[dataset].test) * accuracy + ev.n_attribution * attribution
+            about = (make.__doc__ or "").strip()
+            table.add_row(name, about, str(config.optim.epochs), str(training_cost(config)), _duration(passes * one))
     console.print(table)
 
 
-def _show(name: str, console: Console) -> None:
-    config = recipe(name)
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _show(name: str, profile: str, console: Console) -> None:
+    config = recipe(name, profile)
     dataset = config.data.name
-    table = Table(title=f"{name}: training and evaluation", title_justify="left")
+    method = name.removeprefix(f"{dataset}-")
+    table = Table(title=f"{name}: training and evaluation, profile {profile}", title_justify="left")
     for heading in ("setting", "value", "origin"):
         table.add_column(heading)
     for field, value in settings(config):
-        table.add_row(field, str(value), origin(dataset, field))
-    for field, value in settings(evaluation(dataset), "evaluation."):
-        table.add_row(field, str(value), origin(dataset, field))
+        table.add_row(field, str(value), origin(dataset, field, method, profile))
+    for field, value in settings(evaluation(dataset, profile), "evaluation."):
+        table.add_row(field, str(value), origin(dataset, field, method, profile))
     console.print(table)

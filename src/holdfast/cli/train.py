@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from holdfast.cli.parse import parse, take_name
+from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.config import TrainConfig
 from holdfast.recipes import recipe, recipe_names
 
@@ -28,7 +28,8 @@ class TrainOptions:
 
 
 DESCRIPTION = (
-    f"holdfast train RECIPE [options]: train one of {', '.join(recipe_names())}. On several GPUs: "
+    f"holdfast train RECIPE [--profile smoke|laptop|fast|paper] [options]: train one of {', '.join(recipe_names())}. "
+    "The profile sets the defaults of the other options. On several GPUs: "
     "torchrun --nproc-per-node 4 -m holdfast train RECIPE [options]; batch_size stays that of all together."
 )
 
@@ -37,7 +38,8 @@ def run(argv: Sequence[str]) -> None:
     if argv and argv[0] in ("-h", "--help"):
         parse(TrainOptions(recipe("digits-trades-igr")), ["--help"], "train RECIPE", DESCRIPTION)
     name, rest = take_name(argv, "the recipe", "train", "digits-trades-igr (holdfast recipes lists them all)")
-    options = parse(TrainOptions(recipe(name)), rest, f"train {name}", DESCRIPTION)
+    profile, rest = take_profile(rest)
+    options = parse(TrainOptions(recipe(name, profile or "paper")), rest, f"train {name}", DESCRIPTION)
 
     from rich.console import Console
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from torch import nn
 from holdfast.config import TrainConfig, config_hash
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
+from holdfast.errors import HoldfastWarning
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput
@@ -28,6 +31,8 @@ from holdfast.train.validation import validate
 
 CHECKPOINT_SECONDS = 300.0
 LINES_PER_EPOCH = 20
+LEAST_COSINE = 0.8
+"""A bfloat16 gradient that agrees less than this with the float32 one is warned of."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,11 @@ def _network_and_loaders(
     return model, train_loader, DeviceLoader(val_data, batch_size=200, device=device, shuffle=False)
 
 
+def bfloat16_autocast(device: torch.device, enabled: bool) -> torch.autocast:
+    """Without autocast's cache, which would hand casts made inside an attack, without a graph, to the loss."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
 class _Run:
     def __init__(
         self,
@@ -131,6 +141,7 @@ class _Run:
         self.generator = torch.Generator(self.device)
         self.objective = build_objective(config, self.generator)
         self.optimizer = build_optimizer(config.optim, model)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.progress = Progress()
         self.metadata = {"config": config_hash(config), "model": config.model, "data": config.data.name}
         self.per_epoch = len(train_loader)
@@ -178,19 +189,48 @@ class _Run:
         epoch, i = divmod(step, self.per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.optim, step, self.per_epoch)
+        reduced = self.config.precision == "bfloat16"
+        if reduced and i == 0:
+            self.check_precision(step, epoch, i)
+        losses = self.gradient(step, epoch, i, reduced=reduced)
+        self.optimizer.step()
+        self.progress.step += 1
+        return losses
+
+    def gradient(self, step: int, epoch: int, i: int, *, reduced: bool) -> dict[str, float]:
+        """Leave the gradient of batch ``i`` in the parameters; returns the terms of the loss."""
         self.generator.manual_seed(seed_of(self.config.seed, "attack", step))
         torch.manual_seed(seed_of(self.config.seed, "dropout", step))
         x, y, share, weight = own_part(self.train_loader, epoch, i)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with as_in_global_batch(self.world, share, weight):
+        with as_in_global_batch(self.world, share, weight), bfloat16_autocast(self.device, reduced):
             output = self.objective(self.model, x, y)
         losses = self.losses(output, weight, step)
         (output.loss * weight).backward()
-        sum_gradients(self.world, [p for group in self.optimizer.param_groups for p in group["params"]])
-        self.optimizer.step()
-        self.progress.step += 1
+        sum_gradients(self.world, self.parameters)
         return losses
+
+    def check_precision(self, step: int, epoch: int, i: int) -> None:
+        """Once an epoch: the cosine between the step's gradients in bfloat16 and in float32, into the log."""
+        before = deepcopy(self.progress), [b.clone() for b in self.model.buffers()]
+        found = []
+        for reduced in (False, True):
+            self.gradient(step, epoch, i, reduced=reduced)
+            found.append(torch.cat([p.grad.flatten() for p in self.parameters if p.grad is not None]))
+            with torch.no_grad():
+                for buffer, old in zip(self.model.buffers(), before[1], strict=True):
+                    buffer.copy_(old)
+        self.progress = before[0]
+        cosine = torch.cosine_similarity(found[0], found[1], dim=0).item()
+        self.world.first(lambda: self.log.write(kind="precision", step=step, epoch=epoch + 1, gradient_cosine=cosine))
+        if cosine < LEAST_COSINE:
+            warnings.warn(
+                f"at step {step + 1} the bfloat16 gradient has a cosine of only {cosine:.3f} to the float32 one; "
+                "--precision float32 is safer here.",
+                HoldfastWarning,
+                stacklevel=2,
+            )
 
     def losses(self, output: LossOutput, weight: float, step: int) -> dict[str, float]:
         """The terms over the global batch, the same in every process."""

@@ -1,0 +1,84 @@
+"""``holdfast reproduce WHAT [options]``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.cli.parse import parse, take_name
+from holdfast.errors import HoldfastError
+from holdfast.reproduce.targets import TARGETS, parts_of
+
+
+@dataclass(frozen=True)
+class ReproduceOptions:
+    profile: str | None = None
+    """smoke, laptop, fast or paper (the default; with --results: theirs)."""
+    datasets: str | None = None
+    """Comma-separated; smoke: digits, laptop: mnist,fashion_mnist, else mnist,fashion_mnist,cifar10."""
+    seeds: str | None = None
+    """Comma-separated; 0 by default (with --results: all of theirs)."""
+    out: str | None = None
+    """Folder of the tables and figures; runs/reproduce-PROFILE by default. The same command goes on where it
+    stopped."""
+    results: str | None = None
+    """Render from the results in this folder, e.g. results/laptop, and train nothing."""
+    runs: str | None = None
+    """Folder of the sweep with the runs and their weights; OUT/runs by default."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    data_dir: str | None = None
+    """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
+
+
+DESCRIPTION = (
+    "holdfast reproduce WHAT [options]: make the paper's tables, figures and statements again, with a verdict a claim. "
+    f"WHAT is {', '.join(TARGETS)}."
+)
+
+
+def run(argv: Sequence[str]) -> None:
+    if argv and argv[0] in ("-h", "--help"):
+        parse(ReproduceOptions(), ["--help"], "reproduce WHAT", DESCRIPTION)
+    target, rest = take_name(argv, "what to reproduce", "reproduce", "all --profile smoke")
+    parts_of(target)
+    options = parse(ReproduceOptions(), rest, f"reproduce {target}", DESCRIPTION)
+    seeds = _numbers(options.seeds)
+
+    from holdfast.cli.progress import Display
+    from holdfast.cli.where import pick_device
+    from holdfast.reproduce.make import Request, reproduce
+    from holdfast.reproduce.terminal import print_reproduction
+
+    named = options.profile or ("results" if options.results else "paper")
+    out = Path(options.out or f"runs/reproduce-{named}")
+    request = Request(
+        target=target,
+        out=out,
+        profile=options.profile,
+        datasets=_words(options.datasets),
+        seeds=seeds,
+        results=Path(options.results) if options.results else None,
+        runs=Path(options.runs) if options.runs else None,
+        device=pick_device(options.device),
+        data_dir=options.data_dir,
+    )
+    command = f"holdfast reproduce {shlex.join(argv)}"
+    print_reproduction(reproduce(request, watch=Display, command=command))
+    print(f"Tables, figures and verdicts: {out}")
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    """Comma-separated words; None where none are given."""
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip()) or None
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    """Comma-separated whole numbers; None where none are given."""
+    try:
+        found = _words(text)
+        return None if found is None else tuple(int(word) for word in found)
+    except ValueError:
+        raise HoldfastError(f"--seeds is {text!r}; give whole numbers with commas between them, e.g. 0,1,2.") from None
