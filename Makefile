@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench bench-gpu clean
 
 demo: $(STAMP)  ## train, attack and report on the embedded digits (a few minutes)
 	$(BIN)/holdfast demo
@@ -16,11 +16,15 @@ test-all: $(STAMP)  ## also the slow and data-hungry ones
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check src tests bench conftest.py
-	$(BIN)/ruff format --check src tests bench conftest.py conftest.py
+	$(BIN)/ruff format --check src tests bench conftest.py
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## time, FLOPs and peak memory of the IGR step
+bench: $(STAMP)  ## time, FLOPs and peak memory beside the usual ways and peers (some minutes)
 	$(BIN)/python -m bench
+
+bench-gpu: $(STAMP)  ## the same and what takes minutes a row, on CUDA
+	$(BIN)/python -c 'import torch, sys; sys.exit(not torch.cuda.is_available() and "no CUDA device: use make bench")'
+	$(BIN)/python -m bench --full --out results/bench-gpu.json
 
 $(STAMP): constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holdfast needs Python 3.11 or newer; set PYTHON=python3.11")'

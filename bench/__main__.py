@@ -25,24 +25,27 @@ Part = Callable[[], list[Row]]
 SWEEP = (2, 5, 10, 20, 50)
 
 
-def parts(device: str) -> Iterator[tuple[str, Part]]:
-    """The suite in order, each part some seconds on two cores."""
+def parts(device: str, *, full: bool = False) -> Iterator[tuple[str, Part]]:
+    """The suite in order, each part some seconds on two cores; ``full`` adds what takes minutes."""
     step = partial(igr_step.compare, device=device)
-    yield "igr", partial(step, "SmallCNN", 64, 10, jvp=True)
-    yield "igr", partial(step, "ResNet18", 4, 10, jvp=True, rounds=2)
-    yield "igr", partial(step, "ViT", 8, 10)
-    yield "igr", partial(step, "ImageNet", 1, 5, chunk=4, rounds=2)
+    yield "igr", partial(step, "SmallCNN", 64, 10, jvp=True, rounds=2)
+    yield "igr", partial(step, "ResNet18", 4, 10, jvp=True, rounds=1)
+    yield "igr", partial(step, "ViT", 8, 10, rounds=2)
+    yield "igr", partial(step, "ImageNet", 1, 5, chunk=4, rounds=1)
     for n_steps in SWEEP:
-        yield "sweep", partial(step, "SmallCNN", 16, n_steps)
-    yield "sweep", partial(step, "SmallCNN", 64, 50, rounds=1)
+        yield "sweep", partial(step, "SmallCNN", 8, n_steps, rounds=2)
+    if full:
+        yield "sweep", partial(step, "SmallCNN", 64, 50, rounds=1)
+    yield "values", partial(igr_step.values, "SmallCNN", 32, 50, device=device)
     yield "attacks", partial(attacks.pgd, device=device)
     yield "attacks", partial(attacks.ifia, "SmallCNN", 32, device=device)
-    yield "attacks", partial(attacks.ifia, "ResNet18", 8, steps=2, k=1000, device=device)
+    yield "attacks", partial(attacks.ifia, "ResNet18", 4, steps=2, k=1000, device=device)
     yield "attacks", partial(attacks.softplus_cost, device=device)
     for features in (784, 3072):
         yield "kendall", partial(kendall.kendall, features, device=device)
-    yield "training", partial(training_step.training_step, "SmallCNN", 32)
-    yield "training", partial(training_step.training_step, "ResNet18", 4, steps=2)
+    yield "training", partial(training_step.training_step, "SmallCNN", 16)
+    if full:
+        yield "training", partial(training_step.training_step, "ResNet18", 4, steps=2)
 
 
 def main() -> None:
@@ -50,12 +53,15 @@ def main() -> None:
         prog="python -m bench", description="Benchmarks beside the usual ways and peers."
     )
     arguments.add_argument("--out", default="runs/bench/bench.json", help="JSON file; bench.png lands beside it")
-    arguments.add_argument("--only", choices=sorted({name for name, _ in parts("cpu")}), help="one group alone")
+    arguments.add_argument("--full", action="store_true", help="also what takes minutes a row")
+    arguments.add_argument(
+        "--only", choices=sorted({name for name, _ in parts("cpu", full=True)}), help="one group alone"
+    )
     options = arguments.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     console = Console(width=140)
     rows: list[Row] = []
-    for name, part in parts(device):
+    for name, part in parts(device, full=options.full):
         if options.only in (None, name):
             done = part()
             console.print(_table(done))
@@ -67,7 +73,7 @@ def main() -> None:
     out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     out.with_suffix(".md").write_text(markdown(rows, where))
     console.print(f"Stored in {out} and {out.with_suffix('.md')}")
-    swept = [row for row in rows if row.setting.startswith("SmallCNN, B = 16,")]
+    swept = [row for row in rows if row.setting.startswith("SmallCNN, B = 8,")]
     if swept:
         console.print(f"Plot: {cost_and_memory(swept, out.with_suffix('.png'))}")
 

@@ -87,9 +87,15 @@ def ifia(name: str, size: int, steps: int = 3, k: int = 100, device: str = "cpu"
     x, _, _ = batch(shape, size, device)
     y = model(x).argmax(1)
     attack = hf.IFIA(model, eps=EPS, alpha=ALPHA, steps=steps, k=k, n_steps=N_STEPS, surrogate_beta=BETA)
+
+    def reduced(x: Tensor, y: Tensor) -> Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            return attack(x, y)
+
     calls: dict[str, Callable[[], Tensor]] = {
         "straightforward port": lambda: straightforward_ifia(model, x, y, steps, k),
         "holdfast": lambda: attack(x, y),
+        "holdfast, bfloat16 gradient": lambda: reduced(x, y),
     }
     clean = hf.integrated_gradients(model, x, y).abs()
     notes = {

@@ -57,6 +57,36 @@ def jvp_step(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int
         torch.func.jvp(selected, (z.detach(),), (tangent,))[1].backward()
 
 
+def values(name: str, size: int, n_steps: int, device: str = "cpu") -> list[Row]:
+    """Integrated gradients alone: step by step, as Captum computes them, and Holdfast's."""
+    from captum.attr import IntegratedGradients
+
+    model, shape = network(name, device)
+    x, _, y = batch(shape, size, device)
+    captum = IntegratedGradients(model)
+
+    def loop() -> Tensor:
+        total = torch.zeros_like(x)
+        for k in range(n_steps):
+            z = (x * (k + 0.5) / n_steps).requires_grad_()
+            total += torch.autograd.grad(model(z).gather(1, y[:, None]).sum(), z)[0]
+        return x * total / n_steps
+
+    def theirs() -> Tensor:
+        return captum.attribute(x, target=y, n_steps=n_steps, method="riemann_middle")
+
+    calls = {
+        "captum": theirs,
+        "a loop over steps": loop,
+        "holdfast": lambda: hf.integrated_gradients(model, x, y, n_steps=n_steps),
+    }
+    exact = loop().double()
+    errors = {name: ((call() - exact).norm() / exact.norm()).item() for name, call in calls.items()}
+    forward = flops(lambda: model(x[:1])) * size * n_steps
+    setting = f"{name}, B = {size}, {n_steps} steps"
+    return race("IG values", setting, calls, rounds=2, forward=forward, memory=True, errors=errors)
+
+
 def variants(
     model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, chunk: int, *, jvp: bool
 ) -> dict[str, Callable[[], None]]:

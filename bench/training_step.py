@@ -12,17 +12,25 @@ import holdfast as hf
 from bench.measure import flops
 from bench.networks import batch, network
 from bench.results import Row, race
-from holdfast.objectives import Objective
+from holdfast.objectives import AdvAATAttack, ARTAttack, IGNormAttack, IGSumNormAttack, Objective
 
 
 def objectives(steps: int) -> dict[str, Objective]:
-    """Every objective with the same attack budget."""
-    generator = torch.Generator().manual_seed(0)
-    pgd = partial(hf.PGD, eps=0.1, alpha=0.02, steps=steps, generator=generator)
-    tpgd = partial(hf.TPGD, eps=0.1, alpha=0.02, steps=steps, generator=generator)
+    """Every objective with the same attack budget; 10 path points in the loss, 3 in an attack on attributions."""
+    budget = {"eps": 0.1, "alpha": 0.02, "steps": steps, "generator": torch.Generator().manual_seed(0)}
+    pgd, tpgd = partial(hf.PGD, **budget), partial(hf.TPGD, **budget)
     bases = {"AT": hf.AT(pgd), "TRADES": hf.TRADES(tpgd, 6.0), "MART": hf.MART(pgd, 5.0)}
     with_igr = {f"{name}+IGR": hf.IGR(base, lam=1.0, n_steps=10) for name, base in bases.items()}
-    return {"Standard": hf.Standard(), **bases, **with_igr}
+    rivals = {
+        "IG-NORM": hf.IGNorm(partial(IGNormAttack, n_steps=3, **budget)),
+        "IG-SUM-NORM": hf.IGSumNorm(partial(IGSumNormAttack, n_steps=3, **budget)),
+        "AdvAAT": hf.AdvAAT(partial(AdvAATAttack, n_steps=3, **budget)),
+        "ART": hf.ART(partial(ARTAttack, **budget)),
+        "SSR": hf.SSR(),
+        "LGA": hf.LGA(eps=0.1),
+        "R2ET": hf.R2ET(k=100),
+    }
+    return {"Standard": hf.Standard(), **bases, **with_igr, **rivals}
 
 
 def training_step(name: str, size: int, steps: int = 5) -> list[Row]:
@@ -39,4 +47,4 @@ def training_step(name: str, size: int, steps: int = 5) -> list[Row]:
     calls: dict[str, Callable[[], None]] = {n: partial(step, o) for n, o in objectives(steps).items()}
     forward = flops(lambda: model(x))
     setting = f"{name}, B = {size}, PGD-{steps}, 10 path points"
-    return race("training step", setting, calls, rounds=2, forward=forward)
+    return race("training step", setting, calls, rounds=1, forward=forward)
