@@ -16,7 +16,6 @@ from holdfast.recipes import METHODS
 from holdfast.train import loop, train
 from holdfast.train.folder import read_metrics
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:at step")  # hardly trained networks: rounding turns attacks round
 
 
