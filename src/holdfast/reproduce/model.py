@@ -11,19 +11,21 @@ from holdfast.theory.claim import Claim
 
 @dataclass(frozen=True)
 class PaperColumn:
-    """One quantity on one data set. ``percent`` prints shares as per cent."""
+    """One quantity on one data set. ``percent`` prints shares as per cent; ``signed`` marks a difference."""
 
     key: str
     heading: str
     dataset: str
     percent: bool
+    signed: bool = False
 
 
 @dataclass(frozen=True)
 class PaperCell:
     """The published number beside ours: mean over seeds and images with its 95 % interval; shares in [0, 1].
 
-    ``ours`` is None where nothing was run, ``paper`` where the paper prints nothing.
+    ``n`` counts the images of a seed (of the one with the fewest). ``ours`` is None where nothing was run,
+    ``paper`` where the paper prints nothing.
     """
 
     ours: float | None = None
@@ -57,6 +59,17 @@ class PaperTable:
 
 
 @dataclass(frozen=True)
+class TextTable:
+    """A table of words: the losses of the methods."""
+
+    key: str
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PaperFigure:
     """A figure written as ``png`` and ``svg``, with its caption and the claims that rest on it."""
 
@@ -78,6 +91,15 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What could not be made, and why."""
+
+    key: str
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Reproduction:
     """Everything that one ``holdfast reproduce`` made."""
 
@@ -90,3 +112,5 @@ class Reproduction:
     results: tuple[RunResult, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
+    texts: tuple[TextTable, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()

@@ -1,0 +1,126 @@
+"""Cells, gains and notes of the tables from made-up results."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from holdfast.recipes import TABLE2, TABLE3
+from holdfast.reproduce.model import PaperCell, PaperTable
+from holdfast.reproduce.tables import activation_table, table2, table3
+
+from .conftest import MakeResult, MakeStudy
+
+
+def cell(table: PaperTable, method: str, key: str, dataset: str = "mnist") -> PaperCell:
+    place = [(c.key, c.dataset) for c in table.columns].index((key, dataset))
+    (row,) = (row for row in table.rows if row.method == method)
+    return row.cells[place]
+
+
+def named(tables: list[PaperTable]) -> dict[str, PaperTable]:
+    return {table.key: table for table in tables}
+
+
+def test_table2_has_the_papers_rows_and_numbers_whatever_was_run(study: MakeStudy, result: MakeResult) -> None:
+    tables = named(table2(study(result("trades-igr", kendall=0.6, topk=0.7))))
+    assert [row.method for row in tables["table2"].rows] == list(TABLE2)
+    assert cell(tables["table2"], "trades-igr", "kendall") == PaperCell(0.6, 0.6, 0.6, 40, 1, paper=0.4537)
+    assert cell(tables["table2"], "ssr", "topk") == PaperCell(paper=0.3877)
+    assert [c.heading for c in tables["table2"].columns] == ["Top-100", "Kendall τ"]
+    assert "table2-more" not in tables
+    assert any(note.startswith("Not run on MNIST: Standard, IG-NORM") for note in tables["table2"].notes)
+
+
+def test_one_seed_has_the_interval_of_its_evaluation(study: MakeStudy, result: MakeResult) -> None:
+    run = result("at", kendall=np.linspace(0, 1, 40))
+    found = cell(named(table2(study(run)))["table2"], "at", "kendall")
+    metric = run.summary["metrics"]["kendall"]
+    assert (found.ours, found.low, found.high) == (metric["mean"], metric["low"], metric["high"])
+
+
+def test_several_seeds_are_averaged(study: MakeStudy, result: MakeResult) -> None:
+    runs = [result("at", seed=seed, kendall=0.2 + 0.1 * seed) for seed in range(3)]
+    table = named(table2(study(*runs)))["table2"]
+    found = cell(table, "at", "kendall")
+    assert (found.ours, found.n, found.seeds) == (pytest.approx(0.3), 40, 3)
+    assert (found.low, found.high) == (pytest.approx(0.2), pytest.approx(0.4))
+    assert any("resample seeds and images, the same images for every seed" in note for note in table.notes)
+    assert table.rows[6].runs == ("mnist-at-0", "mnist-at-1", "mnist-at-2")
+
+
+def test_the_worst_of_three_attacks_is_taken_image_by_image(study: MakeStudy, result: MakeResult) -> None:
+    run = result(
+        "at",
+        kendall=[0.9, 0.3] * 20,
+        rank_kendall=[0.1, 0.8] * 20,
+        random_kendall=0.5,
+        correct={"prediction": 0.93},
+        succeeded=[True, True, True, False] * 10,
+    )
+    table = named(table2(study(run)))["table2-worst"]
+    assert cell(table, "at", "worst_kendall").ours == pytest.approx(0.2)
+    assert cell(table, "at", "worst_kendall").paper is None
+    assert cell(table, "at", "natural").ours == pytest.approx(0.93)
+    assert cell(table, "at", "natural").paper == 0.9943
+    assert cell(table, "at", "failure_rate").ours == pytest.approx(0.25)
+
+
+def test_gains_pair_the_images_that_both_rows_attacked(study: MakeStudy, result: MakeResult) -> None:
+    base = result("mart", kendall=[0.1] * 10 + [0.4] * 30, images=range(40))
+    with_igr = result("mart-igr", kendall=[0.5] * 30 + [0.9] * 10, images=range(10, 50))
+    gains = named(table2(study(base, with_igr)))["table2-gain"]
+    found = cell(gains, "mart-igr", "kendall")
+    assert found == PaperCell(pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.1), 30, 1, paper=0.0593)
+    assert cell(gains, "at-igr", "kendall") == PaperCell(paper=-0.0264)
+    assert all(column.signed for column in gains.columns)
+    assert [row.title for row in gains.rows] == ["AT+IGR less AT", "TRADES+IGR less TRADES", "MART+IGR less MART"]
+
+
+def test_rows_beyond_the_paper_stand_apart(study: MakeStudy, result: MakeResult) -> None:
+    tables = named(table2(study(result("at"), result("lga", kendall=0.3), result("at-igr-own"))))
+    assert [row.title for row in tables["table2-more"].rows] == ["LGA", "AT+IGR (Eq. 5)"]
+    assert cell(tables["table2-more"], "lga", "kendall").ours == pytest.approx(0.3)
+    assert [row.method for row in tables["table2"].rows] == list(TABLE2)
+
+
+def test_table3(study: MakeStudy, result: MakeResult) -> None:
+    base = result("at", correct={"prediction": 0.98, "fgsm": 0.5})
+    with_igr = result("at-igr", correct={"prediction": 0.97, "fgsm": 0.6, "cw_inf": 0.1})
+    table, gains = table3(study(base, with_igr))
+    assert [row.method for row in table.rows] == list(TABLE3)
+    assert [c.key for c in table.columns] == ["natural", "fgsm", "pgd20", "pgd40", "cw_inf"]
+    assert cell(table, "at", "fgsm").ours == pytest.approx(0.5)
+    assert (cell(table, "at", "fgsm").paper, cell(table, "at", "pgd40").paper) == (0.9939, None)
+    assert cell(gains, "at-igr", "fgsm").ours == pytest.approx(0.1)
+    assert cell(gains, "at-igr", "fgsm").n == 100
+    assert cell(gains, "at-igr", "cw_inf").ours == pytest.approx(-0.9)
+
+
+def test_the_notes_name_the_profile_the_chance_and_the_warnings(study: MakeStudy, result: MakeResult) -> None:
+    table = named(table2(study(result("at"))))["table2"]
+    notes = "\n".join(table.notes)
+    assert "Chance is 12.8 % of top-100 on MNIST (784 features)" in notes
+    assert "optim.epochs: 90 -> 5" in notes
+    assert "evaluation.ifia.steps: 200 -> 40" in notes
+    assert "Self-check in 1 of 1 evaluation, for example mnist-at-0: only 40 correctly classified images" in notes
+
+
+def test_the_digits_have_no_numbers_of_the_paper(study: MakeStudy, result: MakeResult) -> None:
+    table = named(table2(study(result("at", "digits", profile="smoke"), profile="smoke")))["table2"]
+    assert all(cell.paper is None for row in table.rows for cell in row.cells)
+    assert "The paper has no numbers for UCI optical digits." in table.notes
+    assert any(note.startswith("The profile smoke shows that everything runs") for note in table.notes)
+    assert table.columns[0].heading == "Top-8"
+
+
+def test_records_without_a_quantity_leave_its_cells_empty(study: MakeStudy, result: MakeResult) -> None:
+    run = result("at")
+    for row in run.records["attribution"]:
+        del row["activation"]
+    del run.summary["metrics"]["activation"]
+    for runs in ([run], [run, result("at", seed=1)]):
+        table = activation_table(study(*runs))
+        assert table.rows[0].cells[0].paper == 0.4
+    assert activation_table(study(run)).rows[0].cells[0].ours is None
+    assert activation_table(study(run, result("at", seed=1))).rows[0].cells[0].seeds == 1
