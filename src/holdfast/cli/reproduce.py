@@ -67,7 +67,7 @@ def run(argv: Sequence[str]) -> None:
     )
     command = f"holdfast reproduce {shlex.join(argv)}"
     print_reproduction(reproduce(request, watch=Display, command=command))
-    print(f"Tables, figures and verdicts: {out}")
+    print(f"Tables, figures and verdicts: {out}" + (f"; all on one page: {out}/index.html" if target == "all" else ""))
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from holdfast.recipes import METHODS, PROFILES
 from holdfast.reproduce.build import build
 from holdfast.reproduce.files import write_index, write_tables
 from holdfast.reproduce.model import Reproduction
+from holdfast.reproduce.page import write_page
 from holdfast.reproduce.sections.words import duration, listed
 from holdfast.reproduce.study import Study
 from holdfast.reproduce.targets import default_datasets, parts_of, plans_of
@@ -48,7 +49,7 @@ def reproduce(request: Request, *, watch: Watch = Silent, say: Say = print, comm
     """Make one target or all, and write its tables and figures under ``request.out``.
 
     Runs that are finished are not done again; all of them are kept as small files in ``out/results``. The
-    target "all" also writes ``index.json``, which `files.load_reproduction` reads.
+    target "all" also writes ``index.json``, which `files.load_reproduction` reads, and ``index.html``.
 
     Args:
         watch: opens a progress display for a run.
@@ -65,6 +66,7 @@ def reproduce(request: Request, *, watch: Watch = Silent, say: Say = print, comm
     write_tables(reproduction, request.out)
     if request.target == "all":
         write_index(reproduction, request.out, request.results or request.out / "results")
+        write_page(reproduction, request.out)
     return reproduction
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from holdfast.reproduce.sections.runs import ShownRecipe, ShownWarning, build_re
 from holdfast.reproduce.sections.settings import SettingsSet, settings_sets
 from holdfast.reproduce.sections.tables import ShownTable, show_table
 from holdfast.reproduce.sections.words import Anchors, Link, clauses, short_title
-from holdfast.train.folder import make_folder, writable
+from holdfast.train.folder import make_folder, write_atomically
 
 SVG_LIMIT = 400_000
 """Bytes above which a figure is shown as PNG."""
@@ -127,14 +125,6 @@ def write_page(reproduction: Reproduction, out: Path) -> Path:
 
     Returns the path. Raises HoldfastError where the file cannot be written.
     """
-    text = render_page(reproduction)
     make_folder(out)
-    target = out / "index.html"
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    with writable(target):
-        try:
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
-    return target
+    write_atomically(out / "index.html", render_page(reproduction))
+    return out / "index.html"
