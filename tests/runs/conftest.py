@@ -19,6 +19,7 @@ from holdfast.recipes import evaluation, recipe
 from holdfast.train import RunFolder, train
 
 TinyTrain = Callable[..., TrainConfig]
+collect_ignore = ["sweep_and_die.py"]  # run as a program, beside the scripts that it imports
 
 
 @pytest.fixture(autouse=True)

@@ -85,3 +85,25 @@ def take_profile(argv: Sequence[str]) -> tuple[str | None, list[str]]:
         else:
             rest.append(word)
     return profile, rest
+
+
+def words(text: str | None) -> tuple[str, ...] | None:
+    """Comma-separated words; None where the option was not given.
+
+    >>> words("mnist, fashion_mnist")
+    ('mnist', 'fashion_mnist')
+    """
+    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Comma-separated whole numbers; None where the option was not given.
+
+    Raises:
+        HoldfastError: for anything else.
+    """
+    try:
+        found = words(text)
+        return None if found is None else tuple(int(word) for word in found)
+    except ValueError:
+        raise HoldfastError(f"{option} is {text!r}; give whole numbers with commas between them, e.g. 0,1,2.") from None

@@ -61,6 +61,7 @@ def _take_dataset(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
     from holdfast.cli.where import pick_device
     from holdfast.models.timing import seconds_per_forward
+    from holdfast.reproduce.sections.words import duration
 
     if profile not in PROFILES:
         raise unknown_name("profile", profile, PROFILES)
@@ -85,15 +86,8 @@ def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
             passes = config.optim.epochs * images * training_cost(config)
             passes += (ev.n_examples or KNOWN[dataset].test) * accuracy + ev.n_attribution * attribution
             about = (make.__doc__ or "").strip()
-            table.add_row(name, about, str(config.optim.epochs), str(training_cost(config)), _duration(passes * one))
+            table.add_row(name, about, str(config.optim.epochs), str(training_cost(config)), duration(passes * one))
     console.print(table)
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _show(name: str, profile: str, console: Console) -> None:

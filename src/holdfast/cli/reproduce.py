@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.cli.parse import parse, take_name
-from holdfast.errors import HoldfastError
+from holdfast.cli.parse import parse, take_name, whole_numbers, words
 from holdfast.reproduce.targets import TARGETS, parts_of
 
 
@@ -45,7 +44,7 @@ def run(argv: Sequence[str]) -> None:
     target, rest = take_name(argv, "what to reproduce", "reproduce", "all --profile smoke")
     parts_of(target)
     options = parse(ReproduceOptions(), rest, f"reproduce {target}", DESCRIPTION)
-    seeds = _numbers(options.seeds)
+    seeds = whole_numbers("--seeds", options.seeds)
 
     from holdfast.cli.progress import Display
     from holdfast.cli.where import pick_device
@@ -58,7 +57,7 @@ def run(argv: Sequence[str]) -> None:
         target=target,
         out=out,
         profile=options.profile,
-        datasets=_words(options.datasets),
+        datasets=words(options.datasets),
         seeds=seeds,
         results=Path(options.results) if options.results else None,
         runs=Path(options.runs) if options.runs else None,
@@ -68,17 +67,3 @@ def run(argv: Sequence[str]) -> None:
     command = f"holdfast reproduce {shlex.join(argv)}"
     print_reproduction(reproduce(request, watch=Display, command=command))
     print(f"Tables, figures and verdicts: {out}" + (f"; all on one page: {out}/index.html" if target == "all" else ""))
-
-
-def _words(text: str | None) -> tuple[str, ...] | None:
-    """Comma-separated words; None where none are given."""
-    return tuple(word.strip() for word in (text or "").split(",") if word.strip()) or None
-
-
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    """Comma-separated whole numbers; None where none are given."""
-    try:
-        found = _words(text)
-        return None if found is None else tuple(int(word) for word in found)
-    except ValueError:
-        raise HoldfastError(f"--seeds is {text!r}; give whole numbers with commas between them, e.g. 0,1,2.") from None

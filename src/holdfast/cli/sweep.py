@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from holdfast.cli.parse import parse, take_name
+from holdfast.cli.parse import parse, take_name, whole_numbers, words
 from holdfast.errors import HoldfastError
 from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
 
@@ -80,9 +80,9 @@ def run(argv: Sequence[str]) -> None:
     plan = load_plan(
         spec,
         profile=options.profile,
-        datasets=_words(options.datasets),
-        methods=_words(options.methods),
-        seeds=_numbers(options.seeds),
+        datasets=words(options.datasets),
+        methods=words(options.methods),
+        seeds=whole_numbers("--seeds", options.seeds),
         internal_batch_size=options.igr.internal_batch_size,
     )
     root = Path(options.out or f"runs/sweep-{plan.profile}")
@@ -194,18 +194,6 @@ def _check(options: SweepOptions) -> None:
                 raise HoldfastError(f"{name} {given} is for Ray alone; add --executor ray, or drop {name}.")
     elif options.device not in ("auto", "cpu", "cuda"):
         raise HoldfastError(f"--device is {options.device}, but Ray hands out the GPUs; choose cpu, cuda or auto.")
-
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _numbers(text: str | None) -> list[int] | None:
-    try:
-        words = _words(text)
-        return None if words is None else [int(word) for word in words]
-    except ValueError:
-        raise HoldfastError(f"--seeds is {text!r}; give whole numbers with commas between them, e.g. 0,1,2.") from None
 
 
 def _seconds(text: str | None) -> float | None:
