@@ -66,7 +66,7 @@ def test_all_findings_hold_where_they_should(study: MakeStudy, result: MakeResul
         ({"mart": 0.45, "at": 0.2}, {"(iv) TRADES"}),
         ({"trades-igr": 0.58, "trades": 0.45}, {"(iv) IGR"}),
     ],
-    ids=lambda value: "-".join(value),
+    ids=lambda value: "-".join(sorted(value)),
 )
 def test_each_finding_fails_alone(
     study: MakeStudy, result: MakeResult, changed: dict[str, float], fails: set[str]
