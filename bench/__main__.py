@@ -38,8 +38,8 @@ def parts(device: str, *, full: bool = False) -> Iterator[tuple[str, Part]]:
         yield "sweep", partial(step, "SmallCNN", 64, 50, rounds=1)
     yield "values", partial(igr_step.values, "SmallCNN", 32, 50, device=device)
     yield "attacks", partial(attacks.pgd, device=device)
-    yield "attacks", partial(attacks.ifia, "SmallCNN", 32, device=device)
-    yield "attacks", partial(attacks.ifia, "ResNet18", 4, steps=2, k=1000, device=device)
+    yield "attacks", partial(attacks.ifia, "SmallCNN", 100, device=device)
+    yield "attacks", partial(attacks.ifia, "ResNet18", 16, steps=2, k=1000, rounds=1, device=device)
     yield "attacks", partial(attacks.softplus_cost, device=device)
     for features in (784, 3072):
         yield "kendall", partial(kendall.kendall, features, device=device)

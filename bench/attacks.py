@@ -81,7 +81,7 @@ def straightforward_ifia(model: nn.Module, x: Tensor, y: Tensor, steps: int, k: 
     return best
 
 
-def ifia(name: str, size: int, steps: int = 3, k: int = 100, device: str = "cpu") -> list[Row]:
+def ifia(name: str, size: int, steps: int = 2, k: int = 100, rounds: int = 3, device: str = "cpu") -> list[Row]:
     """The same objective, steps and scoring; the note is the mean Kendall that each attack leaves."""
     model, shape = network(name, device)
     x, _, _ = batch(shape, size, device)
@@ -102,7 +102,8 @@ def ifia(name: str, size: int, steps: int = 3, k: int = 100, device: str = "cpu"
         variant: f"τ {hf.kendall_tau(hf.integrated_gradients(model, call(), y).abs(), clean).mean().item():.4f}"
         for variant, call in calls.items()
     }
-    return race("IFIA", f"{name}, B = {size}, {steps} steps, {N_STEPS} path points", calls, memory=True, notes=notes)
+    setting = f"{name}, B = {size}, {steps} steps, {N_STEPS} path points"
+    return race("IFIA", setting, calls, rounds=rounds, memory=True, notes=notes)
 
 
 def softplus_cost(device: str = "cpu") -> list[Row]:

@@ -50,10 +50,11 @@ class _Softplus(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, beta: float) -> Tensor:
-        slope = torch.sigmoid(beta * x)
+        slope = torch.mul(x, beta).sigmoid_()
         ctx.save_for_backward(x, slope)
         ctx.beta = beta
-        return torch.maximum(slope, 1 - slope).log_().div_(-beta).add_(x.clamp_min(0))
+        value = 1 - slope
+        return torch.maximum(value, slope, out=value).log_().div_(-beta).add_(x.clamp_min(0))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
