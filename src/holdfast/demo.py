@@ -15,13 +15,12 @@ from torch import nn
 import holdfast
 from holdfast.config import EvalConfig, TrainConfig, load_config
 from holdfast.data import load_dataset
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
 from holdfast.evaluate import Summary, evaluate
-from holdfast.evaluate.accuracy import predict
-from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks, score_map
 from holdfast.models.load import load_model
 from holdfast.recipes import evaluation, origin, recipe, settings
-from holdfast.report import AttackedView, Chance, Comparison, ExampleView, Setting, write_report
+from holdfast.report import Chance, Comparison, Setting, write_report
+from holdfast.report.examples import attacked_examples
 from holdfast.report.load import curves_of, row_from_summary
 from holdfast.train import Report, RunFolder, train
 
@@ -100,7 +99,9 @@ def _comparison(
         chance=Chance(**last.summary.chance),
         k=last.summary.k,
         n_features=last.summary.n_features,
-        examples=_examples(contenders, config, data, device),
+        examples=attacked_examples(
+            {c.title: c.model for c in contenders}, data, config, device, most=PICTURED, batch=EXAMPLE_BATCH
+        ),
         curves=curves_of((c.title, c.folder) for c in contenders),
         settings=list(_settings(contenders, config)),
         environment={
@@ -133,41 +134,6 @@ def _settings(contenders: Sequence[Contender], config: EvalConfig) -> list[Setti
     for field, value in settings(config):
         found.append(Setting("Evaluation", field, str(value), origin(config.dataset, f"evaluation.{field}")))
     return found
-
-
-def _examples(contenders: Sequence[Contender], config: EvalConfig, data: ImageData, device: str) -> list[ExampleView]:
-    pool = data.first(min(len(data), 200))
-    images, labels = to_unit_interval(pool.images.to(device)), pool.labels.to(device)
-    right = torch.stack([predict(c.model, images) == labels for c in contenders]).all(0)
-    index = right.nonzero()[:PICTURED, 0]
-    if len(index) == 0:
-        return []
-    images, labels = images[index], labels[index]
-    views = {}
-    for contender in contenders:
-        attack = ifia_attacks(contender.model, config, EXAMPLE_BATCH, images.device)["ifia"]
-        clean = score_map(contender.model, images, labels, config)
-        views[contender.title] = attack_attributions(contender.model, attack, images, labels, clean, config)
-    return [
-        ExampleView(
-            index=int(i),
-            label=data.classes[int(labels[row])],
-            image=images[row].cpu().numpy(),
-            views={title: _view(found, row) for title, found in views.items()},
-        )
-        for row, i in enumerate(index)
-    ]
-
-
-def _view(found: AttackedAttributions, row: int) -> AttackedView:
-    return AttackedView(
-        attribution_clean=found.clean_map[row].cpu().numpy(),
-        adversarial=found.adversarial[row].cpu().numpy(),
-        attribution_adversarial=found.adversarial_map[row].cpu().numpy(),
-        kendall=found.similarities["kendall"][row].item(),
-        topk=found.similarities["topk"][row].item(),
-        succeeded=bool(found.succeeded[row]),
-    )
 
 
 def demo_recipes() -> list[tuple[str, TrainConfig]]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import nn
 
-from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.accuracy import predict
-from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks, score_map
 from holdfast.evaluate.target import resolve_target
 from holdfast.recipes import TITLES
-from holdfast.report import AttackedView, ExampleView
+from holdfast.report import ExampleView
+from holdfast.report.examples import POOL, attacked_examples
 from holdfast.reproduce.sections.words import dataset_title
 from holdfast.reproduce.study import Study
 from holdfast.results import RunResult
@@ -23,7 +20,6 @@ from holdfast.sweep.execute import state_of
 from holdfast.sweep.plan import Run
 
 PICTURED_IMAGES = 4
-POOL = 200
 PICTURE_BATCH = 1_000_001
 """Seeds the pictured attacks apart from every batch of an evaluation."""
 
@@ -61,42 +57,13 @@ def pictured_examples(study: Study, base: str, dataset: str) -> list[ExampleView
     config = replace(runs[0].evaluation, n_attribution=PICTURED_IMAGES)
     data = load_dataset(dataset, config.split, data_dir=study.data_dir)
     models = {run.title: _model(study, run, data) for run in runs}
-    pool = data.first(min(len(data), POOL))
-    images, labels = to_unit_interval(pool.images.to(study.device)), pool.labels.to(study.device)
-    right = torch.stack([predict(model, images) == labels for model in models.values()]).all(0)
-    index = right.nonzero()[:PICTURED_IMAGES, 0]
-    if len(index) == 0:
-        raise HoldfastError(f"no image of the first {len(pool)} is classified correctly by {' and '.join(models)}.")
-    images, labels = images[index], labels[index]
-    attacked = {title: _attack(model, images, labels, config) for title, model in models.items()}
-    return [
-        ExampleView(
-            index=int(i),
-            label=data.classes[int(labels[row])],
-            image=images[row].cpu().numpy(),
-            views={title: _view(found, row) for title, found in attacked.items()},
-        )
-        for row, i in enumerate(index)
-    ]
+    examples = attacked_examples(models, data, config, study.device, most=PICTURED_IMAGES, batch=PICTURE_BATCH)
+    if not examples:
+        first = min(len(data), POOL)
+        raise HoldfastError(f"no image of the first {first} is classified correctly by {' and '.join(models)}.")
+    return examples
 
 
 def _model(study: Study, run: RunResult, data: ImageData) -> nn.Module:
     folder = study.runs / Run(run.train, run.evaluation).name
     return resolve_target(str(folder)).load(data, study.device)
-
-
-def _attack(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, config: EvalConfig) -> AttackedAttributions:
-    attack = ifia_attacks(model, config, PICTURE_BATCH, images.device)["ifia"]
-    clean = score_map(model, images, labels, config)
-    return attack_attributions(model, attack, images, labels, clean, config)
-
-
-def _view(found: AttackedAttributions, row: int) -> AttackedView:
-    return AttackedView(
-        attribution_clean=found.clean_map[row].cpu().numpy(),
-        adversarial=found.adversarial[row].cpu().numpy(),
-        attribution_adversarial=found.adversarial_map[row].cpu().numpy(),
-        kendall=found.similarities["kendall"][row].item(),
-        topk=found.similarities["topk"][row].item(),
-        succeeded=bool(found.succeeded[row]),
-    )

@@ -1,0 +1,62 @@
+"""Test images with their attributions before and after the attack, for the pictures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from holdfast.config import EvalConfig
+from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.evaluate.accuracy import predict
+from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks, score_map
+from holdfast.report.model import AttackedView, ExampleView
+
+POOL = 200
+
+
+def attacked_examples(
+    models: Mapping[str, nn.Module], data: ImageData, config: EvalConfig, device: str, *, most: int, batch: int
+) -> list[ExampleView]:
+    """The first ``most`` images that every model classifies correctly, attacked on each as in its evaluation.
+
+    Args:
+        models: networks on ``device`` by title.
+        batch: seeds the attacks, apart from the batches of the evaluation.
+
+    Returns:
+        At most those among the first 200 images; an empty list where the models share no correct one.
+    """
+    pool = data.first(min(len(data), POOL))
+    images, labels = to_unit_interval(pool.images.to(device)), pool.labels.to(device)
+    right = torch.stack([predict(model, images) == labels for model in models.values()]).all(0)
+    index = right.nonzero()[:most, 0]
+    if len(index) == 0:
+        return []
+    images, labels = images[index], labels[index]
+    attacked = {}
+    for title, model in models.items():
+        attack = ifia_attacks(model, config, batch, images.device)["ifia"]
+        clean = score_map(model, images, labels, config)
+        attacked[title] = attack_attributions(model, attack, images, labels, clean, config)
+    return [
+        ExampleView(
+            index=int(i),
+            label=data.classes[int(labels[row])],
+            image=images[row].cpu().numpy(),
+            views={title: _view(found, row) for title, found in attacked.items()},
+        )
+        for row, i in enumerate(index)
+    ]
+
+
+def _view(found: AttackedAttributions, row: int) -> AttackedView:
+    return AttackedView(
+        attribution_clean=found.clean_map[row].cpu().numpy(),
+        adversarial=found.adversarial[row].cpu().numpy(),
+        attribution_adversarial=found.adversarial_map[row].cpu().numpy(),
+        kendall=found.similarities["kendall"][row].item(),
+        topk=found.similarities["topk"][row].item(),
+        succeeded=bool(found.succeeded[row]),
+    )
