@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast import models
-    from holdfast.attacks import FGSM, IFIA, PGD, TPGD, CWInf
+    from holdfast.attacks import FGSM, IFIA, PGD, TPGD, CWInf, cuda_graphs
     from holdfast.attribution import igr_penalty, integrated_gradients
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "holdfast.attacks": ("CWInf", "FGSM", "IFIA", "PGD", "TPGD"),
+    "holdfast.attacks": ("CWInf", "FGSM", "IFIA", "PGD", "TPGD", "cuda_graphs"),
     "holdfast.attribution": ("igr_penalty", "integrated_gradients"),
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
@@ -102,6 +102,7 @@ __all__ = [
     "Standard",
     "activation_consistency",
     "cosine_similarity",
+    "cuda_graphs",
     "goodman_kruskal_gamma",
     "igr_penalty",
     "integrated_gradients",

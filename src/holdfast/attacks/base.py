@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from holdfast.attacks.graphs import replayed
 from holdfast.attribution.path import check_target
 from holdfast.errors import unknown_name
 from holdfast.models.state import Model, evaluating
@@ -123,7 +124,10 @@ class GradientAscent(Attack):
         self.restarts = restarts
 
     def prepare(self, images: Tensor, labels: Tensor) -> Any:
-        """What `value` compares with (the labels, the clean logits, a clean attribution), computed once."""
+        """What `value` compares with (the labels, the clean logits, a clean attribution), computed once.
+
+        A tensor or a tuple of tensors.
+        """
         return labels
 
     @abstractmethod
@@ -156,11 +160,18 @@ class GradientAscent(Attack):
         return best
 
     def _ascend(self, images: Tensor, reference: Any, generator: torch.Generator) -> Tensor:
-        adv = self.start(images, generator)
+        return self._climb(self.start(images, generator), images, reference)
+
+    def _climb(self, adv: Tensor, images: Tensor, reference: Any) -> Tensor:
+        several = isinstance(reference, tuple)
+
+        def advance(adv: Tensor, images: Tensor, *parts: Tensor) -> tuple[Tensor]:
+            gradient = self.direction(adv, parts if several else parts[0])
+            return (project(step(adv, gradient, self.alpha, self.norm), images, self.eps, self.norm),)
+
         with torch.enable_grad():
             for _ in range(self.steps):
-                gradient = self.direction(adv, reference)
-                adv = project(step(adv, gradient, self.alpha, self.norm), images, self.eps, self.norm)
+                (adv,) = replayed(self, advance, adv, images, *(reference if several else (reference,)))
         return adv
 
     def _score(self, adv: Tensor, reference: Any, labels: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,13 +9,14 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.base import Attack, Norm, fresh_generator, project, random_start, step
+from holdfast.attacks.graphs import replayed
 from holdfast.attribution.integrated_gradients import path_attribution
 from holdfast.attribution.path import Path
 from holdfast.config import IFIAObjective, Method
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
-from holdfast.similarity.rank import average_ranks, kendall_tau, topk_indices, topk_intersection
+from holdfast.similarity.rank import average_ranks, check_k, check_ranked, tau_b, topk_indices, topk_share
 from holdfast.validate import check_count, check_positive
 
 Select = Literal["kendall", "topk"]
@@ -140,23 +140,44 @@ class IFIA(Attack):
     def search(self, images: Tensor, labels: Tensor) -> IFIAResult:
         generator = self.generator or fresh_generator(images.device)
         clean = self._scored_map(images, labels)
-        ascend = self._ascended(images, labels, clean)
-        best = images.clone()
+        check_ranked(clean)
+        if self.select == "topk":
+            check_k(self.k, clean.shape[1])
+        reference = self._reference(images, clean)
+        best = images
         best_score = torch.ones(len(images), dtype=clean.dtype, device=images.device)
         best_step = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        done = torch.zeros((), dtype=torch.int64, device=images.device)
+        broken = torch.zeros((), dtype=torch.bool, device=images.device)
         history = []
-        for restart in range(self.restarts):
+        for _ in range(self.restarts):
             adv = random_start(images, self.eps, NORM, generator) if self.random_start else images
-            for t in range(self.steps):
-                direction = ascend(adv) if ascend else torch.empty_like(adv).normal_(generator=generator)
-                adv = project(step(adv, direction, self.alpha), images, self.eps)
-                score = self._score(adv, labels, clean)
-                better = score < best_score
-                best = torch.where(better.view(-1, *[1] * (adv.ndim - 1)), adv, best)
-                best_score = torch.where(better, score, best_score)
-                best_step = torch.where(better, restart * self.steps + t + 1, best_step)
+            for _ in range(self.steps):
+                if self.objective == "random":
+                    reference = (torch.empty_like(adv).normal_(generator=generator),)
+                adv, best, best_score, best_step, done, broken = replayed(
+                    self, self._advance, adv, best, best_score, best_step, done, broken,
+                    images, labels, clean, *reference,
+                )  # fmt: skip
                 history.append(best_score.mean())
+        if broken:
+            raise HoldfastError("an attribution contains NaN, which has no rank; find out where the network breaks.")
         return IFIAResult(best, best_step > 0, best_score, best_step, torch.stack(history))
+
+    def _advance(
+        self, adv: Tensor, best: Tensor, best_score: Tensor, best_step: Tensor, done: Tensor, broken: Tensor,
+        images: Tensor, labels: Tensor, clean: Tensor, *reference: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        """One step from ``adv``, and the best iterate so far; never waits for the device."""
+        direction = reference[0] if self.objective == "random" else self._gradient(adv, labels, *reference)
+        adv = project(step(adv, direction, self.alpha), images, self.eps)
+        done = done + 1
+        score = self._score(adv, labels, clean)
+        better = score < best_score
+        best = torch.where(better.view(-1, *[1] * (adv.ndim - 1)), adv, best)
+        best_score = torch.where(better, score, best_score)
+        best_step = torch.where(better, done, best_step)
+        return adv, best, best_score, best_step, done, broken | score.isnan().any()
 
     def _path(self, model: Model, labels: Tensor, create_graph: bool) -> Path:
         return Path(model, labels, self.method, self.n_steps, create_graph, weights=False)
@@ -167,47 +188,45 @@ class IFIA(Attack):
             return path_attribution(path, images, rows=self.internal_batch_size).abs().flatten(1)
 
     def _score(self, adv: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
-        """The similarity to minimise; infinite where the label is lost or the map has no order at all."""
+        """The similarity to minimise; infinite where the label is lost or the map has no order, NaN as the map is."""
         current = self._scored_map(adv, labels)
-        if self.select == "kendall":
-            similarity = kendall_tau(current, clean)
-        else:
-            similarity = topk_intersection(current, clean, self.k)
+        similarity = tau_b(current, clean) if self.select == "kendall" else topk_share(current, clean, self.k)
         with torch.no_grad(), torch.autocast(adv.device.type, enabled=False):
             kept = self.model(adv).argmax(1) == labels
         ordered = current.amax(1) > current.amin(1)
-        return similarity.masked_fill(~(kept & ordered), float("inf"))
+        score = similarity.masked_fill(~(kept & ordered), float("inf"))
+        return score.masked_fill(current.isnan().any(1), float("nan"))
 
-    def _ascended(self, images: Tensor, labels: Tensor, clean: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """The gradient to follow, as a function of the current images; None for random signs."""
-        if self.objective == "random":
-            return None
-        dissimilarity = self._dissimilarity(images, clean)
+    def _gradient(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
+        """The gradient to follow."""
         path = self._path(self.surrogate, labels, create_graph=True)
+        with torch.enable_grad():
+            adv = adv.detach().requires_grad_()
+            attribution = path_attribution(path, adv, rows=self.internal_batch_size).abs()
+            share = attribution / attribution.flatten(1).sum(1).clamp(min=1e-12).view(-1, *[1] * (adv.ndim - 1))
+            return torch.autograd.grad(self._dissimilarity(share, *reference).sum(), adv)[0]
 
-        def gradient(adv: Tensor) -> Tensor:
-            with torch.enable_grad():
-                adv = adv.detach().requires_grad_()
-                attribution = path_attribution(path, adv, rows=self.internal_batch_size).abs()
-                share = attribution / attribution.flatten(1).sum(1).clamp(min=1e-12).view(-1, *[1] * (adv.ndim - 1))
-                return torch.autograd.grad(dissimilarity(share).sum(), adv)[0]
-
-        return gradient
-
-    def _dissimilarity(self, images: Tensor, clean: Tensor) -> Callable[[Tensor], Tensor]:
+    def _reference(self, images: Tensor, clean: Tensor) -> tuple[Tensor, ...]:
+        """What `_dissimilarity` compares with, computed once."""
         if self.objective == "topk":
-            top = topk_indices(clean, self.k)
-            return lambda share: -share.flatten(1).gather(1, top).sum(1)
+            return (topk_indices(clean, self.k),)
         if self.objective == "kendall":
             ranks = average_ranks(clean).to(clean)
-            weight = (ranks - ranks.mean(1, keepdim=True)) / ranks.shape[1]
-            return lambda share: -(weight * torch.log(share.flatten(1) * ranks.shape[1] + LOG_FLOOR)).sum(1)
-        if images.ndim != 4:
-            raise HoldfastError(
-                f"images have shape {tuple(images.shape)}; the objective mass_center needs (B, C, H, W)."
-            )
-        start = _mass_center(clean.view_as(images)).round()
-        return lambda share: (_mass_center(share) - start).square().sum(1)
+            return ((ranks - ranks.mean(1, keepdim=True)) / ranks.shape[1],)
+        if self.objective == "mass_center":
+            if images.ndim != 4:
+                raise HoldfastError(
+                    f"images have shape {tuple(images.shape)}; the objective mass_center needs (B, C, H, W)."
+                )
+            return (_mass_center(clean.view_as(images)).round(),)
+        return ()
+
+    def _dissimilarity(self, share: Tensor, reference: Tensor) -> Tensor:
+        if self.objective == "topk":
+            return -share.flatten(1).gather(1, reference).sum(1)
+        if self.objective == "kendall":
+            return -(reference * torch.log(share.flatten(1) * reference.shape[1] + LOG_FLOOR)).sum(1)
+        return (_mass_center(share) - reference).square().sum(1)
 
 
 def _mass_center(maps: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -49,8 +50,7 @@ class Path:
     value: Callable[[Tensor, Tensor], Tensor] = selected_logits
 
     def rule(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        nodes, weights = path_rule(self.method, self.n_steps)
-        return torch.from_numpy(nodes).to(like), torch.from_numpy(weights).to(like)
+        return _rule_on(self.method, self.n_steps, like.device, like.dtype)
 
     def chunks(self, batch: int, rows: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Blocks of at most ``rows`` path points as (node index, image index)."""
@@ -67,6 +67,14 @@ class Path:
         with eagerly(), sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=self.weights) as mode:
             output = self.value(self.model(z), target)
         return mode.input_gradient(output, z)
+
+
+@lru_cache(maxsize=64, typed=True)
+def _rule_on(method: Method, n_steps: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Nodes and weights where they are used, copied there once: a copy makes a GPU wait."""
+    with torch.inference_mode(False):
+        nodes, weights = (torch.from_numpy(values).to(device, dtype) for values in path_rule(method, n_steps))
+    return nodes, weights
 
 
 def _points(x: Tensor, baseline: Tensor, node: Tensor, alpha: Tensor, image: Tensor) -> Tensor:

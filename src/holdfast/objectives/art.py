@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from holdfast.attacks.base import Attack, GradientAscent, project, step
+from holdfast.attacks.base import Attack, GradientAscent
 from holdfast.attribution.path import Path, selected_logits
 from holdfast.attribution.second_order import SecondOrder
 from holdfast.models.gates import SoftplusTwin
@@ -188,11 +188,7 @@ class ARTAttack(GradientAscent):
 
     def _ascend(self, images: Tensor, reference: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
         adv = self.start(images, generator)
-        masked = (reference[0], self.mask(adv, reference[0]))
-        with torch.enable_grad():
-            for _ in range(self.steps):
-                adv = project(step(adv, self.direction(adv, masked), self.alpha), images, self.eps)
-        return adv
+        return self._climb(adv, images, (reference[0], self.mask(adv, reference[0])))
 
     def _score(self, adv: Tensor, reference: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
         return self.value(adv, reference).detach().double()

@@ -39,15 +39,21 @@ def kendall_tau(
     if variant not in get_args(Variant):
         raise unknown_name("variant", str(variant), get_args(Variant))
     a, b = flat_pair(preds, target)
-    _check_ranked(a, b)
-    if variant == "b" and a.device.type == "cpu" and a.shape[1] > 1:
-        return _scipy_tau_b(a, b).to(preds.dtype)
-    return tau(pair_counts(a, b), variant).to(preds.dtype)
+    check_ranked(a, b)
+    return tau_b(a, b) if variant == "b" else tau(pair_counts(a, b), variant).to(preds.dtype)
 
 
-def _check_ranked(*maps: Tensor) -> None:
+def check_ranked(*maps: Tensor) -> None:
+    """Raise on NaN."""
     if any(bool(torch.isnan(m).any()) for m in maps):
         raise HoldfastError("a map contains NaN, which has no rank; find out where the attribution broke.")
+
+
+def tau_b(a: Float[Tensor, "B N"], b: Float[Tensor, "B N"]) -> Float[Tensor, " B"]:
+    """`kendall_tau` of flat maps without its checks, which wait for the device: for loops that have made them."""
+    if a.device.type == "cpu" and a.shape[1] > 1:
+        return _scipy_tau_b(a, b).to(a.dtype)
+    return tau(pair_counts(a, b), "b").to(a.dtype)
 
 
 def _scipy_tau_b(a: Tensor, b: Tensor) -> Tensor:
@@ -79,7 +85,7 @@ def goodman_kruskal_gamma(a: Float[Tensor, " N"], b: Float[Tensor, " N"]) -> Flo
         raise HoldfastError(
             f"a has shape {tuple(a.shape)} and b {tuple(b.shape)}; pass two vectors of one length (at least 2)."
         )
-    _check_ranked(a, b)
+    check_ranked(a, b)
     counts = pair_counts(a[None], b[None])
     decided = counts.concordant + counts.discordant
     net = (counts.concordant - counts.discordant).double()
@@ -93,7 +99,7 @@ def spearman_correlation(preds: Float[Tensor, "B ..."], target: Float[Tensor, "B
     tensor([0.8660])
     """
     a, b = flat_pair(preds, target)
-    _check_ranked(a, b)
+    check_ranked(a, b)
     return pearson_correlation(average_ranks(a), average_ranks(b)).to(preds.dtype)
 
 
@@ -116,9 +122,18 @@ def topk_indices(maps: Float[Tensor, "B ..."], k: int) -> Tensor:
     tensor([[1, 3, 2]])
     """
     flat = maps.flatten(1)
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= flat.shape[1]:
-        raise HoldfastError(f"k is {k}; it must be an integer from 1 to the {flat.shape[1]} features.")
-    _check_ranked(flat)
+    check_k(k, flat.shape[1])
+    check_ranked(flat)
+    return _top(flat, k)
+
+
+def check_k(k: int, features: int) -> None:
+    """Raise unless ``k`` of the features can be chosen."""
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= features:
+        raise HoldfastError(f"k is {k}; it must be an integer from 1 to the {features} features.")
+
+
+def _top(flat: Tensor, k: int) -> Tensor:
     return flat.sort(dim=1, descending=True, stable=True).indices[:, :k]
 
 
@@ -131,5 +146,12 @@ def topk_intersection(preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..
     tensor([0.5000])
     """
     a, b = flat_pair(preds, target)
-    mask = torch.zeros_like(a, dtype=torch.bool).scatter_(1, topk_indices(b, k), True)
-    return mask.gather(1, topk_indices(a, k)).to(preds.dtype).mean(1)
+    check_k(k, a.shape[1])
+    check_ranked(a, b)
+    return topk_share(a, b, k)
+
+
+def topk_share(a: Float[Tensor, "B N"], b: Float[Tensor, "B N"], k: int) -> Float[Tensor, " B"]:
+    """`topk_intersection` of flat maps without its checks."""
+    mask = torch.zeros_like(a, dtype=torch.bool).scatter_(1, _top(b, k), True)
+    return mask.gather(1, _top(a, k)).to(a.dtype).mean(1)
