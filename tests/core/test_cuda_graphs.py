@@ -136,6 +136,30 @@ def test_new_images_and_trained_weights_are_seen(trained: nn.Module, batch: Batc
     assert not torch.equal(first, attack(trained)(*batch))
 
 
+def test_labels_changed_in_place_are_seen(trained: nn.Module, batch: Batch, recordings: list[Recording]) -> None:
+    images, labels = batch[0], batch[1].clone()
+    attack = PGD(trained, **budget, random_start=False)
+    with cuda_graphs():
+        attack(images, labels)
+        labels.copy_((labels + 1) % 10)
+        found = attack(images, labels)
+    assert len(recordings) == 1
+    torch.testing.assert_close(found, attack(images, labels))
+
+
+def test_the_accounting_of_ifia_is_the_ordinary_one(
+    trained: nn.Module, batch: Batch, recordings: list[Recording]
+) -> None:
+    attack = partial(IFIA, trained, **budget, k=10, n_steps=4, restarts=2, random_start=True)
+    ordinary = attack(generator=generator()).run(*batch)
+    with cuda_graphs():
+        found = attack(generator=generator()).run(*batch)
+    assert len(recordings) == 1
+    assert len(set(ordinary.best_step.tolist())) > 2
+    for name, value in vars(ordinary).items():
+        torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-6)
+
+
 def test_what_differs_is_recorded_anew(trained: nn.Module, batch: Batch, recordings: list[Recording]) -> None:
     calls: list[Callable[[], Tensor]] = [
         lambda: PGD(trained, **budget, random_start=False)(*batch),
@@ -145,6 +169,8 @@ def test_what_differs_is_recorded_anew(trained: nn.Module, batch: Batch, recordi
         lambda: PGD(trained, **budget, random_start=False)(batch[0][:5], batch[1][:5]),
         lambda: IFIA(trained, **budget, k=10, n_steps=4, surrogate_beta=5.0)(*batch),
         lambda: IFIA(trained, **budget, k=10, n_steps=4, surrogate_beta=50.0)(*batch),
+        lambda: ARTAttack(trained, **budget, k=20, surrogate_beta=5.0, generator=generator())(*batch),
+        lambda: ARTAttack(trained, **budget, k=20, surrogate_beta=50.0, generator=generator())(*batch),
     ]
     ordinary = [call() for call in calls]
     with cuda_graphs():
