@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from holdfast.errors import HoldfastError
 
 Method = Literal["riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre"]
+Precision = Literal["float32", "tfloat32", "bfloat16"]
 IFIAObjective = Literal["topk", "kendall", "mass_center", "random"]
 ObjectiveName = Literal[
     "standard", "at", "trades", "trades-printed", "mart",
@@ -124,8 +125,8 @@ class TrainConfig(_Strict):
     attack: AttackConfig = AttackConfig()
     igr: IGRConfig = IGRConfig()
     optim: OptimConfig = OptimConfig()
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs the training pass under autocast; weights, validation and evaluation stay float32."""
+    precision: Precision = "float32"
+    """Of the training pass: tfloat32 (CUDA) rounds products, bfloat16 is autocast; all else stays float32."""
     val_size: int = 1000
     """Held-out images that choose the best checkpoint after each epoch."""
     seed: int = 0

@@ -82,6 +82,17 @@ def test_parameters_in_float32(any_network: nn.Module, pair: Pair) -> None:
             assert float((f.double() - e).norm()) < 1e-5 * max(float(e.norm()), largest), size
 
 
+def test_channels_last_has_the_same_gradients(any_network: nn.Module, pair: Pair) -> None:
+    net = any_network.double()
+    x, x_adv, y = pair
+    expected = gradients(igr_penalty(net, x, x_adv, y, n_steps=N), [*net.parameters()])
+    net.to(memory_format=torch.channels_last)
+    for size in (None, 7):
+        for images in ((x, x_adv), [t.to(memory_format=torch.channels_last) for t in (x, x_adv)]):
+            found = gradients(igr_penalty(net, *images, y, n_steps=N, internal_batch_size=size), [*net.parameters()])
+            assert error(found, expected) < 1e-9
+
+
 def test_attribution_itself_is_differentiable(any_network: nn.Module, pair: Pair) -> None:
     net = any_network.double().eval()
     x, baseline, y = (t.requires_grad_(t.is_floating_point()) for t in pair)

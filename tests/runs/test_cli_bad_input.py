@@ -81,7 +81,13 @@ def error_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return captured.err.strip()
 
 
-NO_GPU = [] if torch.cuda.is_available() else [("train digits-at --device cuda", "device 'cuda'", "choose cpu or auto")]
+NO_GPU = (
+    []
+    if torch.cuda.is_available()
+    else [
+        ("train digits-at --device cuda", "device 'cuda'", "choose cpu or auto"),
+    ]
+)
 BAD = [
     # which command
     ("trian digits-at", "unknown command 'trian'", "did you mean train?"),
@@ -110,6 +116,9 @@ BAD = [
     ("train digits-at --device warp", "device 'warp'", "choose cpu or auto"),
     ("train digits-at --device meta", "device 'meta'", "choose cpu or auto"),
     *NO_GPU,
+    ("train digits-at --device cpu --cuda-graphs", "runs on cpu", "leave it out"),
+    ("train digits-at --device cpu --precision tfloat32", "tfloat32", "choose float32, or bfloat16"),
+    ("train digits-at --precision float16", "'float16'", "'float32', 'tfloat32', 'bfloat16'"),
     ("train digits-at --out nets.py", "nets.py", "choose another --out"),
     (f"train digits-at --out data {SHORT}", "data is not empty (mnist)", "choose another --out"),
     # models
@@ -162,6 +171,8 @@ BAD = [
     ("evaluate nets.py:linear --dataset digits --ifia.steps 0", "ifia.steps is 0", "more than 0"),
     ("evaluate nets.py:linear --dataset digits --n-examples 401", "n_examples is 401", "has 400 images"),
     ("evaluate nets.py:linear --dataset digits --device warp", "device 'warp'", "choose cpu or auto"),
+    ("evaluate nets.py:linear --dataset digits --device cpu --cuda-graphs", "runs on cpu", "leave it out"),
+    ("sweep core --profile smoke --device cpu --cuda-graphs", "runs on cpu", "leave it out"),
     ("evaluate nets.py:linear --dataset digits --weights gone.pt", "gone.pt do not exist", "give a run folder"),
     ("evaluate nets.py:linear --dataset digits --weights junk.pt", "junk.pt cannot be read", "restore it"),
     ("evaluate nets.py:linear --dataset digits --weights list.pt", "list.pt hold no state dict", "state_dict()"),

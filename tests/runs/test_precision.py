@@ -1,4 +1,4 @@
-"""bfloat16 in the training pass: near the float32 gradient, logged, warned of, and resumed."""
+"""Less than float32 in the training pass: near its gradient, logged, warned of, and resumed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from holdfast import HoldfastWarning
-from holdfast.config import TrainConfig
+from holdfast import HoldfastError, HoldfastWarning
+from holdfast.config import EvalConfig, TrainConfig
+from holdfast.data.image_data import ImageData
+from holdfast.evaluate import evaluate
 from holdfast.recipes import METHODS
 from holdfast.train import loop, train
 from holdfast.train.folder import read_metrics
+from holdfast.train.precision import lay_out
 
 pytestmark = pytest.mark.filterwarnings("ignore:at step")  # hardly trained networks: rounding turns attacks round
 
@@ -57,3 +61,94 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path, tiny: Callabl
     first, second = load_file(whole.last), load_file(parts.last)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert read_metrics(whole.metrics) == read_metrics(parts.metrics)
+
+
+def test_tfloat32_is_refused_where_it_would_be_float32(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> None:
+    config = replace(tiny("digits-at"), precision="tfloat32")
+    with pytest.raises(HoldfastError, match=r"tfloat32 .* is on cpu; choose float32, or bfloat16"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tf32_is_allowed_in_the_training_pass_alone(
+    tmp_path: Path, tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def note(what: str, real: Callable) -> Callable:
+        def noting(*args: object) -> object:
+            seen.append(f"{what} {'TF32' if torch.backends.cuda.matmul.allow_tf32 else 'float32'}")
+            return real(*args)
+
+        return noting
+
+    monkeypatch.setattr(loop, "check_precision", lambda precision, device: None)
+    monkeypatch.setattr(loop, "validate", note("validation", loop.validate))
+    backward = Tensor.backward
+    monkeypatch.setattr(Tensor, "backward", note("backward", backward))
+    config = replace(tiny("digits-at-igr", optim_epochs=1), precision="tfloat32")
+    folder = train(config, tmp_path / "run")
+    (steps,) = {line["step"] for line in read_metrics(folder.metrics) if line["kind"] == "validation"}
+    compared = ["backward float32", "backward TF32"]
+    assert seen == [*compared, *["backward TF32"] * steps, "validation float32"]
+    checks = [line["gradient_cosine"] for line in read_metrics(folder.metrics) if line["kind"] == "precision"]
+    assert checks == pytest.approx([1.0])  # a CPU computes both alike
+    assert torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_float32_means_full_float32(
+    tmp_path: Path,
+    tiny: Callable[..., TrainConfig],
+    toy: nn.Module,
+    test_images: ImageData,
+    tiny_eval: EvalConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch alone would round the inputs of convolutions on CUDA."""
+    allowed: set[bool] = set()
+    assert torch.backends.cudnn.allow_tf32
+    config = tiny("digits-at-igr", optim_epochs=1)
+    monkeypatch.setattr(loop, "build_model", lambda *args: Noting(toy, allowed))
+    train(config, tmp_path / "run")
+    evaluate(Noting(toy, allowed), test_images, tiny_eval, tmp_path / "eval")
+    assert allowed == {False}
+
+
+class Noting(nn.Module):
+    def __init__(self, net: nn.Module, allowed: set[bool]) -> None:
+        super().__init__()
+        self.net = net
+        self.allowed = allowed
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.allowed.add(torch.backends.cudnn.allow_tf32)
+        return self.net(x)
+
+
+def test_tensor_cores_get_channels_last() -> None:
+    net = nn.Conv2d(4, 4, 3)
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    for precision, device, last in (
+        ("bfloat16", cuda, True),
+        ("tfloat32", cuda, True),
+        ("float32", cuda, False),
+        ("bfloat16", cpu, False),
+    ):
+        lay_out(net.to(memory_format=torch.contiguous_format), precision, device)
+        assert net.weight.is_contiguous(memory_format=torch.channels_last) is last
+
+
+def test_a_channels_last_run_leaves_ordinary_weights(
+    tmp_path: Path, tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny("digits-trades-igr", optim_epochs=2)
+    ordinary = load_file(train(config, tmp_path / "ordinary").last)
+    monkeypatch.setattr(loop, "lay_out", lambda model, precision, device: model.to(memory_format=torch.channels_last))
+    whole = train(config, tmp_path / "whole")
+    train(config, tmp_path / "parts", stop=iter([False, True]).__next__)
+    found, parts = load_file(whole.last), load_file(train(config, tmp_path / "parts", resume=True).last)
+    for name, value in ordinary.items():
+        assert found[name].is_contiguous()
+        assert torch.equal(found[name], parts[name])
+        torch.testing.assert_close(found[name], value, rtol=0.1, atol=2e-2)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from bench.measure import peak_bytes
 from holdfast import HoldfastError, load_model
+from holdfast.attacks import graphs
 from holdfast.config import EvalConfig, TrainConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate import evaluate
@@ -312,3 +313,35 @@ def test_the_remedy_of_a_long_path_helps(monkeypatch: pytest.MonkeyPatch, tiny_e
         check_memory([run], data, "cpu")
     bounded = replace(run, train=replace(run.train, igr=replace(run.train.igr, internal_batch_size=256)))
     check_memory([bounded], data, "cpu")
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_cuda_graphs_reach_training_and_evaluation(
+    wanted: bool, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for name in ("train", "evaluate"):
+        real = getattr(execute_module, name)
+
+        def noting(*args: object, name: str = name, real: Callable = real, **kwargs: object) -> object:
+            seen.append((name, graphs._active.get() is not None))
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(execute_module, name, noting)
+    assert execute(run, tmp_path, graphs=wanted).status == "finished"
+    assert seen == [("train", wanted), ("evaluate", wanted)]
+    assert graphs._active.get() is None
+
+
+def test_a_sweep_hands_cuda_graphs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed = []
+
+    def recorded(run: Run, *, graphs: bool, **others: object) -> Outcome:
+        handed.append(graphs)
+        return Outcome(run, "finished")
+
+    monkeypatch.setattr("holdfast.sweep.drive.execute", recorded)
+    plan = Plan(("at",), ("digits",), (0,), "smoke")
+    for wanted in (False, True):
+        list(sweep_here(plan, tmp_path / "root", graphs=wanted))
+    assert handed == [False, True]

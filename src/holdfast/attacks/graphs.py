@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import HoldfastWarning
+from holdfast.models.arithmetic import tf32_flags
 from holdfast.models.gates import SoftplusTwin
 
 Tensors = tuple[Tensor, ...]
@@ -87,9 +88,9 @@ def _key(attack: object, inputs: Tensors) -> Hashable | None:
         elif value is not model and not isinstance(value, torch.Generator):
             return None
     device = inputs[0].device
-    where: tuple[Hashable, ...] = device, torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
+    lower = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type), *tf32_flags()
     weights = tuple(t.data_ptr() for t in chain(model.parameters(), model.buffers()))
-    return (*settings, *where, weights, *((x.shape, x.stride(), x.dtype) for x in inputs))
+    return (*settings, device, *lower, weights, *((x.shape, x.stride(), x.dtype) for x in inputs))
 
 
 _active: ContextVar[_Graphs | None] = ContextVar("cuda_graphs", default=None)

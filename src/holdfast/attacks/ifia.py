@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,6 +16,7 @@ from holdfast.attribution.integrated_gradients import path_attribution
 from holdfast.attribution.path import Path
 from holdfast.config import IFIAObjective, Method
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.models.arithmetic import float32_products
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
 from holdfast.similarity.rank import average_ranks, check_k, check_ranked, tau_b, topk_indices, topk_share
@@ -75,7 +78,8 @@ class IFIA(Attack):
 
     An image whose prediction is not its label cannot be attacked and comes back as it is.
 
-    Under ``torch.autocast`` the gradient that is followed runs in the lower precision; scores never do.
+    Under ``torch.autocast``, or where TF32 is allowed (as PyTorch allows it for convolutions), the gradient that
+    is followed runs in the lower precision; scores never do.
 
     Cost: about ``6 * n_steps`` forward passes an image and step (8 in chunks).
 
@@ -184,14 +188,14 @@ class IFIA(Attack):
 
     def _scored_map(self, images: Tensor, labels: Tensor) -> Tensor:
         path = self._path(self.model, labels, create_graph=False)
-        with torch.autocast(images.device.type, enabled=False):
+        with _exactly(images.device):
             return path_attribution(path, images, rows=self.internal_batch_size).abs().flatten(1)
 
     def _score(self, adv: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
         """The similarity to minimise; infinite where the label is lost or the map has no order, NaN as the map is."""
         current = self._scored_map(adv, labels)
         similarity = tau_b(current, clean) if self.select == "kendall" else topk_share(current, clean, self.k)
-        with torch.no_grad(), torch.autocast(adv.device.type, enabled=False):
+        with torch.no_grad(), _exactly(adv.device):
             kept = self.model(adv).argmax(1) == labels
         ordered = current.amax(1) > current.amin(1)
         score = similarity.masked_fill(~(kept & ordered), float("inf"))
@@ -227,6 +231,13 @@ class IFIA(Attack):
         if self.objective == "kendall":
             return -(reference * torch.log(share.flatten(1) * reference.shape[1] + LOG_FLOOR)).sum(1)
         return (_mass_center(share) - reference).square().sum(1)
+
+
+@contextmanager
+def _exactly(device: torch.device) -> Iterator[None]:
+    """Full float32, whatever the caller allows elsewhere."""
+    with torch.autocast(device.type, enabled=False), float32_products(tf32=False):
+        yield
 
 
 def _mass_center(maps: Tensor) -> Tensor:

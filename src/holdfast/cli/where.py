@@ -1,6 +1,8 @@
-"""Where a command runs, and the line that says so."""
+"""Where a command runs."""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager
 
 from holdfast.errors import HoldfastError
 
@@ -16,3 +18,17 @@ def pick_device(name: str) -> str:
     except (RuntimeError, AssertionError):
         raise HoldfastError(f"device {name!r} is not available here; choose cpu or auto.") from None
     return name
+
+
+def recording(wanted: bool, device: str) -> AbstractContextManager[None]:
+    """What ``--cuda-graphs`` asks for."""
+    from holdfast.attacks import cuda_graphs
+
+    check_recording(wanted, device)
+    return cuda_graphs(wanted)
+
+
+def check_recording(wanted: bool, device: str) -> None:
+    """Raise where there are no CUDA graphs."""
+    if wanted and not device.startswith("cuda"):
+        raise HoldfastError(f"--cuda-graphs needs a CUDA device, and this runs on {device}; leave it out.")

@@ -17,6 +17,7 @@ from holdfast.evaluate.attribution import attribution_records
 from holdfast.evaluate.records import Record, RecordFolder
 from holdfast.evaluate.subject import check_subject
 from holdfast.evaluate.summary import Summary, summarise
+from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
 from holdfast.train.distributed import ALONE, World, current_world
 from holdfast.train.folder import make_folder, write_atomically
@@ -72,7 +73,7 @@ def evaluate(
 
     Records land in ``out/records``, one file a batch; batches that are there are not done again, and any
     number of shards write the same records. When all are there, ``out/summary.json`` is written and
-    returned; None means that other shards have not finished.
+    returned; None means that other shards have not finished. Everything runs in full float32, without TF32.
 
     With ``rank`` and ``world_size`` this process does one shard and waits for nobody. Without them, inside a
     process group (``torchrun``), the processes share the batches, wait for each other and all return the
@@ -88,8 +89,9 @@ def evaluate(
         _admit(model, data, config, out, *shard)
     chosen = data if config.n_examples is None else data.first(config.n_examples)
     job = _Job(model, chosen, config, out, device, world, *shard, on_batch or (lambda *_: None))
-    accuracy = job.records("accuracy", torch.arange(len(chosen)), accuracy_records)
-    attribution = job.records("attribution", job.correct()[: config.n_attribution], attribution_records)
+    with float32_products(tf32=False):
+        accuracy = job.records("accuracy", torch.arange(len(chosen)), accuracy_records)
+        attribution = job.records("attribution", job.correct()[: config.n_attribution], attribution_records)
     if accuracy is None or attribution is None:
         return None
     summary = summarise(accuracy, attribution, config, data.images[0].numel())

@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 
+from holdfast.attacks import cuda_graphs
 from holdfast.config import EvalConfig, TrainConfig, load_config
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
@@ -49,6 +50,7 @@ def execute(
     root: Path,
     *,
     device: str = "cpu",
+    graphs: bool = False,
     data_dir: str | None = None,
     watch: Watch = Silent,
     deadline: float | None = None,
@@ -60,6 +62,7 @@ def execute(
     this function: the message is in the outcome and in ``root/failures/NAME.txt`` until the run succeeds.
 
     Args:
+        graphs: attacks replay CUDA graphs (`cuda_graphs`).
         watch: opens a progress display for a title.
         deadline: seconds since 1970 (``time.time()``); after it the state is saved, and the rest is left.
     """
@@ -70,7 +73,7 @@ def execute(
             return Outcome(run, "skipped")
         if _is_past(deadline):
             return Outcome(run, "stopped")
-        with watch(run.title) as display:
+        with watch(run.title) as display, cuda_graphs(graphs):
             whole = _train(run, root, device, data_dir, display, deadline)
             if whole:
                 _evaluate(run, root, device, data_dir, display, deadline)

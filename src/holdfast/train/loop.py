@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from holdfast.config import TrainConfig, config_hash
+from holdfast.config import Precision, TrainConfig, config_hash
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
 from holdfast.errors import HoldfastWarning
+from holdfast.models.arithmetic import float32_products
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput
@@ -27,6 +28,7 @@ from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from holdfast.train.distributed import World, current_world, sum_gradients
 from holdfast.train.folder import MetricsLog, RunFolder, writable, write_atomically
 from holdfast.train.global_batch import as_in_global_batch, own_part
+from holdfast.train.precision import arithmetic, check_precision, lay_out
 from holdfast.train.validation import validate
 
 CHECKPOINT_SECONDS = 300.0
@@ -78,6 +80,7 @@ def train(
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         with world.together():
             check_train_config(config)
+            check_precision(config.precision, torch.device(device))
             parts = _network_and_loaders(config, world, device, data_dir)
             run = _Run(config, RunFolder(out), world, *parts, on_step, stop, checkpoint_seconds)
         with world.leading(run.folder.writing(config, resume=resume)):
@@ -102,6 +105,7 @@ def _network_and_loaders(
     val_data = val_data.first(min(config.val_size, len(val_data)))
     torch.manual_seed(seed_of(config.seed, "weights"))
     model = build_model(config.model, train_data.shape, train_data.num_classes).to(device)
+    model = lay_out(model, config.precision, torch.device(device))
     train_loader = DeviceLoader(
         train_data,
         batch_size=config.optim.batch_size,
@@ -112,11 +116,6 @@ def _network_and_loaders(
         world_size=world.size,
     )
     return model, train_loader, DeviceLoader(val_data, batch_size=200, device=device, shuffle=False)
-
-
-def bfloat16_autocast(device: torch.device, enabled: bool) -> torch.autocast:
-    """Without autocast's cache, which would hand casts made inside an attack, without a graph, to the loss."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
 class _Run:
@@ -189,34 +188,35 @@ class _Run:
         epoch, i = divmod(step, self.per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.optim, step, self.per_epoch)
-        reduced = self.config.precision == "bfloat16"
-        if reduced and i == 0:
-            self.check_precision(step, epoch, i)
-        losses = self.gradient(step, epoch, i, reduced=reduced)
+        if self.config.precision != "float32" and i == 0:
+            self.compare_precisions(step, epoch, i)
+        losses = self.gradient(step, epoch, i, self.config.precision)
         self.optimizer.step()
         self.progress.step += 1
         return losses
 
-    def gradient(self, step: int, epoch: int, i: int, *, reduced: bool) -> dict[str, float]:
+    def gradient(self, step: int, epoch: int, i: int, precision: Precision) -> dict[str, float]:
         """Leave the gradient of batch ``i`` in the parameters; returns the terms of the loss."""
         self.generator.manual_seed(seed_of(self.config.seed, "attack", step))
         torch.manual_seed(seed_of(self.config.seed, "dropout", step))
         x, y, share, weight = own_part(self.train_loader, epoch, i)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with as_in_global_batch(self.world, share, weight), bfloat16_autocast(self.device, reduced):
+        with as_in_global_batch(self.world, share, weight), arithmetic(precision, self.device):
             output = self.objective(self.model, x, y)
         losses = self.losses(output, weight, step)
-        (output.loss * weight).backward()
+        with float32_products(tf32=precision == "tfloat32"):
+            (output.loss * weight).backward()
         sum_gradients(self.world, self.parameters)
         return losses
 
-    def check_precision(self, step: int, epoch: int, i: int) -> None:
-        """Once an epoch: the cosine between the step's gradients in bfloat16 and in float32, into the log."""
+    def compare_precisions(self, step: int, epoch: int, i: int) -> None:
+        """Once an epoch: the cosine between the step's gradients in the run's precision and in float32, logged."""
         before = deepcopy(self.progress), [b.clone() for b in self.model.buffers()]
         found = []
-        for reduced in (False, True):
-            self.gradient(step, epoch, i, reduced=reduced)
+        precisions: tuple[Precision, ...] = ("float32", self.config.precision)
+        for precision in precisions:
+            self.gradient(step, epoch, i, precision)
             found.append(torch.cat([p.grad.flatten() for p in self.parameters if p.grad is not None]))
             with torch.no_grad():
                 for buffer, old in zip(self.model.buffers(), before[1], strict=True):
@@ -226,8 +226,8 @@ class _Run:
         self.world.first(lambda: self.log.write(kind="precision", step=step, epoch=epoch + 1, gradient_cosine=cosine))
         if cosine < LEAST_COSINE:
             warnings.warn(
-                f"at step {step + 1} the bfloat16 gradient has a cosine of only {cosine:.3f} to the float32 one; "
-                "--precision float32 is safer here.",
+                f"at step {step + 1} the {self.config.precision} gradient has a cosine of only {cosine:.3f} to the "
+                "float32 one; --precision float32 is safer here.",
                 HoldfastWarning,
                 stacklevel=2,
             )
@@ -257,7 +257,8 @@ class _Run:
 
     def end_epoch(self, epoch: int, losses: dict[str, float]) -> None:
         progress = self.progress
-        measured = validate(self.model, self.val_loader, self.config)
+        with float32_products(tf32=False):
+            measured = validate(self.model, self.val_loader, self.config)
         score = measured["natural" if self.config.objective.name == "standard" else "adversarial"]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, epoch

@@ -1,0 +1,50 @@
+"""How a GPU multiplies float32: in full, or with inputs rounded to TF32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def float32_products(*, tf32: bool) -> Iterator[None]:
+    """Convolutions and matrix products of float32 tensors in full precision, or in TF32 (10 bits of mantissa).
+
+    PyTorch's own default on CUDA is TF32 for convolutions alone. The flags are PyTorch's and global; they are
+    put back as they were.
+
+    >>> with float32_products(tf32=False):
+    ...     torch.backends.cudnn.allow_tf32
+    False
+    """
+    before = tf32_flags()
+    try:
+        _set((tf32, "high" if tf32 else "highest") if len(before) == 2 else ("tf32" if tf32 else "ieee",) * 3)
+        yield
+    finally:
+        _set(before)
+
+
+def tf32_flags() -> tuple[Any, ...]:
+    """PyTorch's flags: two of its older interface, three of the newer where a caller has set those apart."""
+    try:
+        return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return tuple(part.fp32_precision for part in _parts())
+
+
+def _set(flags: tuple[Any, ...]) -> None:
+    if len(flags) == 2:
+        torch.backends.cudnn.allow_tf32, level = flags
+        torch.set_float32_matmul_precision(level)
+    else:
+        for part, value in zip(_parts(), flags, strict=True):
+            part.fp32_precision = value
+
+
+def _parts() -> tuple[Any, ...]:
+    cudnn: Any = torch.backends.cudnn
+    return cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul
