@@ -17,9 +17,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench import attacks, igr_step, kendall, training_step
+from bench import attacks, gpu, igr_step, kendall, training_step
 from bench.plot import cost_and_memory
 from bench.results import Row
+from holdfast.models.arithmetic import float32_products
 
 Part = Callable[[], list[Row]]
 SWEEP = (2, 5, 10, 20, 50)
@@ -43,9 +44,16 @@ def parts(device: str, *, full: bool = False) -> Iterator[tuple[str, Part]]:
     yield "attacks", partial(attacks.softplus_cost, device=device)
     for features in (784, 3072):
         yield "kendall", partial(kendall.kendall, features, device=device)
-    yield "training", partial(training_step.training_step, "SmallCNN", 16)
+    if device != "cpu":
+        yield "kendall", partial(kendall.kendall, 3072, pairs=1000, device=device, peers=False)
+    yield "training", partial(training_step.training_step, "SmallCNN", 16, device=device)
     if full:
-        yield "training", partial(training_step.training_step, "ResNet18", 4, steps=2)
+        yield "training", partial(training_step.training_step, "ResNet18", 4, steps=2, device=device)
+    if device != "cpu":
+        for name in ("SmallCNN", "ResNet18"):
+            yield "gpu", partial(gpu.block_sizes, name, device)
+            yield "gpu", partial(gpu.epoch, name, device)
+            yield "gpu", partial(gpu.long_ifia, name, device)
 
 
 def main() -> None:
@@ -55,7 +63,7 @@ def main() -> None:
     arguments.add_argument("--out", default="runs/bench/bench.json", help="JSON file; bench.png lands beside it")
     arguments.add_argument("--full", action="store_true", help="also what takes minutes a row")
     arguments.add_argument(
-        "--only", choices=sorted({name for name, _ in parts("cpu", full=True)}), help="one group alone"
+        "--only", choices=sorted({name for name, _ in parts("cuda", full=True)}), help="one group alone"
     )
     options = arguments.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -63,7 +71,8 @@ def main() -> None:
     rows: list[Row] = []
     for name, part in parts(device, full=options.full):
         if options.only in (None, name):
-            done = part()
+            with float32_products(tf32=False):
+                done = part()
             console.print(_table(done))
             rows += done
     out = Path(options.out)

@@ -71,6 +71,16 @@ def seconds(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
     return {name: statistics.median(values[1:]) for name, values in times.items()}
 
 
+def timed(call: Callable[[], Any], times: int) -> float:
+    """Seconds of ``times`` calls in a row."""
+    _wait()
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    _wait()
+    return time.perf_counter() - start
+
+
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
     """The profiler's own chatter goes to the file descriptor, past ``sys.stderr``."""

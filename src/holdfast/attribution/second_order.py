@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 convolution = torch.ops.aten.convolution.default
@@ -114,21 +115,39 @@ def _asks_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     return bool(kwargs.get("inplace")) or (len(args) > 1 and args[-1] is True)
 
 
+class _Source(Function):
+    """``x`` as the start of a graph of its own that, unlike a leaf, does not keep ``x`` alive."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, x: Tensor) -> Tensor:
+        return x.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None]:
+        return None, None
+
+
+def _source(x: Tensor) -> tuple[Tensor, GradientEdge]:
+    start = _Source.apply(torch.empty((), dtype=x.dtype, device=x.device, requires_grad=True), x)
+    return start, get_gradient_edge(start)
+
+
 class _Detached(Function):
     """``y = op(x)`` whose input gradient is linear in the incoming gradient and detached from ``x``."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, op: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.enable_grad():
-            ctx.leaf = x.detach().requires_grad_()
-            ctx.result = op(ctx.leaf)
+            start, ctx.start = _source(x)
+            ctx.result = op(start)
         return ctx.result.detach()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         if torch.is_grad_enabled():
             return _DetachedGradient.apply(grad, ctx), None
-        (grad_x,) = torch.autograd.grad(ctx.result, ctx.leaf, grad, retain_graph=True)
+        (grad_x,) = torch.autograd.grad(ctx.result, ctx.start, grad, retain_graph=True)
         return grad_x, None
 
 
@@ -138,14 +157,14 @@ class _DetachedGradient(Function):
     @staticmethod
     def forward(ctx: Any, grad: Tensor, op: Any) -> Tensor:
         with torch.enable_grad():
-            ctx.leaf = grad.detach().requires_grad_()
-            (ctx.result,) = torch.autograd.grad(op.result, op.leaf, ctx.leaf, create_graph=True)
+            start, ctx.start = _source(grad)
+            (ctx.result,) = torch.autograd.grad(op.result, op.start, start, create_graph=True)
         return ctx.result.detach()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor, None]:
-        (to_grad,) = torch.autograd.grad(ctx.result, ctx.leaf, tangent, retain_graph=True)
+        (to_grad,) = torch.autograd.grad(ctx.result, ctx.start, tangent, retain_graph=True)
         return to_grad, None
 
 

@@ -1,0 +1,120 @@
+"""What only a GPU answers: how much of it is used, and the time of an epoch and of a long IFIA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+
+import torch
+
+import holdfast as hf
+from bench.measure import flops, seconds, timed
+from bench.networks import batch, network
+from bench.results import Row
+from holdfast.attribution import path
+from holdfast.config import Precision
+from holdfast.models.arithmetic import float32_products
+from holdfast.train.precision import arithmetic, lay_out
+
+BATCH = 128
+BUDGETS = {
+    "SmallCNN": {"eps": 0.3, "alpha": 0.01, "steps": 40},
+    "ResNet18": {"eps": 8 / 255, "alpha": 2 / 255, "steps": 10},
+}
+"""The attack that the paper trains with."""
+TRAINING_IMAGES = {"SmallCNN": 54_000, "ResNet18": 45_000}
+
+
+def _ways(device: str) -> list[tuple[str, Precision, bool]]:
+    """Title, precision, CUDA graphs: float32 first, which the others are compared with."""
+    precisions: tuple[Precision, ...] = ("float32", "tfloat32", "bfloat16")
+    if device == "cpu":
+        return [("float32", "float32", False)]
+    return [(p + ", CUDA graphs" * graphs, p, graphs) for p, graphs in product(precisions, (False, True))]
+
+
+def _matmul_rate(precision: Precision, device: str, size: int) -> float:
+    """FLOP/s of a square matrix product."""
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    a, b = torch.randn(2, size, size, device=device, dtype=kind)
+    with float32_products(tf32=precision == "tfloat32"):
+        return 2 * size**3 / seconds({"product": lambda: a @ b}, rounds=5)["product"]
+
+
+def epoch(name: str, device: str, *, steps: int = 40, size: int = BATCH, matrix: int = 8192) -> list[Row]:
+    """Some training steps of AT+IGR with the paper's PGD and 10 path points, and what an epoch of them takes."""
+    images = TRAINING_IMAGES[name]
+    rows: list[Row] = []
+    for title, precision, graphs in _ways(device):
+        model, shape = network(name, device)
+        lay_out(model.train(), precision, torch.device(device))
+        step = _training_step(name, model, *batch(shape, size, device)[::2], precision)
+        work = flops(step)
+        with hf.cuda_graphs(graphs):
+            step()
+            took = timed(step, steps)
+        rate = work * steps / took
+        share = rate / _matmul_rate(precision, device, matrix)
+        epoch_takes = took / steps * images / size
+        note = f"{epoch_takes:.1f} s an epoch; {rate / 1e12:.2f} TFLOP/s, {share:.0%} of a matrix product's"
+        first = rows[0].seconds if rows else took
+        setting = f"{name}, {steps} steps of {size} of {images} images"
+        rows.append(Row("AT+IGR", setting, title, took, first / took, note=note))
+    return rows
+
+
+def _training_step(
+    name: str, model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, precision: Precision
+) -> Callable[[], None]:
+    objective = hf.IGR(hf.AT(partial(hf.PGD, **BUDGETS[name])), lam=1.0, n_steps=10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with arithmetic(precision, x.device):
+            loss = objective(model, x, y).loss
+        with float32_products(tf32=precision == "tfloat32"):
+            loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def long_ifia(name: str, device: str, *, steps: int = 200, images: int = 1000, points: int = 50) -> list[Row]:
+    """The paper's attack: 200 steps, every iterate scored in float32; recording a graph is part of the time."""
+    model, shape = network(name, device)
+    batches = batch(shape, images, device)[0].split(100)
+    budget = BUDGETS[name] | {"k": 100 if name == "SmallCNN" else 1000, "n_steps": points}
+    rows: list[Row] = []
+    for title, precision, graphs in _ways(device):
+
+        def attack(steps: int, precision: Precision = precision) -> None:
+            for x in batches:
+                with arithmetic(precision, x.device):
+                    hf.IFIA(model, **budget | {"steps": steps})(x, model(x).argmax(1))
+
+        attack(1)
+        with hf.cuda_graphs(graphs):
+            took = timed(partial(attack, steps), 1)
+        first = rows[0].seconds if rows else took
+        setting = f"{name}, {images} images, {steps} steps, {points} path points"
+        rows.append(Row("IFIA", setting, f"gradient in {title}", took, first / took))
+    return rows
+
+
+def block_sizes(name: str, device: str, *, size: int = BATCH, sizes: tuple[int, ...] = (256, 1024, 4096)) -> list[Row]:
+    """The gradient of the IGR penalty by the number of path points evaluated at once."""
+    model, shape = network(name, device)
+    x, x_adv, y = batch(shape, size, device)
+
+    def call(rows: int) -> None:
+        kept, path.ACCELERATOR_ROWS = path.ACCELERATOR_ROWS, rows
+        try:
+            hf.igr_penalty(model, x, x_adv, y, n_steps=10).mean().backward()
+        finally:
+            path.ACCELERATOR_ROWS = kept
+
+    took = seconds({f"blocks of {rows}": partial(call, rows) for rows in sizes}, rounds=3)
+    first = next(iter(took.values()))
+    return [Row("block size", f"{name}, B = {size}, 10 steps", title, s, first / s) for title, s in took.items()]
