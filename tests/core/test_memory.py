@@ -8,11 +8,13 @@ from weakref import WeakKeyDictionary
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.igr_step import variants
 from bench.measure import peak_bytes
+from bench.networks import batch, network
 from holdfast.attribution import igr_penalty, memory, path
-from holdfast.models import SmallCNN
+from holdfast.models import SmallCNN, SoftplusTwin
 
 integrated_gradients = import_module("holdfast.attribution.integrated_gradients")  # the package exports its function
 
@@ -36,6 +38,23 @@ def _peak(n_steps: int, internal_batch_size: int | None) -> int:
 
 def test_chunked_memory_does_not_grow_with_n_steps() -> None:
     assert _peak(50, 64) <= 1.2 * _peak(10, 64)
+
+
+def test_the_whole_graph_is_smaller_than_that_of_double_backward() -> None:
+    model, shape = network("SmallCNN", "cpu")
+    x, x_adv, y = batch(shape, 16, "cpu")
+    calls = variants(model, x, x_adv, y, 10, 64, jvp=False)
+    for call in calls.values():
+        call()
+    assert peak_bytes(calls["holdfast"]) < 0.8 * peak_bytes(calls["double backward"])
+
+
+def test_what_autograd_keeps_of_a_path_point() -> None:
+    """Of 4 pixels and 8 units, in floats: the pixels and the units' values; the softplus twin also their slopes."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    for model, floats in ((net, 4 + 8), (SoftplusTwin(net, 9.0), 4 + 8 + 8)):
+        kept = memory.kept_bytes(lambda rows, model=model: model(torch.zeros(rows, 1, 2, 2, requires_grad=True)), net)
+        assert kept == 4 * floats
 
 
 def test_the_whole_graph_grows_with_n_steps() -> None:

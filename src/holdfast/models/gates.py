@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from holdfast.models.state import Model, eagerly
@@ -36,45 +35,34 @@ class _SoftplusForReLU(TorchFunctionMode):
             return func(*args, **kwargs)
         x = args[0] if args else kwargs["input"]
         in_place = func in RELU_IN_PLACE or (args[1] if len(args) > 1 else kwargs.get("inplace", False))
-        if in_place:
-            return x.copy_(_Softplus.apply(x.clone(), self.beta))
-        return _Softplus.apply(x, self.beta)
+        value = _Softplus.apply(x, self.beta)[0]
+        return x.copy_(value) if in_place else value
 
 
 class _Softplus(Function):
-    """Softplus that evaluates its sigmoid once for the value and all derivatives up to the second.
+    """Softplus and its slope, from which all further derivatives follow: the input is not kept.
 
     The value is ``max(x, 0) - log(max(s, 1 - s)) / beta`` with ``s = sigmoid(beta x)``: unlike ``exp(beta x)``
     nothing in it becomes subnormal, which costs a CPU more than everything else in the layer.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, beta: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
         slope = torch.mul(x, beta).sigmoid_()
-        ctx.save_for_backward(x, slope)
+        ctx.save_for_backward(slope)
         ctx.beta = beta
         value = 1 - slope
-        return torch.maximum(value, slope, out=value).log_().div_(-beta).add_(x.clamp_min(0))
+        return torch.maximum(value, slope, out=value).log_().div_(-beta).add_(x.clamp_min(0)), slope
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        x, slope = ctx.saved_tensors
-        return _SoftplusGradient.apply(grad, x, slope, ctx.beta), None
-
-
-class _SoftplusGradient(Function):
-    @staticmethod
-    def forward(ctx: Any, grad: Tensor, x: Tensor, slope: Tensor, beta: float) -> Tensor:
-        ctx.save_for_backward(grad, slope)
-        ctx.beta = beta
-        return grad * slope
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        grad, slope = ctx.saved_tensors
-        curvature = torch.ops.aten.sigmoid_backward((tangent * grad).mul_(ctx.beta), slope)
-        return tangent * slope, curvature, None, None
+    def backward(ctx: Any, grad: Tensor | None, grad_slope: Tensor | None) -> tuple[Tensor | None, None]:
+        (slope,) = ctx.saved_tensors
+        total = None if grad is None else grad * slope
+        if grad_slope is not None:
+            curved = torch.ops.aten.sigmoid_backward(grad_slope * ctx.beta, slope)
+            total = curved if total is None else total + curved
+        return total, None
 
 
 class SoftplusTwin(nn.Module):
