@@ -7,14 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.attacks.base import Attack
 from holdfast.attribution.integrated_gradients import integrated_gradients
-from holdfast.config import Method
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
-from holdfast.objectives.base import AttackFactory, LossOutput, adversarial_images, combine
+from holdfast.objectives.base import AttributionObjective, LossOutput, adversarial_images, combine
 from holdfast.similarity.linear import pearson_correlation
-from holdfast.validate import check_count, check_positive
+from holdfast.validate import check_positive
 
 
 def correlation_loss(ig: Float[Tensor, "B ..."], ig_adv: Float[Tensor, "B ..."]) -> Float[Tensor, " B"]:
@@ -26,7 +24,7 @@ def correlation_loss(ig: Float[Tensor, "B ..."], ig_adv: Float[Tensor, "B ..."])
     return (1 - pearson_correlation(ig_adv, ig)) / 2
 
 
-class AdvAAT:
+class AdvAAT(AttributionObjective):
     r"""Adversarial attributional training of Ivankay et al. (https://arxiv.org/abs/2010.07393; IGR paper, Eq. 48).
 
     .. math:: \max_{\tilde x} \, CE(f(\tilde x), y) + \lambda \, PCL(IG(x), IG(\tilde x)),
@@ -56,24 +54,6 @@ class AdvAAT:
         >>> list(objective(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).parts)
         ['ce', 'pcl']
     """
-
-    def __init__(
-        self,
-        attack: Attack | AttackFactory,
-        lam: float = 1.0,
-        n_steps: int = 10,
-        method: Method = "riemann_right",
-        internal_batch_size: int | None = None,
-    ) -> None:
-        check_positive("lam", lam, zero=True)
-        check_count("n_steps", n_steps)
-        if internal_batch_size is not None:
-            check_count("internal_batch_size", internal_batch_size)
-        self.attack = attack
-        self.lam = lam
-        self.n_steps = n_steps
-        self.method: Method = method
-        self.internal_batch_size = internal_batch_size
 
     def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
         x_adv = adversarial_images(self.attack, model, x, y)

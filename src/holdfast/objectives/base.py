@@ -9,7 +9,9 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from holdfast.attacks.base import Attack
+from holdfast.config import Method
 from holdfast.models.state import Model
+from holdfast.validate import check_count, check_positive
 
 AttackFactory = Callable[[Model], Attack]
 
@@ -28,6 +30,32 @@ class Objective(Protocol):
     """``objective(model, x, y)``: the model is used in the mode it is in; attacks run in evaluation mode."""
 
     def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput: ...
+
+
+class AttributionObjective:
+    """The settings that objectives over a path integral share; a subclass says what is minimised.
+
+    Raises:
+        HoldfastError: on a negative weight or a count below 1.
+    """
+
+    def __init__(
+        self,
+        attack: Attack | AttackFactory,
+        lam: float = 1.0,
+        n_steps: int = 10,
+        method: Method = "riemann_right",
+        internal_batch_size: int | None = None,
+    ) -> None:
+        check_positive("lam", lam, zero=True)
+        check_count("n_steps", n_steps)
+        if internal_batch_size is not None:
+            check_count("internal_batch_size", internal_batch_size)
+        self.attack = attack
+        self.lam = lam
+        self.n_steps = n_steps
+        self.method: Method = method
+        self.internal_batch_size = internal_batch_size
 
 
 def adversarial_images(attack: Attack | AttackFactory, model: Model, x: Tensor, y: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
-from holdfast.objectives.base import AttackFactory, LossOutput, adversarial_images, combine
-from holdfast.validate import check_count, check_positive
+from holdfast.objectives.base import AttackFactory, AttributionObjective, LossOutput, adversarial_images, combine
+from holdfast.validate import check_positive
 
 LossPath = partial(Path, value=partial(F.cross_entropy, reduction="sum"))
 """A path along which the gradient of the cross-entropy is integrated."""
@@ -27,7 +27,7 @@ def segment_norm(path: Path, x: Tensor, x_adv: Tensor, rows: int | None) -> Tens
     return path_attribution(path, x_adv, x, rows).abs().flatten(1).sum(1)
 
 
-class IGNorm:
+class IGNorm(AttributionObjective):
     r"""IG-NORM of Chen et al., 2019 (https://arxiv.org/abs/1905.09957; IGR paper, Eq. 46).
 
     .. math:: CE(f(x), y) + \lambda \max_{\tilde x} \|IG(x, \tilde x)\|_1
@@ -57,24 +57,6 @@ class IGNorm:
         >>> list(objective(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).parts)
         ['ce', 'ig_norm']
     """
-
-    def __init__(
-        self,
-        attack: Attack | AttackFactory,
-        lam: float = 1.0,
-        n_steps: int = 10,
-        method: Method = "riemann_right",
-        internal_batch_size: int | None = None,
-    ) -> None:
-        check_positive("lam", lam, zero=True)
-        check_count("n_steps", n_steps)
-        if internal_batch_size is not None:
-            check_count("internal_batch_size", internal_batch_size)
-        self.attack = attack
-        self.lam = lam
-        self.n_steps = n_steps
-        self.method: Method = method
-        self.internal_batch_size = internal_batch_size
 
     def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
         x_adv = adversarial_images(self.attack, model, x, y)
@@ -169,6 +151,7 @@ class IGNormAttack(AttributionAscent):
             alpha=alpha,
             steps=steps,
             n_steps=n_steps,
+            surrogate_beta=None,
             internal_batch_size=internal_batch_size,
             restarts=restarts,
             generator=generator,
@@ -220,6 +203,7 @@ class IGSumNormAttack(AttributionAscent):
             alpha=alpha,
             steps=steps,
             n_steps=n_steps,
+            surrogate_beta=None,
             internal_batch_size=internal_batch_size,
             random_start=random_start,
             restarts=restarts,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from holdfast.attacks.base import Attack
@@ -35,6 +34,7 @@ class IGR:
     Cost beside the base: ``2 * 4 * n_steps`` forward passes an image, 12 instead of 8 in chunks.
 
     Example:
+        >>> import torch
         >>> from functools import partial
         >>> from holdfast.attacks import PGD
         >>> from holdfast.objectives import AT
@@ -110,41 +110,13 @@ class IGRAttack(AttributionAscent):
     the twin 2 and 4), and ``2 * n_steps`` once for ``IG(x)``.
 
     Example:
+        >>> import torch
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),
         ...                           torch.nn.Linear(8, 2))
         >>> attack = IGRAttack(net, eps=0.1, alpha=0.05, steps=4)
         >>> attack(torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).shape
         torch.Size([3, 1, 2, 2])
     """
-
-    def __init__(
-        self,
-        model: Model,
-        *,
-        eps: float,
-        alpha: float,
-        steps: int,
-        n_steps: int = 5,
-        surrogate_beta: float | None = 50.0,
-        method: Method = "riemann_right",
-        internal_batch_size: int | None = None,
-        random_start: bool = True,
-        restarts: int = 1,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(
-            model,
-            eps=eps,
-            alpha=alpha,
-            steps=steps,
-            n_steps=n_steps,
-            method=method,
-            surrogate_beta=surrogate_beta,
-            internal_batch_size=internal_batch_size,
-            random_start=random_start,
-            restarts=restarts,
-            generator=generator,
-        )
 
     def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return labels, self.attribution(self.model, images, labels)
