@@ -44,7 +44,7 @@ def _starts(ordered: Tensor) -> Tensor:
 
 def _tied_pairs(starts: Tensor) -> Tensor:
     position = torch.arange(starts.shape[1], dtype=torch.int32, device=starts.device)
-    run = torch.where(starts, position, 0).cummax(dim=1).values
+    run = (position * starts).cummax(dim=1).values
     return (position - run).sum(1)
 
 
