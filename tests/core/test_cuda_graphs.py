@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from holdfast import FGSM, IFIA, PGD, TPGD, CWInf, HoldfastWarning
-from holdfast.attacks import cuda_graphs, graphs
+from holdfast.attacks import cuda_graphs, graphs, ifia
 from holdfast.attacks.base import Attack
 from holdfast.objectives import AdvAATAttack, ARTAttack, IGNormAttack, IGRAttack
 from holdfast.similarity import rank
@@ -68,6 +68,7 @@ def recordings(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
         return recording.replay, outputs
 
     monkeypatch.setattr(graphs, "RECORDABLE", {"cpu"})
+    monkeypatch.setattr(ifia, "READABLE", set())
     monkeypatch.setattr(graphs, "capture", capture)
     monkeypatch.setattr(rank, "_scipy_tau_b", lambda a, b: rank.tau(rank.pair_counts(a, b), "b"))
     return made

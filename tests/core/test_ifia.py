@@ -84,6 +84,49 @@ def test_every_iterate_is_scored_inside_ball_and_box(
             assert torch.equal(result.adv_images[i], seen[best - 1][i])
 
 
+@pytest.mark.parametrize("select", ["kendall", "topk"])
+def test_only_iterates_that_keep_the_label_are_scored(
+    trained: nn.Module, batch: Batch, select: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = batch
+    strong = partial(attack, eps=0.4, alpha=0.1, select=select)
+    monkeypatch.setattr(ifia_module, "READABLE", set())
+    expected = strong(trained).run(images, labels)
+    monkeypatch.setattr(ifia_module, "READABLE", {"cpu"})
+    seen: list[tuple[Tensor, Tensor]] = []
+    scored = IFIA._scored_map
+
+    def spy(self: IFIA, x: Tensor, y: Tensor) -> Tensor:
+        seen.append((x, y))
+        return scored(self, x, y)
+
+    monkeypatch.setattr(IFIA, "_scored_map", spy)
+    found = strong(trained).run(images, labels)
+    for name, value in vars(expected).items():
+        torch.testing.assert_close(getattr(found, name), value, rtol=0, atol=1e-6)
+    iterates = seen[1:]
+    assert 0 < sum(len(x) for x, _ in iterates) < 0.8 * 8 * len(images)
+    assert all(torch.equal(trained(x).argmax(1), y) for x, y in iterates)
+
+
+class BreaksFarOut(nn.Module):
+    """Its logits are NaN for images that differ enough from those it was made with."""
+
+    def __init__(self, net: nn.Module, images: Tensor) -> None:
+        super().__init__()
+        self.net, self.images = net, images
+
+    def forward(self, x: Tensor) -> Tensor:
+        far = len(x) == len(self.images) and float((x - self.images).detach().abs().max()) > 0.1
+        return self.net(x) * (float("nan") if far else 1.0)
+
+
+def test_a_network_that_breaks_on_the_way_is_an_error(trained: nn.Module, batch: Batch) -> None:
+    images, labels = (t[:10] for t in batch)
+    with pytest.raises(HoldfastError, match="NaN, which has no rank"):
+        attack(BreaksFarOut(trained, images)).run(images, labels)
+
+
 def test_the_best_iterate_is_the_first_of_the_smallest(
     trained: nn.Module, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +227,7 @@ def test_a_map_without_order_is_no_success(trained: nn.Module, batch: Batch, mon
         def flattened(self: IFIA, x: Tensor, y: Tensor, constant: float | None = constant) -> Tensor:
             if constant is None or torch.equal(x, images):
                 return scored(self, x, y)
-            return torch.full_like(clean, constant)
+            return torch.full((len(x), clean.shape[1]), constant)
 
         monkeypatch.setattr(IFIA, "_scored_map", flattened)
         result = attack(trained).run(images, labels)
