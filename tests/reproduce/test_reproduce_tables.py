@@ -106,6 +106,15 @@ def test_the_notes_name_the_profile_the_chance_and_the_warnings(study: MakeStudy
     assert "Self-check in 1 of 1 evaluation, for example mnist-at-0: only 40 correctly classified images" in notes
 
 
+def test_lossy_images_are_named(study: MakeStudy, result: MakeResult) -> None:
+    run = result("at", "cifar10", profile="fast")
+    said = "CIFAR-10 here is CIFAR-10 (JPEG): a re-encoding of the original images."
+    for images, named_so in (("JPEG", True), ("PNG", False), (None, False)):
+        run.training["images"] = images
+        notes = named(table2(study(run, profile="fast")))["table2"].notes
+        assert (said in notes) is named_so
+
+
 def test_the_digits_have_no_numbers_of_the_paper(study: MakeStudy, result: MakeResult) -> None:
     table = named(table2(study(result("at", "digits", profile="smoke"), profile="smoke")))["table2"]
     assert all(cell.paper is None for row in table.rows for cell in row.cells)

@@ -111,6 +111,7 @@ def test_best_is_the_first_of_the_highest_adversarial_scores(
     train(tiny("digits-at", optim_epochs=4), tmp_path, on_step=keep)
     assert result(folder)["best_epoch"] == 2
     assert result(folder)["best_validation"] == 0.6
+    assert result(folder)["images"] is None  # the digits were never image files
     assert not torch.equal(after[1]["fc3.weight"], after[2]["fc3.weight"])
     assert torch.equal(load_file(folder.best)["fc3.weight"], after[2]["fc3.weight"])
     assert not torch.equal(load_file(folder.last)["fc3.weight"], after[2]["fc3.weight"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class ImageData:
         images: uint8 ``(N, C, H, W)``, 0 to 255.
         labels: int64 ``(N,)``, each in ``[0, len(classes))``.
         classes: one name per class, in label order.
-        source: where the images came from, for people to read.
+        source: where the images came from, for people to read; ends with their file format in brackets, if any.
 
     Raises:
         HoldfastError: an empty split, a wrong dtype or shape, or a label without a class.
@@ -73,6 +74,17 @@ class ImageData:
         """``(C, H, W)`` of every image."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+    @property
+    def encoding(self) -> str | None:
+        """The file format that the images were decoded from.
+
+        >>> ImageData("mine", "test", torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.tensor([0]), ("cat",),
+        ...           "data/mine (JPEG)").encoding
+        'JPEG'
+        """
+        found = re.search(r"\((\w+)\)$", self.source)
+        return found[1] if found else None
 
     @property
     def num_classes(self) -> int:

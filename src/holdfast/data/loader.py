@@ -103,6 +103,7 @@ class DeviceLoader:
         self.drop_last = drop_last
         self.rank = rank
         self.world_size = world_size
+        self.encoding = data.encoding
         self._images = data.images.to(device)
         self._labels = data.labels.to(device)
         self._order: tuple[int, Tensor] | None = None

@@ -15,7 +15,16 @@ from holdfast.reproduce.study import Study
 
 def common(study: Study, rows: Sequence[PaperRow], columns: Sequence[PaperColumn], methods: Sequence[str]) -> list[str]:
     """The notes of every table."""
-    return [*_intervals(rows), *_schedules(study), *_empty(study, columns, methods)]
+    return [*_intervals(rows), *encodings(study, study.datasets), *_schedules(study), *_empty(study, columns, methods)]
+
+
+def encodings(study: Study, datasets: Sequence[str]) -> list[str]:
+    """The data sets whose images came in a lossy format, by a name that says so."""
+    return [
+        f"{dataset_title(name)} here is {dataset_title(name)} ({encoding}): a re-encoding of the original images."
+        for name in datasets
+        if (encoding := study.encoding(name))
+    ]
 
 
 def _intervals(rows: Sequence[PaperRow]) -> list[str]:

@@ -37,6 +37,11 @@ class Study:
         """The runs of a method, one a seed."""
         return [r for r in self.results if (r.dataset, r.method) == (dataset, method)]
 
+    def encoding(self, dataset: str) -> str | None:
+        """The lossy file format that a data set came in, which changes what is measured on it; else None."""
+        found = {r.training.get("images") for r in self.results if r.dataset == dataset}
+        return "JPEG" if "JPEG" in found else None
+
     def column(self, dataset: str, method: str, key: str) -> Column:
         """One quantity of a method on the images of every seed."""
         place = (dataset, method, key)

@@ -12,6 +12,7 @@ from holdfast.report import attribution_figure
 from holdfast.reproduce.concordance import SUBSTITUTES, concordance, concordance_claims
 from holdfast.reproduce.figures import BASE_COLOURS, activation_figure, concordance_figure
 from holdfast.reproduce.model import PaperTable
+from holdfast.reproduce.notes import encodings
 from holdfast.reproduce.paper import published_gamma
 from holdfast.reproduce.pictures import PICTURED_IMAGES, pictured_examples
 from holdfast.reproduce.sections.words import dataset_title, listed
@@ -76,6 +77,7 @@ def _scattered(study: Study, key: str) -> Drawn:
         "and Kruskal's, is taken among the images of one run and averaged over runs; images on which the attack found "
         f"nothing are left out.{beside if printed else ''}{_stand_in(SCATTERED[key], drawn)}"
     )
+    caption = " ".join([caption, *encodings(study, drawn)])
     return Drawn(
         concordance_figure(rows), caption, tuple(c for row in rows for found in row for c in concordance_claims(found))
     )
@@ -93,6 +95,7 @@ def _pictured(study: Study, key: str) -> Drawn:
         f"{study.seeds[0]}, profile {study.profile}) both classify correctly, each attacked by IFIA (top-k) on either "
         f"network; none was chosen by hand.{unsaid}{_stand_in((wanted,), [dataset])}"
     )
+    caption = " ".join([caption, *encodings(study, [dataset])])
     return Drawn(attribution_figure(examples, names, study.k(dataset), colours), caption)
 
 

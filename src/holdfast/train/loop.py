@@ -281,6 +281,7 @@ class _Run:
             "best_epoch": progress.best_epoch,
             "best_validation": progress.best_score,
             "seconds": round(progress.seconds, 1),
+            "images": self.train_loader.encoding,
             "device": str(self.device),
             "torch": torch.__version__,
         }
