@@ -14,7 +14,7 @@ import holdfast
 ROOT = Path(holdfast.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    {"errors", "validate", "config", "recipes", "seeding"},
+    {"errors", "validate", "config", "recipes", "seeding", "palette"},
     {"models", "data"},
     {"similarity"},
     {"attribution"},

@@ -14,11 +14,12 @@ import torch
 
 import holdfast.train.loop as loop
 from holdfast.cli import main
-from holdfast.cli.sweep import _duration, _seconds
+from holdfast.cli.sweep import _seconds
 from holdfast.config import TrainConfig
 from holdfast.errors import HoldfastError
 from holdfast.objectives import Objective
 from holdfast.recipes.profiles import PROFILES
+from holdfast.reproduce.sections.words import duration
 from holdfast.sweep import load_plan
 
 SCRIPT = Path(__file__).with_name("sweep_tiny.py")
@@ -171,4 +172,4 @@ def test_bad_input(line: str, value: str, remedy: str, tmp_path: Path, capsys: p
 
 def test_units() -> None:
     assert [_seconds(text) for text in ("90s", "30m", "2h", "1.5d", None)] == [90, 1800, 7200, 129_600, None]
-    assert [_duration(s) for s in (3.21, 99.9, 100, 5400, 36_000)] == ["3.2 s", "99.9 s", "2 min", "90 min", "10.0 h"]
+    assert [duration(s) for s in (3.21, 99.9, 100, 5400, 36_000)] == ["3.2 s", "100 s", "2 min", "90 min", "10.0 h"]

@@ -130,11 +130,13 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
 
 def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -> None:
     """A line a run as it ends, then what there is, what failed and how to go on; raises if runs failed."""
+    from holdfast.reproduce.sections.words import duration
+
     counts: Counter[str] = Counter()
     failed = []
     for n, outcome in enumerate(outcomes, 1):
         counts[outcome.status] += 1
-        took = f" in {_duration(outcome.seconds)}" if outcome.seconds else ""
+        took = f" in {duration(outcome.seconds)}" if outcome.seconds else ""
         why = f": {outcome.message}" if outcome.message else ""
         print(f"[{n}/{total}] {outcome.run.title}: {outcome.status}{took}{why}", flush=True)
         if outcome.status == "failed":
@@ -176,13 +178,6 @@ def _cost(runs: Sequence[Run]) -> str:
     costs = [run.cost for run in runs]
     known = sum(cost for cost in costs if cost is not None)
     return f"{known:.2e}" if None not in costs else f"{known:.2e} + ?" if known else "?"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def _check(options: SweepOptions) -> None:

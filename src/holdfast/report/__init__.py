@@ -1,5 +1,6 @@
 """Tables, figures and the page made from finished numbers; nothing here runs a network."""
 
+from holdfast.palette import run_colours
 from holdfast.report.curves import curves_figure
 from holdfast.report.figures import attribution_figure
 from holdfast.report.files import write_report
@@ -16,7 +17,6 @@ from holdfast.report.model import (
     Setting,
 )
 from holdfast.report.page import render_page, write_page
-from holdfast.report.palette import run_colours
 from holdfast.report.tables import Table, build_table
 from holdfast.report.terminal import print_table, to_rich
 from holdfast.report.verdict import Verdict, judge

@@ -10,8 +10,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from holdfast.errors import HoldfastError
+from holdfast.palette import DASHES, FAINT, INK, run_colours
 from holdfast.report.model import Curve
-from holdfast.report.palette import DASHES, FAINT, INK, run_colours
 
 _FEW_POINTS = 25
 

@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError
+from holdfast.palette import INK, MUTED, run_colours
 from holdfast.report.model import AttackedView, ExampleView
-from holdfast.report.palette import INK, MUTED, run_colours
 
 CLIP_PERCENTILE = 99.0
 _CELL, _GAP, _BLOCK_GAP, _CAPTION, _HEAD, _FOOT = 1.2, 0.07, 0.3, 0.3, 0.62, 0.5

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from holdfast.palette import run_colours
 from holdfast.report.figures import attribution_figure
 from holdfast.report.formats import to_markdown
 from holdfast.report.images import to_png_bytes
 from holdfast.report.model import Comparison
 from holdfast.report.page import write_page
-from holdfast.report.palette import run_colours
 from holdfast.report.tables import build_table
 
 

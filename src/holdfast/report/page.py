@@ -11,11 +11,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from holdfast.errors import HoldfastError
+from holdfast.palette import run_colours
 from holdfast.report.curves import curves_figure
 from holdfast.report.figures import attribution_figure
 from holdfast.report.images import data_uri, to_png_bytes, to_svg
 from holdfast.report.model import Comparison, Setting
-from holdfast.report.palette import run_colours
 from holdfast.report.tables import build_table
 from holdfast.report.tiles import build_tiles
 from holdfast.report.verdict import judge

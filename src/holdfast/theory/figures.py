@@ -16,24 +16,23 @@ from matplotlib.patches import Circle, Patch, Polygon
 from matplotlib.ticker import FormatStrFormatter, LogLocator
 
 from holdfast.errors import HoldfastError
+from holdfast.palette import COLOURS, FAINT, INK, MUTED
 from holdfast.theory.activation import Noise, Sweep, predicted_consistency, predicted_ig_cosine
 from holdfast.theory.chain import chain_normals, exact_chain_gap, order_normals, triangle_region
 from holdfast.theory.geometry import EqualDistances, Plane, Simulation
 from holdfast.theory.gradient_norm import Network, NetworkPairs, expected_distance, sampled_distances
 from holdfast.theory.kendall_cosine import Gaps, Vector, pair_signs
 
-# After Okabe and Ito, safe for colour blindness, as the colours of the reports.
-_BLUE, _RED, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
-_INK, _MUTED, _FAINT = "#22252a", "#6a707a", "#d9dce1"
-_TITLE: dict[str, Any] = {"fontsize": 9.5, "loc": "left", "color": _INK}
+_BLUE, _RED, _GREEN, _PURPLE = COLOURS[:4]
+_TITLE: dict[str, Any] = {"fontsize": 9.5, "loc": "left", "color": INK}
 
 
 def _panels(count: int, width: float = 3.9, height: float = 3.4) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width * count, height), layout=ConstrainedLayoutEngine(wspace=0.06))
     axes = list(np.ravel(figure.subplots(1, count)))
     for axis in axes:
-        axis.tick_params(labelsize=8, colors=_INK, length=0)
-        axis.grid(color=_FAINT, linewidth=0.6)
+        axis.tick_params(labelsize=8, colors=INK, length=0)
+        axis.grid(color=FAINT, linewidth=0.6)
         axis.set_axisbelow(True)
         axis.spines[:].set_visible(False)
     return figure, axes
@@ -41,12 +40,12 @@ def _panels(count: int, width: float = 3.9, height: float = 3.4) -> tuple[Figure
 
 def _name(axis: Axes, title: str, x: str, y: str) -> None:
     axis.set_title(title, **_TITLE)
-    axis.set_xlabel(x, fontsize=8.5, color=_INK)
-    axis.set_ylabel(y, fontsize=8.5, color=_INK)
+    axis.set_xlabel(x, fontsize=8.5, color=INK)
+    axis.set_ylabel(y, fontsize=8.5, color=INK)
 
 
 def _legend(axis: Axes, **where: Any) -> None:
-    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": _INK, **where}
+    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": INK, **where}
     axis.legend(**look)
 
 
@@ -65,13 +64,13 @@ def figure1(found: EqualDistances) -> Figure:
         axis.spines[:].set(color="#b9bec6", linewidth=0.6)
     for i, name in enumerate(("clean", *found.names)):
         axes[0, i].imshow(found.images[i], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes[0, i].set_title(name, fontsize=9.5, color=_INK)
+        axes[0, i].set_title(name, fontsize=9.5, color=INK)
         drawn = axes[1, i].imshow(found.maps[i], cmap="RdBu_r", norm=Normalize(-limit, limit), interpolation="nearest")
-        axes[1, i].set_xlabel(notes[i], fontsize=8.5, color=_INK if i else _MUTED)
+        axes[1, i].set_xlabel(notes[i], fontsize=8.5, color=INK if i else MUTED)
     bar = figure.colorbar(drawn, ax=axes[1, :], shrink=0.8, fraction=0.02, pad=0.01)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=7.5, length=0, colors=_MUTED)
-    bar.set_label(r"IG / $\Vert$clean IG$\Vert_1$", fontsize=8, color=_MUTED)
+    bar.ax.tick_params(labelsize=7.5, length=0, colors=MUTED)
+    bar.set_label(r"IG / $\Vert$clean IG$\Vert_1$", fontsize=8, color=MUTED)
     return figure
 
 
@@ -92,12 +91,12 @@ def figure2c(plane: Plane) -> Figure:
     turn = np.linspace(0, np.pi / 2, 200)
     arcs = ((plane.radius, "-", "$g$"), (plane.trained_radius, "--", "$g^*$"))
     for radius, dash, name in arcs:
-        axis.plot(radius * np.cos(turn), radius * np.sin(turn), dash, color=_INK, linewidth=1.3)
+        axis.plot(radius * np.cos(turn), radius * np.sin(turn), dash, color=INK, linewidth=1.3)
         axis.annotate(name, (radius, 0.0), (4, 6), textcoords="offset points")
     distance = math.dist(plane.wider, plane.clean)
-    axis.add_patch(Circle(plane.clean, distance, fill=False, linestyle=":", edgecolor=_MUTED, linewidth=1.2))
+    axis.add_patch(Circle(plane.clean, distance, fill=False, linestyle=":", edgecolor=MUTED, linewidth=1.2))
     points = (
-        (plane.clean, "$g(x)$", _INK, (9, -5)),
+        (plane.clean, "$g(x)$", INK, (9, -5)),
         (plane.nearer, "$g(x')$", _BLUE, (6, 4)),
         (plane.wider, "$g(x'')$", _RED, (-40, -4)),
         (plane.longer, "$g(x''')$", _PURPLE, (6, 4)),
@@ -110,8 +109,8 @@ def figure2c(plane: Plane) -> Figure:
         axis.annotate(name, point, offset, textcoords="offset points", color=colour, fontsize=11)
     far = 1.98 * plane.radius
     axis.set(xlim=(0, far), ylim=(0, far), aspect="equal", xticks=[], yticks=[])
-    axis.set_xlabel("attribution of feature 1", fontsize=8.5, color=_INK)
-    axis.set_ylabel("attribution of feature 2", fontsize=8.5, color=_INK)
+    axis.set_xlabel("attribution of feature 1", fontsize=8.5, color=INK)
+    axis.set_ylabel("attribution of feature 2", fontsize=8.5, color=INK)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -131,7 +130,7 @@ def theorem1_figure(ends: Mapping[str, Gaps], chain: Vector) -> Figure:
     for (name, found), colour in zip(ends.items(), (_BLUE, _GREEN, _PURPLE), strict=False):
         share, _ = np.histogram(found.mean, edges)
         axes[0].stairs(share / len(found.mean), edges, color=colour, linewidth=1.6, label=f"{name}: ends")
-    axes[0].axvline(0, color=_MUTED, linewidth=0.9)
+    axes[0].axvline(0, color=MUTED, linewidth=0.9)
     axes[0].axvline(gap.along, color=_RED, linewidth=1.8, linestyle="--", label="the chain on the right")
     axes[0].set_xlim(min(-0.9, gap.along - 0.2), 1.6)
     _legend(axes[0], loc="upper right")
@@ -153,15 +152,15 @@ def _triangle(axis: Axes, chain: Vector) -> None:
         if len(region) and change:
             axis.add_patch(Polygon(shown(region), facecolor=_BLUE if change > 0 else _RED, alpha=0.35, linewidth=0))
         axis.add_patch(Polygon(shown(triangle_region(order_normals(order))), fill=False, edgecolor="white"))
-    axis.add_patch(Polygon(shown(triangle_region(along)), fill=False, hatch="////", edgecolor=_INK, linewidth=1.2))
-    axis.add_patch(Polygon(shown(np.eye(3)), fill=False, edgecolor=_MUTED))
+    axis.add_patch(Polygon(shown(triangle_region(along)), fill=False, hatch="////", edgecolor=INK, linewidth=1.2))
+    axis.add_patch(Polygon(shown(np.eye(3)), fill=False, edgecolor=MUTED))
     for corner, name, place in zip(np.eye(3), ("$y_1$", "$y_2$", "$y_3$"), ("right", "left", "center"), strict=True):
         x, y = shown(corner)
-        axis.text(x, y + (0.02 if place == "center" else -0.07), name, ha="center", color=_INK, fontsize=9.5)
+        axis.text(x, y + (0.02 if place == "center" else -0.07), name, ha="center", color=INK, fontsize=9.5)
     handles = [
         Patch(facecolor=_BLUE, alpha=0.35, label="τ falls with the cosine"),
         Patch(facecolor=_RED, alpha=0.35, label="τ rises"),
-        Patch(fill=False, hatch="////", edgecolor=_INK, label="cosine falls at every step"),
+        Patch(fill=False, hatch="////", edgecolor=INK, label="cosine falls at every step"),
     ]
     _legend(axis, handles=handles, loc="upper left", bbox_to_anchor=(-0.08, 1.0))
     axis.set(xlim=(-0.35, 1.08), ylim=(-0.1, 0.98), aspect="equal")
@@ -174,13 +173,13 @@ def proposition1_figure(sweep: Sweep, noise: Noise) -> Figure:
     angle = np.linspace(0, 1.08 * sweep.angle.max(), 100)
     degrees = np.degrees(angle)
     axes[0].plot(
-        degrees, [predicted_consistency(theta) for theta in angle], color=_INK, linewidth=1.3, label="$1 - θ/π$"
+        degrees, [predicted_consistency(theta) for theta in angle], color=INK, linewidth=1.3, label="$1 - θ/π$"
     )
     axes[0].plot(
         degrees,
         [predicted_ig_cosine(theta) for theta in angle],
         "--",
-        color=_INK,
+        color=INK,
         linewidth=1.3,
         label="$\\cos θ\\,(1 - θ/π)$",
     )
@@ -210,7 +209,7 @@ def proposition1_figure(sweep: Sweep, noise: Noise) -> Figure:
             noise.features, noise.deviation[:, column], "o-", color=colour, markersize=4, label=f"{units} units"
         )
     reference = noise.deviation[0, -1] * np.sqrt(noise.features[0] / np.array(noise.features))
-    axes[1].loglog(noise.features, reference, "--", color=_INK, linewidth=1.1, label="$1/\\sqrt{d}$")
+    axes[1].loglog(noise.features, reference, "--", color=INK, linewidth=1.1, label="$1/\\sqrt{d}$")
     axes[1].set_xticks(noise.features, [str(features) for features in noise.features])
     axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes[1].yaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -225,8 +224,8 @@ def proposition2_figure(pairs: NetworkPairs, psi: Network, phi: Network, draws: 
     figure, axes = _panels(2)
     exact = [expected_distance(network) for network in (psi, phi)]
     squared, plain = pairs.squared[:, 0] / pairs.squared[:, 1], pairs.norm[:, 0] / pairs.norm[:, 1]
-    axes[0].axhline(1, color=_MUTED, linewidth=0.9)
-    axes[0].axvline(1, color=_MUTED, linewidth=0.9)
+    axes[0].axhline(1, color=MUTED, linewidth=0.9)
+    axes[0].axvline(1, color=MUTED, linewidth=0.9)
     axes[0].plot(squared, plain, "o", color=_BLUE, markersize=3.5, alpha=0.6, markeredgewidth=0, label="random pairs")
     axes[0].plot(
         exact[0].squared / exact[1].squared,
@@ -237,7 +236,7 @@ def proposition2_figure(pairs: NetworkPairs, psi: Network, phi: Network, draws: 
         label="counterexample",
     )
     axes[0].set(xlim=(0, 1.1), ylim=(0, 1.25))
-    axes[0].text(0.02, 1.02, "squared smaller, norm larger", fontsize=8, color=_MUTED)
+    axes[0].text(0.02, 1.02, "squared smaller, norm larger", fontsize=8, color=MUTED)
     _legend(axes[0], loc="lower center")
     _name(axes[0], "ψ divided by φ", "expected squared norm", "expected norm")
     samples = [sampled_distances(network, draws, seed) for network in (psi, phi)]

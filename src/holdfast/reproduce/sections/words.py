@@ -114,11 +114,11 @@ def number(value: float, percent: bool, digits: int, signed: bool = False) -> st
 def duration(seconds: float) -> str:
     """Seconds in the unit that suits them.
 
-    >>> duration(42.0), duration(652.4), duration(26000.0)
-    ('42 s', '11 min', '7.2 h')
+    >>> duration(4.25), duration(42.0), duration(652.4), duration(26000.0)
+    ('4.2 s', '42 s', '11 min', '7.2 h')
     """
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
