@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,6 +48,7 @@ def peak_bytes(call: Callable[[], Any]) -> int:
         return torch.cuda.max_memory_allocated() - before
     with (
         _silent_stderr(),
+        warnings.catch_warnings(action="ignore"),
         torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile,
     ):
         call()
