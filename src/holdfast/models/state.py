@@ -24,6 +24,9 @@ def eagerly() -> AbstractContextManager[None]:
 def evaluating(model: Model) -> Iterator[None]:
     """Put every submodule in evaluation mode (frozen normalisation, no dropout); restore each flag after.
 
+    Autocast forgets its casts at the end: older PyTorch would hand those made without a graph to a later pass that
+    needs one.
+
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
     >>> _ = net[1].eval()
     >>> with evaluating(net):
@@ -41,3 +44,4 @@ def evaluating(model: Model) -> Iterator[None]:
     finally:
         for module, flag in zip(modules, flags, strict=True):
             module.training = flag
+        torch.clear_autocast_cache()
