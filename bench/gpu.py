@@ -14,8 +14,7 @@ from bench.networks import batch, network
 from bench.results import Row
 from holdfast.attribution import path
 from holdfast.config import Precision
-from holdfast.models.arithmetic import float32_products
-from holdfast.train.precision import arithmetic, lay_out
+from holdfast.train.precision import arithmetic, lay_out, products
 
 BATCH = 128
 BUDGETS = {
@@ -38,7 +37,7 @@ def _matmul_rate(precision: Precision, device: str, size: int) -> float:
     """FLOP/s of a square matrix product."""
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
     a, b = torch.randn(2, size, size, device=device, dtype=kind)
-    with float32_products(tf32=precision == "tfloat32"):
+    with products(precision):
         return 2 * size**3 / seconds({"product": lambda: a @ b}, rounds=5)["product"]
 
 
@@ -74,7 +73,7 @@ def _training_step(
         optimizer.zero_grad(set_to_none=True)
         with arithmetic(precision, x.device):
             loss = objective(model, x, y).loss
-        with float32_products(tf32=precision == "tfloat32"):
+        with products(precision):
             loss.backward()
         optimizer.step()
 

@@ -18,7 +18,6 @@ from holdfast.config import Precision, TrainConfig, config_hash
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
 from holdfast.errors import HoldfastWarning
-from holdfast.models.arithmetic import float32_products
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput
@@ -28,7 +27,7 @@ from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from holdfast.train.distributed import World, current_world, sum_gradients
 from holdfast.train.folder import MetricsLog, RunFolder, writable, write_atomically
 from holdfast.train.global_batch import as_in_global_batch, own_part
-from holdfast.train.precision import arithmetic, check_precision, lay_out
+from holdfast.train.precision import arithmetic, check_precision, lay_out, products
 from holdfast.train.validation import validate
 
 CHECKPOINT_SECONDS = 300.0
@@ -205,7 +204,7 @@ class _Run:
         with as_in_global_batch(self.world, share, weight), arithmetic(precision, self.device):
             output = self.objective(self.model, x, y)
         losses = self.losses(output, weight, step)
-        with float32_products(tf32=precision == "tfloat32"):
+        with products(precision):
             (output.loss * weight).backward()
         sum_gradients(self.world, self.parameters)
         return losses
@@ -257,7 +256,7 @@ class _Run:
 
     def end_epoch(self, epoch: int, losses: dict[str, float]) -> None:
         progress = self.progress
-        with float32_products(tf32=False):
+        with products("float32"):
             measured = validate(self.model, self.val_loader, self.config)
         score = measured["natural" if self.config.objective.name == "standard" else "adversarial"]
         if score > progress.best_score:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import nn
@@ -29,6 +29,11 @@ def lay_out(model: nn.Module, precision: Precision, device: torch.device) -> nn.
     return model
 
 
+def products(precision: Precision) -> AbstractContextManager[None]:
+    """Float32 convolutions and matrix products as ``precision`` has them; all that a backward pass needs."""
+    return float32_products(tf32=precision == "tfloat32")
+
+
 @contextmanager
 def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
     """Inside, networks compute in ``precision``.
@@ -36,5 +41,5 @@ def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
     Without autocast's cache, which would hand casts made inside an attack, without a graph, to the loss.
     """
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
-    with float32_products(tf32=precision == "tfloat32"), autocast:
+    with products(precision), autocast:
         yield
