@@ -1,4 +1,4 @@
-"""Networks under ``torch.compile``: first-order passes use the compiled code, second-order ones the original."""
+"""Networks under ``torch.compile``: on CUDA first-order passes use the compiled code, all others the original."""
 
 from __future__ import annotations
 
@@ -71,9 +71,20 @@ def test_calls(name: str, network: nn.Module, compiled: nn.Module) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # inductor imports what torch deprecates
 @pytest.mark.parametrize("name", ["pgd", "attribution"])
-def test_first_order_passes_through_inductor(name: str, network: nn.Module) -> None:
+def test_gradients_on_a_cpu_do_not_depend_on_inductor(name: str, network: nn.Module) -> None:
+    """For some batch sizes, 16 among them, its code for this network returned zeros."""
     torch._dynamo.reset()
-    calls = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     compiled = torch.compile(network, fullgraph=True)
-    torch.testing.assert_close(CALLS[name](compiled), CALLS[name](network), rtol=1e-4, atol=1e-5)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > calls
+    torch.testing.assert_close(CALLS[name](compiled), CALLS[name](network))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.filterwarnings("default")
+def test_first_order_passes_on_cuda_use_the_compiled_code(network: nn.Module) -> None:
+    torch._dynamo.reset()
+    network, x = network.cuda(), X.cuda()
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    found = integrated_gradients(torch.compile(network, fullgraph=True), x, 1, n_steps=4)
+    torch.testing.assert_close(found, integrated_gradients(network, x, 1, n_steps=4), rtol=1e-4, atol=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > graphs

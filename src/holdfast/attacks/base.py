@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from holdfast.attacks.graphs import replayed
+from holdfast.attribution.cpu_operators import input_gradients
 from holdfast.attribution.path import check_target
 from holdfast.errors import unknown_name
 from holdfast.models.state import Model, evaluating
@@ -191,3 +192,7 @@ class LogitAscent(GradientAscent):
 
     def value(self, adv: Tensor, reference: Tensor) -> Tensor:
         return self.loss(self.model(adv), reference)
+
+    def direction(self, adv: Tensor, reference: Tensor) -> Tensor:
+        with input_gradients(adv.device):
+            return super().direction(adv, reference)

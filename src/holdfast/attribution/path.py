@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from holdfast.attribution.cpu_operators import input_gradients
 from holdfast.attribution.memory import fits
 from holdfast.attribution.quadrature import path_rule
 from holdfast.attribution.second_order import SecondOrder
@@ -60,7 +61,9 @@ class Path:
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
         """``d value / dz`` at the points ``z``."""
-        return torch.autograd.grad(self.value(self.model(z), target), z)[0]
+        with input_gradients(z.device):
+            output = self.value(self.model(z), target)
+        return torch.autograd.grad(output, z)[0]
 
     def gradient_with_graph(self, z: Tensor, target: Tensor) -> Tensor:
         """The same, differentiable."""

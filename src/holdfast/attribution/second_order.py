@@ -22,8 +22,15 @@ from torch.autograd.function import once_differentiable
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-convolution = torch.ops.aten.convolution.default
-convolution_backward = torch.ops.aten.convolution_backward.default
+from holdfast.attribution.cpu_operators import (
+    MAX_POOL_2D,
+    Geometry,
+    convolution,
+    convolution_backward,
+    convolution_input_gradient,
+    max_pool2d,
+    plain_geometry,
+)
 
 IN_PLACE: dict[Callable[..., Any], Callable[..., Tensor]] = {
     F.relu_: F.relu,
@@ -101,6 +108,8 @@ class SecondOrder(TorchFunctionMode):
 def _call(func: Callable[..., Tensor], rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Tensor:
     if func is F.hardsigmoid:  # PyTorch cannot differentiate its derivative
         return F.relu6(x + 3) / 6
+    if func in MAX_POOL_2D:
+        return max_pool2d(x, *rest, **kwargs)
     return func(x, *rest, **kwargs)
 
 
@@ -180,23 +189,21 @@ def _convolve(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    computed = weight.grad_fn is not None or (bias is not None and bias.grad_fn is not None)
-    unusual = isinstance(padding, str) or input.ndim != ndim + 2 or not input.is_floating_point()
-    if computed or unusual:
+    geometry = plain_geometry(ndim, input, weight, bias, stride, padding, dilation, groups)
+    if geometry is None:
         return func(input, weight, bias, stride, padding, dilation, groups)
-    sizes = [[v] * ndim if isinstance(v, int) else list(v) for v in (stride, padding, dilation)]
     if not mode.weights:
         weight, bias = weight.detach(), None if bias is None else bias.detach()
     if torch.is_autocast_enabled(input.device.type):
         dtype = torch.get_autocast_dtype(input.device.type)
         input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    return _Convolution.apply(input, weight, bias, mode, (*sizes, False, [0] * ndim, groups))
+    return _Convolution.apply(input, weight, bias, mode, geometry)
 
 
 class _Convolution(Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, mode: SecondOrder, geometry: tuple[Any, ...]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, mode: SecondOrder, geometry: Geometry
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.mode, ctx.geometry = mode, geometry
@@ -219,10 +226,10 @@ class _Convolution(Function):
 
 class _ConvolutionInputGradient(Function):
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, weight: Tensor, x: Tensor, geometry: tuple[Any, ...]) -> Tensor:
+    def forward(ctx: Any, grad: Tensor, weight: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(grad, weight)
         ctx.geometry = geometry
-        return convolution_backward(grad, x, weight, None, *geometry, [True, False, False])[0]
+        return convolution_input_gradient(grad, x, weight, geometry)
 
     @staticmethod
     def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
@@ -232,7 +239,7 @@ class _ConvolutionInputGradient(Function):
         return to_grad, to_weight, None, None
 
 
-def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, geometry: tuple[Any, ...]) -> Tensor:
+def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     return convolution_backward(grad, x, weight, None, *geometry, [False, True, False])[1]
 
 
