@@ -29,10 +29,10 @@ SWEEP = (2, 5, 10, 20, 50)
 def parts(device: str, *, full: bool = False) -> Iterator[tuple[str, Part]]:
     """The suite in order, each part some seconds on two cores; ``full`` adds what takes minutes."""
     step = partial(igr_step.compare, device=device)
-    yield "igr", partial(step, "SmallCNN", 64, 10, jvp=True, rounds=2)
-    yield "igr", partial(step, "ResNet18", 4, 10, jvp=True, rounds=1)
+    yield "igr", partial(step, "SmallCNN", 64, 10, jvp=True, points=(64, 19), rounds=2)
+    yield "igr", partial(step, "ResNet18", 4, 10, jvp=True, points=(64, 19), rounds=1)
     yield "igr", partial(step, "ViT", 8, 10, rounds=2)
-    yield "igr", partial(step, "ImageNet", 1, 5, chunk=4, rounds=1)
+    yield "igr", partial(step, "ImageNet", 1, 5, points=(4,), rounds=1)
     for n_steps in SWEEP:
         yield "sweep", partial(step, "SmallCNN", 8, n_steps, rounds=2)
     if full:

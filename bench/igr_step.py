@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -88,7 +88,7 @@ def values(name: str, size: int, n_steps: int, device: str = "cpu") -> list[Row]
 
 
 def variants(
-    model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, chunk: int, *, jvp: bool
+    model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, points: Sequence[int], *, jvp: bool
 ) -> dict[str, Callable[[], None]]:
     """Each variant as a call that leaves the parameter gradients in ``.grad``."""
 
@@ -110,18 +110,28 @@ def variants(
         "double backward": lambda: double_backward(model, x, x_adv, y, n_steps).mean().backward(),
         "torch.func.jvp": lambda: jvp_step(model, x, x_adv, y, n_steps),
         "holdfast": holdfast(None),
-        f"holdfast, chunks of {chunk}": holdfast(chunk),
+        **{f"holdfast, {rows} points at once": holdfast(rows) for rows in points},
     }
     return {name: fresh(step) for name, step in steps.items() if jvp or name != "torch.func.jvp"}
 
 
 def compare(
-    name: str, size: int, n_steps: int, *, chunk: int = 64, rounds: int = 3, device: str = "cpu", jvp: bool = False
+    name: str,
+    size: int,
+    n_steps: int,
+    *,
+    points: Sequence[int] = (64,),
+    rounds: int = 3,
+    device: str = "cpu",
+    jvp: bool = False,
 ) -> list[Row]:
-    """All variants of one network, batch size and number of path points."""
+    """All variants of one network, batch size and number of path points.
+
+    Fewer ``points`` at once than a pair's ``2 * n_steps`` are chunks, which recompute the path.
+    """
     model, shape = network(name, device)
     x, x_adv, y = batch(shape, size, device)
-    calls = variants(model, x, x_adv, y, n_steps, chunk, jvp=jvp)
+    calls = variants(model, x, x_adv, y, n_steps, points, jvp=jvp)
     with sdpa_kernel(SDPBackend.MATH):
         forward = flops(lambda: model(x[:1])) * 2 * size * n_steps
     return race(
@@ -131,12 +141,12 @@ def compare(
         rounds=rounds,
         forward=forward,
         memory=True,
-        errors=gradient_errors(model, x[:CHECKED], x_adv[:CHECKED], y[:CHECKED], n_steps, chunk, jvp=jvp),
+        errors=gradient_errors(model, x[:CHECKED], x_adv[:CHECKED], y[:CHECKED], n_steps, points, jvp=jvp),
     )
 
 
 def gradient_errors(
-    model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, chunk: int, *, jvp: bool = False
+    model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, n_steps: int, points: Sequence[int], *, jvp: bool = False
 ) -> dict[str, float]:
     """Relative error of each variant's parameter gradient against double backward in float64."""
     model.double().zero_grad(set_to_none=True)
@@ -144,7 +154,7 @@ def gradient_errors(
     exact = _gradient(model)
     model.float()
     errors = {}
-    for variant, call in variants(model, x, x_adv, y, n_steps, chunk, jvp=jvp).items():
+    for variant, call in variants(model, x, x_adv, y, n_steps, points, jvp=jvp).items():
         call()
         errors[variant] = ((_gradient(model) - exact).norm() / exact.norm()).item()
     return errors

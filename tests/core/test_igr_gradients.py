@@ -50,7 +50,7 @@ def error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
 
 def sizes(net: nn.Module) -> list[int | None]:
     big = sum(p.numel() for p in net.parameters()) > 1e6
-    return [None, 7] if big else [None, 1, 3, 7, 64, 1000]
+    return [None, 7, 8] if big else [None, 1, 3, 7, 8, 20, 64, 1000]
 
 
 def test_parameters_and_inputs_in_float64(any_network: nn.Module, pair: Pair) -> None:

@@ -13,22 +13,27 @@ from torch import Tensor, nn
 from bench.igr_step import variants
 from bench.measure import peak_bytes
 from bench.networks import batch, network
+from holdfast import integrated_gradients as attribute
 from holdfast.attribution import igr_penalty, memory, path
 from holdfast.models import SmallCNN, SoftplusTwin
 
 integrated_gradients = import_module("holdfast.attribution.integrated_gradients")  # the package exports its function
 
 
-def _peak(n_steps: int, internal_batch_size: int | None) -> int:
+def _peak(n_steps: int, internal_batch_size: int | None, *, batch: int = 8, whole: bool = False) -> int:
     generator = torch.Generator().manual_seed(0)
-    x, x_adv = torch.rand(2, 8, 1, 28, 28, generator=generator)
-    y = torch.arange(8)
+    x, x_adv = torch.rand(2, batch, 1, 28, 28, generator=generator)
+    y = torch.arange(batch) % 10
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = SmallCNN()
         torch.nn.init.normal_(model.fc3.weight, std=0.1)
 
     def step() -> None:
+        if whole:
+            attribution = attribute(model, torch.cat([x, x_adv]), torch.cat([y, y]), n_steps=n_steps, create_graph=True)
+            attribution.square().sum().backward()
+            return
         penalty = igr_penalty(model, x, x_adv, y, n_steps=n_steps, internal_batch_size=internal_batch_size)
         penalty.mean().backward()
 
@@ -36,14 +41,21 @@ def _peak(n_steps: int, internal_batch_size: int | None) -> int:
     return peak_bytes(step)
 
 
-def test_chunked_memory_does_not_grow_with_n_steps() -> None:
-    assert _peak(50, 64) <= 1.2 * _peak(10, 64)
+@pytest.mark.parametrize(("size", "few", "many"), [(None, 10, 60), (64, 8, 32), (64, 33, 100)])
+def test_memory_does_not_grow_with_n_steps(size: int | None, few: int, many: int) -> None:
+    """By default and with as many points at once as a pair has, and with fewer, in chunks."""
+    assert _peak(many, size) <= 1.2 * _peak(few, size)
+
+
+@pytest.mark.parametrize("size", [None, 30])
+def test_memory_does_not_grow_with_the_batch(size: int | None) -> None:
+    assert _peak(10, size, batch=24) <= 1.1 * _peak(10, size, batch=12)
 
 
 def test_the_whole_graph_is_smaller_than_that_of_double_backward() -> None:
     model, shape = network("SmallCNN", "cpu")
     x, x_adv, y = batch(shape, 16, "cpu")
-    calls = variants(model, x, x_adv, y, 10, 64, jvp=False)
+    calls = variants(model, x, x_adv, y, 10, (64,), jvp=False)
     for call in calls.values():
         call()
     assert peak_bytes(calls["holdfast"]) < 0.8 * peak_bytes(calls["double backward"])
@@ -58,15 +70,15 @@ def test_what_autograd_keeps_of_a_path_point() -> None:
 
 
 def test_the_whole_graph_grows_with_n_steps() -> None:
-    """The contrast: what the chunks are there to avoid."""
-    assert _peak(40, None) > 2 * _peak(10, None)
+    """The contrast: what attributions that are differentiated elsewhere have to keep."""
+    assert _peak(40, None, whole=True) > 2 * _peak(10, None, whole=True)
 
 
 @pytest.fixture
 def step() -> Callable[[int | None], list[Tensor]]:
     """Gradients of the penalty on a small network, whole (None) or in chunks."""
     generator = torch.Generator().manual_seed(0)
-    x, x_adv = torch.rand(2, 8, 1, 28, 28, generator=generator)
+    x, x_adv = torch.rand(2, 2, 1, 28, 28, generator=generator)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = SmallCNN()
@@ -76,7 +88,12 @@ def step() -> Callable[[int | None], list[Tensor]]:
     def gradients(internal_batch_size: int | None) -> list[Tensor]:
         model.zero_grad()
         penalty = igr_penalty(
-            model, x.double(), x_adv.double(), torch.arange(8), internal_batch_size=internal_batch_size
+            model,
+            x.double(),
+            x_adv.double(),
+            torch.arange(2),
+            n_steps=70,
+            internal_batch_size=internal_batch_size,
         )
         penalty.sum().backward()
         return [p.grad.clone() for p in model.parameters() if p.grad is not None]
@@ -111,6 +128,6 @@ def test_the_estimate_is_near_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "capacity_bytes", lambda device: 2**50)
     original = memory.kept_bytes
     monkeypatch.setattr(memory, "kept_bytes", lambda *args: asked.append(original(*args)) or asked[-1])
-    peak = _peak(20, None)
+    peak = _peak(20, None, whole=True)
     assert len(asked) == 1
     assert 0.35 < asked[0] * 20 * 16 / peak < 1.1  # the rest is what the backward pass makes

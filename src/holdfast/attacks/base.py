@@ -127,7 +127,7 @@ class GradientAscent(Attack):
     def prepare(self, images: Tensor, labels: Tensor) -> Any:
         """What `value` compares with (the labels, the clean logits, a clean attribution), computed once.
 
-        A tensor or a tuple of tensors.
+        A tensor or a tuple of tensors, each with one entry an image.
         """
         return labels
 

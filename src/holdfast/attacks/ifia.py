@@ -13,7 +13,7 @@ from torch import Tensor
 from holdfast.attacks.base import Attack, Norm, fresh_generator, project, random_start, step
 from holdfast.attacks.graphs import replayed
 from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path
+from holdfast.attribution.path import Path, by_whole_paths
 from holdfast.config import IFIAObjective, Method
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.arithmetic import float32_products
@@ -73,7 +73,7 @@ class IFIA(Attack):
         restarts: independent runs; the best iterate of all is kept. Useful with ``random_start``.
         random_start: start from a uniform point of the ball instead of the image.
         select: the score to minimise, "kendall" or "topk".
-        internal_batch_size: path points held in memory at once; None holds all.
+        internal_batch_size: path points in memory at once; None takes whole paths of as many images as run fastest.
         generator: source of randomness; None draws a fresh seed from the operating system.
 
     Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
@@ -83,8 +83,8 @@ class IFIA(Attack):
     Under ``torch.autocast``, or where TF32 is allowed (as PyTorch allows it for convolutions), the gradient that
     is followed runs in the lower precision; scores never do.
 
-    Cost: about ``6 * n_steps`` forward passes an image and step (8 in chunks), on a CPU less by the scores (2) of
-    iterates that lose the label.
+    Cost: about ``6 * n_steps`` forward passes an image and step (8 where ``internal_batch_size`` is below
+    ``n_steps``), on a CPU less by the scores (2) of iterates that lose the label.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.ReLU(),
@@ -217,6 +217,10 @@ class IFIA(Attack):
 
     def _gradient(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
         """The gradient to follow."""
+        rows = self.internal_batch_size
+        return by_whole_paths(self._gradient_at_once, self.n_steps, rows, adv, labels, *reference)
+
+    def _gradient_at_once(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
         path = self._path(self.surrogate, labels, create_graph=True)
         with torch.enable_grad():
             adv = adv.detach().requires_grad_()

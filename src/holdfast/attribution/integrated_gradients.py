@@ -67,6 +67,20 @@ def integrated_gradients(
         >>> torch.allclose(ig.flatten(1).sum(1), net(x)[torch.arange(3), torch.tensor([0, 1, 1])])
         True
     """
+    path = checked_path(model, inputs, target, method, n_steps, internal_batch_size, create_graph)
+    return path_attribution(path, inputs, baselines, internal_batch_size)
+
+
+def checked_path(
+    model: Model,
+    inputs: Tensor,
+    target: Tensor | int,
+    method: Method,
+    n_steps: int,
+    internal_batch_size: int | None,
+    create_graph: bool,
+) -> Path:
+    """The path of `integrated_gradients`, or the error that it raises."""
     if not inputs.is_floating_point() or inputs.ndim < 2 or len(inputs) == 0:
         raise HoldfastError(
             f"inputs are {inputs.dtype} of shape {tuple(inputs.shape)}; pass a non-empty float batch (B, ...)."
@@ -77,19 +91,12 @@ def integrated_gradients(
     if internal_batch_size is not None:
         check_count("internal_batch_size", internal_batch_size)
     check_target(model, inputs, target)
-    return path_attribution(Path(model, target, method, n_steps, create_graph), inputs, baselines, internal_batch_size)
+    return Path(model, target, method, n_steps, create_graph)
 
 
 def path_attribution(path: Path, inputs: Tensor, baselines: Tensor | float = 0.0, rows: int | None = None) -> Tensor:
     """`integrated_gradients` without the checks, for loops that have made them."""
-    baseline = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
-    try:
-        baseline = baseline.expand_as(inputs)
-    except RuntimeError:
-        raise HoldfastError(
-            f"baselines have shape {tuple(baseline.shape)}, which does not broadcast to the inputs' "
-            f"{tuple(inputs.shape)}; pass a number or a tensor of the inputs' shape."
-        ) from None
+    baseline = expanded_baseline(baselines, inputs)
     if not path.create_graph:
         with torch.no_grad():
             total = sum_without_graph(path, inputs, baseline, rows or block_rows(inputs))
@@ -100,3 +107,15 @@ def path_attribution(path: Path, inputs: Tensor, baselines: Tensor | float = 0.0
         else:
             total = sum_in_chunks(path, inputs, baseline, rows or block_rows(inputs))
         return (inputs - baseline) * total
+
+
+def expanded_baseline(baselines: Tensor | float, inputs: Tensor) -> Tensor:
+    """The baseline of each input."""
+    baseline = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+    try:
+        return baseline.expand_as(inputs)
+    except RuntimeError:
+        raise HoldfastError(
+            f"baselines have shape {tuple(baseline.shape)}, which does not broadcast to the inputs' "
+            f"{tuple(inputs.shape)}; pass a number or a tensor of the inputs' shape."
+        ) from None

@@ -30,6 +30,20 @@ def block_rows(x: Tensor) -> int:
     return min(max(CPU_FEATURES // x[0].numel(), 4), 640) if x.device.type == "cpu" else ACCELERATOR_ROWS
 
 
+def by_whole_paths(
+    function: Callable[..., Tensor], n_steps: int, rows: int | None, images: Tensor, *others: Tensor
+) -> Tensor:
+    """``function(images, *others)``, image by image the same, on as many images at once as fill a block of ``rows``.
+
+    So the graph of a whole path is there when its gradient is taken, while memory does not grow with the batch.
+    """
+    size = max((rows or block_rows(images)) // n_steps, 1)
+    if size >= len(images):
+        return function(images, *others)
+    groups = zip(*(t.split(size) for t in (images, *others)), strict=True)
+    return torch.cat([function(*group) for group in groups])
+
+
 def selected_logits(logits: Tensor, target: Tensor) -> Tensor:
     """The sum over the batch of each point's target logit."""
     return logits.gather(1, target[:, None]).sum()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.attacks.base import GradientAscent
 from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path
+from holdfast.attribution.path import Path, by_whole_paths
 from holdfast.config import Method
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
@@ -66,8 +66,15 @@ class AttributionAscent(GradientAscent):
         return self.measure(self.model, adv, reference)
 
     def direction(self, adv: Tensor, reference: Any) -> Tensor:
-        adv = adv.detach().requires_grad_()
-        return torch.autograd.grad(self.measure(self.surrogate, adv, reference).sum(), adv)[0]
+        several = isinstance(reference, tuple)
+
+        def at_once(adv: Tensor, *parts: Tensor) -> Tensor:
+            adv = adv.detach().requires_grad_()
+            value = self.measure(self.surrogate, adv, parts if several else parts[0])
+            return torch.autograd.grad(value.sum(), adv)[0]
+
+        parts = reference if several else (reference,)
+        return by_whole_paths(at_once, self.n_steps, self.internal_batch_size, adv, *parts)
 
     def attribution(self, network: Model, images: Tensor, labels: Tensor) -> Tensor:
         """Integrated gradients of the labels' logits from black, differentiable where the images are."""
