@@ -81,7 +81,7 @@ class IGRConfig(_Strict):
     method: Method = "riemann_right"
     """Quadrature rule; the paper's Eq. 4 is riemann_right."""
     internal_batch_size: int | None = None
-    """Path points in memory at once; None holds the whole graph when it fits."""
+    """Path points in memory at once; None takes as many as run fastest."""
     adversary: Literal["base", "own"] = "base"
     """The images compared with: the base objective's (as the paper's experiments), or its own (Eq. 5)."""
 

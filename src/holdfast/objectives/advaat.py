@@ -84,7 +84,7 @@ class AdvAATAttack(AttributionAscent):
         lam: weight of the correlation loss, as in the objective.
         n_steps: points of the path in each step, by the right rule.
         surrogate_beta: sharpness of the softplus twin; None uses the network itself.
-        internal_batch_size: path points in memory at once; None holds all.
+        internal_batch_size: path points in memory at once; None takes as many as run fastest.
         random_start: start from a uniform point of the ball.
         restarts: runs from new random starts; for each image the one of the largest sum is returned.
         generator: source of the random starts; None draws a fresh seed from the operating system.

@@ -110,7 +110,7 @@ class IGNormAttack(AttributionAscent):
         alpha: step size in the same unit.
         steps: number of steps.
         n_steps: points of the path in each step, by the right rule (the published code takes 10).
-        internal_batch_size: path points in memory at once; None holds all.
+        internal_batch_size: path points in memory at once; None takes as many as run fastest.
         random_start: must be true, since the gradient of the norm is 0 at the image itself.
         restarts: runs from new random starts; for each image the one of the largest norm is returned.
         generator: source of the random starts; None draws a fresh seed from the operating system.

@@ -99,7 +99,7 @@ class IGRAttack(AttributionAscent):
         n_steps: points of the path in each step.
         surrogate_beta: sharpness of the softplus twin; None uses the network itself.
         method: quadrature rule.
-        internal_batch_size: path points in memory at once; None holds all.
+        internal_batch_size: path points in memory at once; None takes as many as run fastest.
         random_start: start from a uniform point of the ball.
         restarts: runs from new random starts; for each image the one of the smallest cosine is returned.
         generator: source of the random starts; None draws a fresh seed from the operating system.

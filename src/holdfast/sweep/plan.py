@@ -93,7 +93,7 @@ class Plan:
     seeds: tuple[int, ...] = (0,)
     profile: str = "paper"
     internal_batch_size: int | None = None
-    """Path points of IGR and of the rivals in memory at once, in every run; None holds the whole graph."""
+    """Path points of IGR and of the rivals in memory at once, in every run; None takes as many as run fastest."""
 
     def __post_init__(self) -> None:
         for what in ("methods", "datasets", "seeds"):
