@@ -299,6 +299,16 @@ def _toy() -> nn.Module:
 
 
 @pytest.fixture
+def network() -> nn.Module:
+    """SmallCNN for the digits with random weights, its last layer not zero."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = SmallCNN(image_size=8)
+        nn.init.normal_(net.fc3.weight, std=0.1)
+    return net.eval()
+
+
+@pytest.fixture
 def trained(_trained: dict[str, Tensor]) -> nn.Module:
     """A little network that knows most of the digits; a fresh copy for each test."""
     net = _seeded(_toy)

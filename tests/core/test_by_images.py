@@ -124,7 +124,6 @@ def test_parameters_out_of_sight_get_their_gradients(make_network: MakeNetwork, 
     net = make_network("F.relu").double()
     hidden = Hidden(net)
     expected = torch.autograd.grad(igr_penalty(net, *pair, n_steps=N).mean(), net.conv2.weight)
-    # one block of 100 features' worth of points: groups are tried, and given up
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(igr, "block_rows", lambda x: ONE)
         found = torch.autograd.grad(igr_penalty(hidden, *pair, n_steps=N).mean(), net.conv2.weight)

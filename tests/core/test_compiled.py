@@ -10,20 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from holdfast import ART, IFIA, PGD, SSR, activation_consistency, igr_penalty, integrated_gradients
-from holdfast.models import SmallCNN
 from holdfast.objectives import ARTAttack
 
 GENERATOR = torch.Generator().manual_seed(0)
 X, X_ADV = torch.rand(2, 4, 1, 8, 8, generator=GENERATOR)
-
-
-@pytest.fixture
-def network() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = SmallCNN(image_size=8)
-        nn.init.normal_(net.fc3.weight, std=0.1)
-    return net.eval()
 
 
 def gradients(scalar: Callable[[nn.Module], Tensor], net: nn.Module) -> Tensor:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from holdfast import PGD, integrated_gradients
 from holdfast.attribution import cpu_operators
 from holdfast.attribution.cpu_operators import convolution_input_gradient, input_gradients, max_pool2d, plain_geometry
-from holdfast.models import SmallCNN
 
 CPU = torch.device("cpu")
 
@@ -104,15 +103,6 @@ def test_input_gradients_of_networks(name: str) -> None:
             output = NETWORKS[name](z)
         gradients.append(torch.autograd.grad(output.square().sum(), z)[0])
     torch.testing.assert_close(gradients[1], gradients[0])
-
-
-@pytest.fixture
-def network() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = SmallCNN(image_size=8)
-        nn.init.normal_(net.fc3.weight, std=0.1)
-    return net.eval()
 
 
 CALLS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {

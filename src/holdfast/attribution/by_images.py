@@ -51,8 +51,8 @@ class _ByImages(Function):
         kind = given[0].device.type
         ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         ctx.save_for_backward(*given)
-        ctx.wanted = list(ctx.needs_input_grad[3:])
-        found, ctx.own, ctx.sums = _differentiate(values, size, given[:count], given[count:], ctx.wanted[:count])
+        wanted = list(ctx.needs_input_grad[3 : 3 + count])
+        found, ctx.own, ctx.sums = _differentiate(values, size, given[:count], given[count:], wanted)
         return found
 
     @staticmethod
