@@ -269,7 +269,7 @@ def test_cost_in_forward_passes() -> None:
     y, fixed = torch.arange(4), Fixed(net, x_adv)
     forward = cost(lambda times: [net(x) for _ in range(times)], 0, 1)
     for objective, expected in ((IGNorm, (6, 8)), (IGSumNorm, (6, 8)), (AdvAAT, (8, 12))):
-        for size, points in zip((None, 10), expected, strict=True):
+        for size, points in zip((None, 4), expected, strict=True):
 
             def descend(n: int, size: int | None = size, objective: Any = objective) -> None:
                 objective(fixed, n_steps=n, internal_batch_size=size)(net, x, y).loss.backward()

@@ -7,29 +7,54 @@ cannot know beforehand, weights that differ from image to image, it recomputes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from holdfast.attribution.compiled import compiled, compiling
+from holdfast.attribution.path import Path, block_rows, holds_graph
 from holdfast.models.state import Model
 
-Values = Callable[..., Tensor]
-"""Values (b,) of a group's images from their slices of the tensors, each image's its own alone."""
+Values = partial[Tensor]
+"""Values (b,) of a group's images from ``rows`` (see `Path`) and the images' slices of the tensors, each its own alone.
+
+The arguments that are filled in are hashable, and with the model's weights all that the values depend on.
+"""
 
 
 class _Elsewhere(Exception):
     """The graph ends in something that is neither an image nor a parameter of the model."""
 
 
-def by_images(values: Values, model: Model, size: int, *tensors: Tensor) -> Tensor | None:
-    """``values(*tensors)`` of all images, ``size`` at a time; None where that cannot be differentiated exactly.
+def penalty(values: Values, path: Path, paths: int, rows: int | None, x: Tensor, *others: Tensor) -> Tensor:
+    """``values(rows, x, *others)`` (B,), which integrates ``paths`` of the kind of ``path`` an image.
 
-    ``tensors`` have one entry an image. The result is differentiable to them and to the model's parameters. Cost:
-    that of ``values`` and its gradient, and as much again in the backward pass if the images' weights there differ.
+    Where it can be, it is done a few images at a time in such a way that its gradient costs 4 forward passes a path
+    point of a piecewise-linear network and memory that does not grow with the batch.
     """
+    size = _images_at_once(path, paths, x, rows)
+    if size > 0 and (size < len(x) or compiling()):
+        found = _by_images(values, path.model, min(size, len(x)), paths * path.n_steps, (x, *others))
+        if found is not None:
+            return found
+    return values(rows, x, *others)
+
+
+def _images_at_once(path: Path, paths: int, x: Tensor, rows: int | None) -> int:
+    """Images whose whole paths fill a block; 0 where not even one image's graph may be held."""
+    size = (rows or block_rows(x)) // (paths * path.n_steps)
+    if size == 0 and rows is None and path.create_graph:
+        return int(holds_graph(path, x[:1].expand(paths, *x.shape[1:])))
+    return size
+
+
+def _by_images(values: Values, model: Model, size: int, points: int, tensors: tuple[Tensor, ...]) -> Tensor | None:
+    """The values of all images, ``size`` at a time; None where that cannot be differentiated exactly."""
     device = tensors[0].device
     half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) is torch.float16
     recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
@@ -38,21 +63,22 @@ def by_images(values: Values, model: Model, size: int, *tensors: Tensor) -> Tens
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not any(t.requires_grad for t in (*tensors, *parameters)):
         return None
+    groups = _Groups(partial(values, size * points), model, size)
     try:
-        return _ByImages.apply(values, size, len(tensors), *tensors, *parameters)
+        return _ByImages.apply(groups, len(tensors), *tensors, *parameters)
     except _Elsewhere:
         return None
 
 
 class _ByImages(Function):
     @staticmethod
-    def forward(ctx: Any, values: Values, size: int, count: int, *given: Tensor) -> Tensor:
-        ctx.values, ctx.size, ctx.count = values, size, count
+    def forward(ctx: Any, groups: _Groups, count: int, *given: Tensor) -> Tensor:
+        ctx.groups, ctx.count = groups, count
         kind = given[0].device.type
         ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         ctx.save_for_backward(*given)
-        wanted = list(ctx.needs_input_grad[3 : 3 + count])
-        found, ctx.own, ctx.sums = _differentiate(values, size, given[:count], given[count:], wanted)
+        wanted = ctx.needs_input_grad[2 : 2 + count]
+        found, ctx.own, ctx.sums = groups.differentiate(given[:count], given[count:], wanted)
         return found
 
     @staticmethod
@@ -65,48 +91,56 @@ class _ByImages(Function):
             sums = [None if g is None else g * grad[0] for g in ctx.sums]
         else:
             with torch.autocast(*ctx.autocast):
-                _, _, sums = _differentiate(ctx.values, ctx.size, tensors, parameters, [False] * ctx.count, grad)
-        return None, None, None, *own, *sums
+                _, _, sums = ctx.groups.differentiate(tensors, parameters, (False,) * ctx.count, grad)
+        return None, None, *own, *sums
 
 
-def _differentiate(
-    values: Values,
-    size: int,
-    tensors: Sequence[Tensor],
-    parameters: Sequence[Tensor],
-    wanted: list[bool],
-    weights: Tensor | None = None,
-) -> tuple[Tensor, list[Tensor | None], list[Tensor | None]]:
-    """The values, the gradient of each to its own image, and the (weighted) sum of all to the parameters."""
-    found: list[Tensor] = []
-    own: list[list[Tensor]] = [[] for _ in tensors]
-    sums: list[Tensor | None] = [None] * len(parameters)
-    for first in range(0, len(tensors[0]), size):
-        group = slice(first, first + size)
-        value, to_own, to_parameters = _at_once(
-            values, [t[group] for t in tensors], parameters, wanted, None if weights is None else weights[group]
-        )
-        found.append(value)
-        for parts, g in zip(own, to_own, strict=True):
-            if g is not None:
-                parts.append(g)
-        for i, g in enumerate(to_parameters):
-            if g is not None:
-                total = sums[i]
-                sums[i] = g if total is None else total.add_(g)
-    return torch.cat(found), [torch.cat(parts) if parts else None for parts in own], sums
+@dataclass(frozen=True)
+class _Groups:
+    """``values`` of ``size`` images at a time."""
+
+    values: Values
+    model: nn.Module
+    size: int
+
+    def differentiate(
+        self,
+        tensors: Sequence[Tensor],
+        parameters: Sequence[Tensor],
+        wanted: tuple[bool, ...],
+        weights: Tensor | None = None,
+    ) -> tuple[Tensor, list[Tensor | None], list[Tensor | None]]:
+        """The values, the gradient of each to its own image, and the (weighted) sum of all to the parameters."""
+        at_once = partial(_at_once, self.values, parameters, wanted)
+        key = self.values.func, self.values.args, wanted
+        found: list[Tensor] = []
+        own: list[list[Tensor]] = [[] for _ in tensors]
+        sums: list[Tensor | None] = [None] * len(parameters)
+        given = tensors if weights is None else (*tensors, weights)
+        for group in zip(*(t.split(self.size) for t in given), strict=True):
+            value, to_own, to_parameters = compiled(key, self.model, at_once, *group)
+            found.append(value)
+            for parts, g in zip(own, to_own, strict=True):
+                if g is not None:
+                    parts.append(g)
+            for i, g in enumerate(to_parameters):
+                if g is not None:
+                    total = sums[i]
+                    sums[i] = g if total is None else total.add_(g)
+        return torch.cat(found), [torch.cat(parts) if parts else None for parts in own], sums
 
 
 def _at_once(
-    values: Values, tensors: list[Tensor], parameters: Sequence[Tensor], wanted: list[bool], weights: Tensor | None
+    values: Values, parameters: Sequence[Tensor], wanted: tuple[bool, ...], *given: Tensor
 ) -> tuple[Tensor, list[Tensor | None], tuple[Tensor | None, ...]]:
-    """The same of one group, whose graph is gone when this returns."""
+    """The same of one group, whose graph is gone when this returns. Weights, where there are any, come last."""
+    tensors, weights = given[: len(wanted)], given[len(wanted) :]
     with torch.enable_grad():
         leaves = [t.detach().requires_grad_(t.is_floating_point()) for t in tensors]
         value = values(*leaves)
     _check_leaves(value, [*leaves, *parameters])
     asked = [leaf for leaf, want in zip(leaves, wanted, strict=True) if want]
-    grad = torch.ones_like(value) if weights is None else weights.to(value.dtype)
+    grad = weights[0].to(value.dtype) if weights else torch.ones_like(value)
     grads = torch.autograd.grad(value, [*asked, *parameters], grad, allow_unused=True)
     to_asked = iter(grads[: len(asked)])
     to_own = [_or_zeros(next(to_asked), leaf) if want else None for leaf, want in zip(leaves, wanted, strict=True)]

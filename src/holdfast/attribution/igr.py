@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from holdfast.attribution.by_images import by_images
+from holdfast.attribution.by_images import penalty
 from holdfast.attribution.integrated_gradients import checked_path, expanded_baseline, path_attribution
-from holdfast.attribution.path import Path, block_rows, holds_graph
+from holdfast.attribution.path import Path
 from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
@@ -66,27 +66,51 @@ def igr_penalty(
     """
     if x.shape != x_adv.shape:
         raise HoldfastError(f"x has shape {tuple(x.shape)} and x_adv {tuple(x_adv.shape)}; they must be the same.")
+    return pair_penalty(
+        _cosine_distance,
+        model,
+        x,
+        x_adv,
+        target,
+        n_steps=n_steps,
+        method=method,
+        baselines=baselines,
+        internal_batch_size=internal_batch_size,
+    )
+
+
+def pair_penalty(
+    compare: Callable[[Tensor, Tensor], Tensor],
+    model: Model,
+    x: Tensor,
+    x_adv: Tensor,
+    target: Tensor,
+    *,
+    n_steps: int,
+    method: Method,
+    baselines: Tensor | float = 0.0,
+    internal_batch_size: int | None,
+) -> Tensor:
+    """``compare(IG(x), IG(x_adv))`` (B,), differentiated as `igr_penalty` says, which is one of these."""
     path = checked_path(model, x, target, method, n_steps, internal_batch_size, create_graph=torch.is_grad_enabled())
-    baseline = expanded_baseline(baselines, x)
-
-    def penalty(x: Tensor, x_adv: Tensor, baseline: Tensor, target: Tensor, rows: int | None) -> Tensor:
-        pair = replace(path, target=torch.cat([target, target]))
-        attributions = path_attribution(pair, torch.cat([x, x_adv]), torch.cat([baseline, baseline]), rows)
-        clean, perturbed = attributions.chunk(2)
-        return 1 - cosine_similarity(perturbed, clean)
-
-    size = _pairs_at_once(path, x, baseline, internal_batch_size)
-    if 0 < size < len(x):
-        some = partial(penalty, rows=2 * size * n_steps)
-        found = by_images(some, model, size, x, x_adv, baseline, path.target)
-        if found is not None:
-            return found
-    return penalty(x, x_adv, baseline, path.target, internal_batch_size)
+    pairs = partial(_pairs, compare, model, method, n_steps)
+    return penalty(pairs, path, 2, internal_batch_size, x, x_adv, expanded_baseline(baselines, x), path.target)
 
 
-def _pairs_at_once(path: Path, x: Tensor, baseline: Tensor, rows: int | None) -> int:
-    """Pairs whose whole paths fill a block; 0 where not even one pair's graph may be held."""
-    size = (rows or block_rows(x)) // (2 * path.n_steps)
-    if size == 0 and rows is None and path.create_graph:
-        return int(holds_graph(path, x[:1].expand(2, *x.shape[1:]), baseline[:1]))
-    return size
+def _cosine_distance(clean: Tensor, perturbed: Tensor) -> Tensor:
+    return 1 - cosine_similarity(perturbed, clean)
+
+
+def _pairs(
+    compare: Callable[[Tensor, Tensor], Tensor],
+    model: Model,
+    method: Method,
+    n_steps: int,
+    rows: int | None,
+    x: Tensor,
+    x_adv: Tensor,
+    baseline: Tensor,
+    target: Tensor,
+) -> Tensor:
+    path = Path(model, torch.cat([target, target]), method, n_steps, create_graph=torch.is_grad_enabled())
+    return compare(*path_attribution(path, torch.cat([x, x_adv]), torch.cat([baseline, baseline]), rows).chunk(2))

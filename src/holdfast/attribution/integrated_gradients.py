@@ -102,7 +102,7 @@ def path_attribution(path: Path, inputs: Tensor, baselines: Tensor | float = 0.0
             total = sum_without_graph(path, inputs, baseline, rows or block_rows(inputs))
             return (inputs - baseline) * total
     with torch.enable_grad():
-        if holds_graph(path, inputs, baseline) if rows is None else rows >= path.n_steps * len(inputs):
+        if holds_graph(path, inputs) if rows is None else rows >= path.n_steps * len(inputs):
             total = sum_with_graph(path, inputs, baseline, block_rows(inputs))
         else:
             total = sum_in_chunks(path, inputs, baseline, rows or block_rows(inputs))

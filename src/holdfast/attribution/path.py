@@ -129,7 +129,7 @@ def sum_with_graph(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Tensor
     return total
 
 
-def holds_graph(path: Path, x: Tensor, baseline: Tensor) -> bool:
+def holds_graph(path: Path, x: Tensor) -> bool:
     """Whether the graph of the whole path fits the memory; for a plain function nobody can tell."""
     model, points = path.model, path.n_steps * len(x)
     if not isinstance(model, nn.Module) or points <= block_rows(x):

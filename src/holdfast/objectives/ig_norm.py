@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attacks.base import Attack
+from holdfast.attribution.by_images import penalty
 from holdfast.attribution.integrated_gradients import path_attribution
 from holdfast.attribution.path import Path
 from holdfast.config import Method
@@ -43,13 +44,13 @@ class IGNorm(AttributionObjective):
         lam: weight of the norm.
         n_steps: points of the path (the published code takes 50).
         method: quadrature rule.
-        internal_batch_size: path points in memory at once; None holds the whole graph. Exact either way.
+        internal_batch_size: path points evaluated at once, as in `igr_penalty`; one image's path has ``n_steps``.
 
     Raises:
         HoldfastError: on a negative weight or a count below 1; from the attack on images outside [0, 1].
 
     Cost beside the attack, for a piecewise-linear network: ``6 * n_steps`` forward passes an image, 8 instead
-    of 6 in chunks (IGR pays 2 * 4 and 2 * 6), and 3 for the cross-entropy.
+    of 6 in chunks (IGR pays 2 * 4 and 2 * 6), and 3 for the cross-entropy. Memory does not grow with the batch.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
@@ -65,8 +66,13 @@ class IGNorm(AttributionObjective):
     def _loss(self, model: Model, x: Tensor, x_adv: Tensor, y: Tensor, classified: Tensor) -> LossOutput:
         ce = F.cross_entropy(model(classified), y)
         path = LossPath(model, y, self.method, self.n_steps, create_graph=True)
-        norm = segment_norm(path, x, x_adv, self.internal_batch_size).mean()
+        norms = partial(_norms, model, self.method, self.n_steps)
+        norm = penalty(norms, path, 1, self.internal_batch_size, x, x_adv, y).mean()
         return combine(x_adv, ce=(1.0, ce), ig_norm=(self.lam, norm))
+
+
+def _norms(model: Model, method: Method, n_steps: int, rows: int | None, x: Tensor, x_adv: Tensor, y: Tensor) -> Tensor:
+    return segment_norm(LossPath(model, y, method, n_steps, create_graph=True), x, x_adv, rows)
 
 
 class IGSumNorm(IGNorm):
