@@ -93,7 +93,7 @@ def test_restarts_return_the_worst_run(attack: Build, batch: Batch, make_network
 
     def value(adv: Tensor) -> Tensor:
         wrong = (net(adv).argmax(1) != labels).double()
-        loss = bound.loss(net(adv), bound.prepare(images, labels)).double()
+        loss = bound.loss(net(adv), *bound.prepare(images, labels)).double()
         return (1e3 * wrong + loss).detach()
 
     generator = torch.Generator().manual_seed(3)
@@ -115,7 +115,7 @@ def test_among_restarts_any_misclassified_image_is_worse_than_a_correct_one() ->
     label = torch.tensor([0])
     assert F.cross_entropy(nearly_lost, label) > F.cross_entropy(just_lost, label)
     correct, wrong, more = (
-        attack._score(logits, label, label) for logits in (nearly_lost, just_lost, just_lost + torch.eye(50)[1] * 1e-3)
+        attack._score(logits, (label,), label) for logits in (nearly_lost, just_lost, just_lost + torch.eye(50)[1] * 1e-3)
     )
     assert bool(correct < wrong)
     assert bool(wrong < more)
@@ -126,7 +126,7 @@ def test_the_loss_rises(kind: str, net: nn.Module, batch: Batch) -> None:
     images, labels = batch
     attack = KINDS[kind](net, eps=0.1)
     reference = attack.prepare(images, labels)
-    before, after = (attack.loss(net(t), reference) for t in (images, attack(images, labels)))
+    before, after = (attack.loss(net(t), *reference) for t in (images, attack(images, labels)))
     assert bool((after > before).all())
 
 

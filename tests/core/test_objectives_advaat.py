@@ -123,14 +123,14 @@ def test_the_attack_follows_ce_of_the_network_and_pcl_of_its_twin(
     twin = conv_net(partial(F.softplus, beta=20.0)).double().eval()
     x, x_adv, y = pair
     attack = AdvAATAttack(net, eps=0.3, alpha=0.01, steps=1, lam=lam, n_steps=3, surrogate_beta=20.0)
-    found = attack.direction(x_adv, attack.prepare(x, y))
+    found = attack.direction(x_adv, *attack.prepare(x, y))
     adv = x_adv.clone().requires_grad_()
     pcl = plain_pcl(plain_ig(net, x, y, 3).detach(), plain_ig(twin, adv, y, 3))
     value = F.cross_entropy(net(adv), y, reduction="none") + lam * pcl
     torch.testing.assert_close(found, torch.autograd.grad(value.sum(), adv)[0], rtol=1e-8, atol=1e-12)
     scored = F.cross_entropy(net(x_adv), y, reduction="none")
     scored = scored + lam * plain_pcl(plain_ig(net, x, y, 3), plain_ig(net, x_adv, y, 3))
-    torch.testing.assert_close(attack.value(x_adv, attack.prepare(x, y)).detach(), scored.detach())
+    torch.testing.assert_close(attack.value(x_adv, *attack.prepare(x, y)).detach(), scored.detach())
 
 
 @pytest.mark.parametrize(

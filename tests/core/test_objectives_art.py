@@ -119,7 +119,7 @@ def test_ball_box_and_ascent(trained: nn.Module, batch: Batch, masked_steps: boo
     assert float((adv - images).abs().max()) <= EPS + 1e-6
     assert 0 <= float(adv.min()) <= float(adv.max()) <= 1
     reference = labels, net.mask(start, labels)
-    gain = (net.value(adv, reference) - net.value(start, reference)).detach()
+    gain = (net.value(adv, *reference) - net.value(start, *reference)).detach()
     assert int((gain > 0).sum()) >= 7  # signed steps may overshoot
     assert float(gain.mean()) > 0.05
 
@@ -166,10 +166,10 @@ def test_margin_sees_the_mask_alone(trained: nn.Module, batch: Batch) -> None:
         image, true, other = (m.flatten(1).gather(1, top) for m in maps)
         return F.softplus(F.cosine_similarity(image, other, dim=1) - F.cosine_similarity(image, true, dim=1))
 
-    torch.testing.assert_close(found.value(images, (labels, mask)).detach(), value(images))
+    torch.testing.assert_close(found.value(images, labels, mask).detach(), value(images))
     h, tangent = 1e-6, torch.randn_like(images)
     slope = (value(images + h * tangent) - value(images - h * tangent)) / (2 * h)
-    direction = found.direction(images, (labels, mask))
+    direction = found.direction(images, labels, mask)
     torch.testing.assert_close((direction * tangent).flatten(1).sum(1), slope, rtol=1e-5, atol=1e-8)
 
 
@@ -184,7 +184,7 @@ def test_restarts_keep_the_largest_margin_over_all_features(trained: nn.Module, 
     images, labels = batch
     one, many = (attack(trained, restarts=r, generator=torch.Generator().manual_seed(0)) for r in (1, 4))
     everywhere = one.prepare(images, labels)
-    gain = (many.value(many(images, labels), everywhere) - one.value(one(images, labels), everywhere)).detach()
+    gain = (many.value(many(images, labels), *everywhere) - one.value(one(images, labels), *everywhere)).detach()
     assert float(gain.min()) >= -1e-6
     assert float(gain.max()) > 1e-3
 

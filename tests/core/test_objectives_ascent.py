@@ -98,7 +98,7 @@ def test_its_own_objective_rises(build: Build, trained: nn.Module, digits: Batch
     before, after = (own_value(attack, images, x, y) for images in (start, adv))
     assert float((after > before).float().mean()) > 0.7
     assert float(after.mean()) > 1.1 * float(before.mean())
-    torch.testing.assert_close(attack.value(adv, attack.prepare(x, y)).detach(), after, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(attack.value(adv, *attack.prepare(x, y)).detach(), after, rtol=1e-3, atol=1e-5)
 
 
 @each_attack

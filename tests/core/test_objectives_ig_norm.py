@@ -169,7 +169,7 @@ def test_one_step_goes_up_the_sum_of_both_terms() -> None:
     np.testing.assert_allclose(first.numpy(), (X + 0.01 * np.sign(up)).clip(0, 1))
     norm_only = IGNormAttack(net, eps=0.3, alpha=0.01, steps=1, n_steps=4)
     for attack, lam, ce in ((step, 2.0, 1.0), (norm_only, 1.0, 0.0)):
-        slope = attack.direction(torch.from_numpy(X_ADV), attack.prepare(x, y)).numpy()
+        slope = attack.direction(torch.from_numpy(X_ADV), *attack.prepare(x, y)).numpy()
         for i in range(len(X)):
             for j in range(3):
                 ends = []

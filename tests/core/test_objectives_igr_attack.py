@@ -154,9 +154,9 @@ def test_the_direction_is_that_of_the_twin_and_the_value_that_of_the_network(
         adv = x_adv.clone().requires_grad_()
         distance = plain_distance(plain_ig(through, adv, y, 3), clean)
         (expected,) = torch.autograd.grad(distance.sum(), adv)
-        found = attack.direction(x_adv, attack.prepare(x, y))
+        found = attack.direction(x_adv, *attack.prepare(x, y))
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-12)
-        value = attack.value(x_adv, attack.prepare(x, y))
+        value = attack.value(x_adv, *attack.prepare(x, y))
         torch.testing.assert_close(value.detach(), plain_distance(plain_ig(net, x_adv, y, 3), clean).detach())
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from holdfast.attacks.graphs import replayed
+from holdfast.attacks.graphs import replayed, settings_of
+from holdfast.attribution.compiled import compiled, compiling
 from holdfast.attribution.cpu_operators import input_gradients
 from holdfast.attribution.path import check_target
 from holdfast.errors import unknown_name
@@ -26,6 +27,7 @@ Norm = Literal["Linf", "L2"]
 Found = TypeVar("Found")
 Images = Float[Tensor, "B *image"]
 Labels = Int64[Tensor, " B"]
+LOOP = {"alpha", "eps", "norm", "random_start", "restarts", "steps"}
 
 
 def _lengths(x: Tensor) -> Tensor:
@@ -92,6 +94,17 @@ class Attack(ABC):
         check_labels(labels, len(images))
         check_target(self.model, images, labels)
 
+    def _compiled(self, gradient: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """``gradient(*inputs)``, by compiled code inside `compiled_gradients`.
+
+        ``gradient`` is a method, a function of ``inputs``, the network's weights and the attack's settings, the
+        radius, step and number of its steps excepted.
+        """
+        settings = settings_of(self, but=LOOP) if compiling() else None
+        if settings is None:
+            return gradient(*inputs)
+        return compiled((settings, gradient.__name__), self.model, gradient, *inputs)
+
     @abstractmethod
     def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
         """The attack itself: inputs are checked, the model is in evaluation mode."""
@@ -124,21 +137,26 @@ class GradientAscent(Attack):
         self.norm: Norm = norm
         self.restarts = restarts
 
-    def prepare(self, images: Tensor, labels: Tensor) -> Any:
+    def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         """What `value` compares with (the labels, the clean logits, a clean attribution), computed once.
 
-        A tensor or a tuple of tensors, each with one entry an image.
+        Each has one entry an image.
         """
-        return labels
+        return (labels,)
 
     @abstractmethod
-    def value(self, adv: Tensor, reference: Any) -> Float[Tensor, " B"]:
+    def value(self, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
         """The quantity to ascend, one number an image, differentiable to ``adv``."""
 
-    def direction(self, adv: Tensor, reference: Any) -> Tensor:
-        """The gradient of `value` (of its sum, so that batch size changes nothing)."""
-        adv = adv.detach().requires_grad_()
-        return torch.autograd.grad(self.value(adv, reference).sum(), adv)[0]
+    def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
+        """The gradient of `value`."""
+        return self._compiled(self._gradient, adv, *reference)
+
+    def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
+        """That of its sum, so that batch size changes nothing."""
+        with torch.enable_grad():
+            adv = adv.detach().requires_grad_()
+            return torch.autograd.grad(self.value(adv, *reference).sum(), adv)[0]
 
     def start(self, images: Tensor, generator: torch.Generator) -> Tensor:
         if not self.random_start:
@@ -160,26 +178,23 @@ class GradientAscent(Attack):
             best = torch.where(better.view(-1, *[1] * (adv.ndim - 1)), adv, best)
         return best
 
-    def _ascend(self, images: Tensor, reference: Any, generator: torch.Generator) -> Tensor:
+    def _ascend(self, images: Tensor, reference: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
         return self._climb(self.start(images, generator), images, reference)
 
-    def _climb(self, adv: Tensor, images: Tensor, reference: Any) -> Tensor:
-        several = isinstance(reference, tuple)
-
-        def advance(adv: Tensor, images: Tensor, *parts: Tensor) -> tuple[Tensor]:
-            gradient = self.direction(adv, parts if several else parts[0])
+    def _climb(self, adv: Tensor, images: Tensor, reference: tuple[Tensor, ...]) -> Tensor:
+        def advance(adv: Tensor, images: Tensor, *reference: Tensor) -> tuple[Tensor]:
+            gradient = self.direction(adv, *reference)
             return (project(step(adv, gradient, self.alpha, self.norm), images, self.eps, self.norm),)
 
-        with torch.enable_grad():
-            for _ in range(self.steps):
-                (adv,) = replayed(self, advance, adv, images, *(reference if several else (reference,)))
+        for _ in range(self.steps):
+            (adv,) = replayed(self, advance, adv, images, *reference)
         return adv
 
-    def _score(self, adv: Tensor, reference: Any, labels: Tensor) -> Tensor:
+    def _score(self, adv: Tensor, reference: tuple[Tensor, ...], labels: Tensor) -> Tensor:
         """Higher is worse for the model: a misclassified image beats every classified one."""
         with torch.no_grad():
             wrong = self.model(adv).argmax(1) != labels
-            loss = self.value(adv, reference).double()  # in float32 the offset would swallow small differences
+            loss = self.value(adv, *reference).double()  # in float32 the offset would swallow small differences
         return torch.where(wrong, loss.abs() + 1e6, loss)
 
 
@@ -190,9 +205,9 @@ class LogitAscent(GradientAscent):
     def loss(self, logits: Tensor, reference: Tensor) -> Float[Tensor, " B"]:
         """The loss of each image."""
 
-    def value(self, adv: Tensor, reference: Tensor) -> Tensor:
-        return self.loss(self.model(adv), reference)
+    def value(self, adv: Tensor, *reference: Tensor) -> Tensor:
+        return self.loss(self.model(adv), *reference)
 
-    def direction(self, adv: Tensor, reference: Tensor) -> Tensor:
+    def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
         with input_gradients(adv.device):
-            return super().direction(adv, reference)
+            return super()._gradient(adv, *reference)

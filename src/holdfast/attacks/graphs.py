@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,21 +77,31 @@ class _Graphs:
 
 def _key(attack: object, inputs: Tensors) -> Hashable | None:
     """All that a recording depends on but the values of its inputs; None where something unknown has a say."""
-    model = getattr(attack, "model", None)
-    if not isinstance(model, nn.Module) or not all(isinstance(x, Tensor) for x in inputs):
+    settings = settings_of(attack)
+    if settings is None or not all(isinstance(x, Tensor) for x in inputs):
         return None
-    settings: list[Hashable] = [id(type(attack)), id(model)]
-    for name, value in vars(attack).items():
-        if isinstance(value, SoftplusTwin) and value.model is model:
-            settings.append((name, value.beta))
-        elif isinstance(value, int | float | str | None):
-            settings.append((name, value))
-        elif value is not model and not isinstance(value, torch.Generator):
-            return None
+    model: nn.Module = attack.model  # type: ignore[attr-defined]
     device = inputs[0].device
     lower = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type), *tf32_flags()
     weights = tuple(t.data_ptr() for t in chain(model.parameters(), model.buffers()))
     return (*settings, device, *lower, weights, *((x.shape, x.stride(), x.dtype) for x in inputs))
+
+
+def settings_of(attack: object, but: Collection[str] = ()) -> tuple[Hashable, ...] | None:
+    """An attack's class, network and settings; None where something unknown is among them or the network is code."""
+    model = getattr(attack, "model", None)
+    if not isinstance(model, nn.Module):
+        return None
+    settings: list[Any] = [type(attack), model]
+    for name, value in vars(attack).items():
+        if isinstance(value, SoftplusTwin) and value.model is model:
+            settings.append((name, value.beta))
+        elif isinstance(value, int | float | str | None):
+            if name not in but:
+                settings.append((name, value))
+        elif value is not model and not isinstance(value, torch.Generator):
+            return None
+    return tuple(settings)
 
 
 _active: ContextVar[_Graphs | None] = ContextVar("cuda_graphs", default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from holdfast.attacks.base import Attack, Norm, fresh_generator, project, random_start, step
 from holdfast.attacks.graphs import replayed
+from holdfast.attribution.compiled import compiling
 from holdfast.attribution.integrated_gradients import path_attribution
 from holdfast.attribution.path import Path, by_whole_paths
 from holdfast.config import IFIAObjective, Method
@@ -199,7 +201,7 @@ class IFIA(Attack):
         with torch.no_grad(), _exactly(adv.device):
             logits = self.model(adv)
         kept = logits.argmax(1) == labels
-        if adv.device.type in READABLE:
+        if adv.device.type in READABLE and not compiling():  # compiled code keeps to one shape
             rows = kept.nonzero()[:, 0]
             score = clean.new_full((len(adv),), float("inf"))
             if len(rows):
@@ -218,7 +220,8 @@ class IFIA(Attack):
     def _gradient(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
         """The gradient to follow."""
         rows = self.internal_batch_size
-        return by_whole_paths(self._gradient_at_once, self.n_steps, rows, adv, labels, *reference)
+        at_once = partial(self._compiled, self._gradient_at_once)
+        return by_whole_paths(at_once, self.n_steps, rows, adv, labels, *reference)
 
     def _gradient_at_once(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
         path = self._path(self.surrogate, labels, create_graph=True)

@@ -93,9 +93,9 @@ class TPGD(LogitAscent):
     ) -> None:
         super().__init__(model, eps=eps, alpha=alpha, steps=steps, norm=norm, restarts=restarts, generator=generator)
 
-    def prepare(self, images: Tensor, labels: Tensor) -> Tensor:
+    def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor]:
         with torch.no_grad():
-            return F.softmax(self.model(images), dim=1)
+            return (F.softmax(self.model(images), dim=1),)
 
     def loss(self, logits: Tensor, reference: Tensor) -> Tensor:
         return F.kl_div(F.log_softmax(logits, dim=1), reference, reduction="none").sum(1)

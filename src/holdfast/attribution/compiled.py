@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 
 from holdfast.errors import HoldfastWarning
 from holdfast.models.arithmetic import tf32_flags
+from holdfast.models.state import Model
 
-MOST_GRAPHS = 16
+MOST_GRAPHS = 64
 TOLERANCE = 0.05
 """Largest relative difference from the ordinary gradient: rounding to bfloat16 stays below, wrong code does not."""
 
@@ -57,14 +58,17 @@ def compiling() -> bool:
     return _active.get() is not None
 
 
-def compiled(key: Hashable, model: nn.Module, function: Callable[..., Any], *inputs: Tensor) -> Any:
-    """``function(*inputs)``, by compiled code where `compiled_gradients` is on.
+def compiled(key: Hashable, model: Model, function: Callable[..., Any], *inputs: Tensor) -> Any:
+    """``function(*inputs)``, by compiled code where `compiled_gradients` is on and the model is an ``nn.Module``.
 
-    ``function`` depends on ``inputs``, ``key`` and the model's parameters and buffers alone, and returns tensors, None,
-    and tuples and lists of them.
+    ``function`` depends on ``inputs``, ``key`` and the model's parameters and buffers alone, differentiates nothing to
+    the outside, and returns tensors, None, and tuples and lists of them.
     """
     graphs = _active.get()
-    return function(*inputs) if graphs is None else graphs.run(key, model, function, inputs)
+    if graphs is None or not isinstance(model, nn.Module):
+        return function(*inputs)
+    with torch.no_grad():
+        return graphs.run(key, model, function, inputs)
 
 
 class _Graphs:
@@ -75,28 +79,29 @@ class _Graphs:
     def run(self, key: Hashable, model: nn.Module, function: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
         key = (key, *_circumstances(model, inputs))
         if key not in self.compiled:
-            expected = function(*inputs)
+            with compiled_gradients(False):
+                expected = function(*inputs)
+                code = self._compile(model, function, inputs, expected)
             if len(self.compiled) == MOST_GRAPHS:
                 del self.compiled[next(iter(self.compiled))]
-            self.compiled[key] = self._compile(function, inputs, expected)
+            self.compiled[key] = code
             return expected
         code = self.compiled[key]
         return function(*inputs) if code is None else code(*inputs)
 
     def _compile(
-        self, function: Callable[..., Any], inputs: Sequence[Tensor], expected: Any
+        self, model: nn.Module, function: Callable[..., Any], inputs: Sequence[Tensor], expected: Any
     ) -> Callable[..., Any] | None:
         try:
-            with torch.no_grad():
-                graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-                code = torch.compile(graph, backend=self.backend, fullgraph=True, dynamic=False)
-                difference = _difference(code(*inputs), expected)
+            trace = make_fx(lambda *inputs: function(*inputs), tracing_mode="fake", _allow_non_fake_inputs=True)
+            code = torch.compile(trace(*inputs), backend=self.backend, fullgraph=True, dynamic=False)
+            difference = _difference(code(*inputs), expected)
         except Exception as error:  # whatever a tracer or compiler raises at somebody's network
             reason = (str(error).splitlines() or [""])[0].rstrip(".")
-            _warn(f"cannot be compiled ({type(error).__name__}: {reason})")
+            _warn(model, f"cannot be compiled ({type(error).__name__}: {reason})")
             return None
         if not difference <= TOLERANCE:
-            _warn(f"is not computed right by compiled code (off by {difference:.0%})")
+            _warn(model, f"is not computed right by compiled code (off by {difference:.0%})")
             return None
         return code
 
@@ -104,9 +109,11 @@ class _Graphs:
 _active: ContextVar[_Graphs | None] = ContextVar("compiled_gradients", default=None)
 
 
-def _warn(what: str) -> None:
+def _warn(model: nn.Module, what: str) -> None:
     warnings.warn(
-        f"the gradient of the penalty {what}; it is computed in the ordinary way.", HoldfastWarning, stacklevel=2
+        f"a gradient through {type(model).__name__} {what}; it is computed in the ordinary way.",
+        HoldfastWarning,
+        stacklevel=2,
     )
 
 
@@ -118,13 +125,16 @@ def _circumstances(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[Hashable
         torch.is_autocast_enabled(kind),
         torch.get_autocast_dtype(kind),
         *tf32_flags(),
+        *(module.training for module in model.modules()),
         *((id(t), t.requires_grad, t.dtype, t.device, t.shape) for t in own),
         *((t.shape, t.stride(), t.dtype, t.device) for t in inputs),
     )
 
 
 def _difference(found: Any, expected: Any) -> float:
-    """Relative difference in l2 of all tensors together; the worst of the groups that the result is made of."""
+    """Relative difference in l2 of all tensors together; of a tuple, the worst of its parts."""
+    if isinstance(found, Tensor):
+        return _relative(found, expected)
     return max(_relative(f, e) for f, e in zip(found, expected, strict=True))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from holdfast.attribution.compiled import compiled
 from holdfast.attribution.cpu_operators import input_gradients
 from holdfast.attribution.memory import fits
 from holdfast.attribution.quadrature import path_rule
@@ -75,9 +76,12 @@ class Path:
 
     def gradient(self, z: Tensor, target: Tensor) -> Tensor:
         """``d value / dz`` at the points ``z``."""
-        with input_gradients(z.device):
-            output = self.value(self.model(z), target)
-        return torch.autograd.grad(output, z)[0]
+        return compiled((self.model, self.value), self.model, self._gradient, z, target)
+
+    def _gradient(self, z: Tensor, target: Tensor) -> Tensor:
+        with torch.enable_grad(), input_gradients(z.device):
+            z = z.detach().requires_grad_()
+            return torch.autograd.grad(self.value(self.model(z), target), z)[0]
 
     def gradient_with_graph(self, z: Tensor, target: Tensor) -> Tensor:
         """The same, differentiable."""
@@ -107,9 +111,9 @@ def sum_without_graph(path: Path, x: Tensor, baseline: Tensor, rows: int) -> Ten
     """``sum_k w_k grad f(z_k)``, ``rows`` path points at a time. Cost: 2 forward passes a point."""
     alpha, weight = path.rule(x)
     total = torch.zeros_like(x)
-    with evaluating(path.model), torch.enable_grad():
+    with evaluating(path.model), torch.no_grad():
         for node, image in path.chunks(len(x), rows, x.device):
-            z = _points(x.detach(), baseline.detach(), node, alpha, image).requires_grad_()
+            z = _points(x, baseline, node, alpha, image)
             gradient = path.gradient(z, path.target[image])
             total.index_add_(0, image, gradient * _scaled(weight[node], gradient))
     return total

@@ -136,7 +136,7 @@ class AdvAATAttack(AttributionAscent):
     def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return labels, self.attribution(self.model, images, labels)
 
-    def measure(self, network: Model, adv: Tensor, reference: tuple[Tensor, Tensor]) -> Tensor:
+    def measure(self, network: Model, adv: Tensor, *reference: Tensor) -> Tensor:
         labels, clean = reference
         ce = F.cross_entropy(self.model(adv), labels, reduction="none")
         return ce + self.lam * correlation_loss(clean, self.attribution(network, adv, labels))

@@ -170,25 +170,24 @@ class ARTAttack(GradientAscent):
 
     def mask(self, start: Tensor, labels: Tensor) -> Float[Tensor, "B D"]:
         """1 at the k features of largest absolute gradient of the label's logit on the network, else 0."""
-        with torch.enable_grad():
-            label_logit = Path(self.model, labels, "riemann_right", n_steps=1)
-            gradient = label_logit.gradient(start.detach().requires_grad_(), labels).flatten(1)
+        label_logit = Path(self.model, labels, "riemann_right", n_steps=1)
+        gradient = label_logit.gradient(start, labels).flatten(1)
         return torch.zeros_like(gradient).scatter(1, topk_indices(gradient.abs(), self.k), 1.0)
 
-    def value(self, adv: Tensor, reference: tuple[Tensor, Tensor]) -> Tensor:
+    def value(self, adv: Tensor, *reference: Tensor) -> Tensor:
         labels, mask = reference
         with torch.enable_grad():
             z = adv if adv.requires_grad else adv.detach().requires_grad_()
             gradients = class_gradients(self.surrogate, z, labels, weights=False)
             return soft_margin(*((m.flatten(1) * mask)[None] for m in (z, *gradients)))[0]
 
-    def direction(self, adv: Tensor, reference: tuple[Tensor, Tensor]) -> Tensor:
-        gradient = super().direction(adv, reference)
+    def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
+        gradient = super().direction(adv, *reference)
         return gradient * reference[1].view_as(gradient) if self.masked_steps else gradient
 
-    def _ascend(self, images: Tensor, reference: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
+    def _ascend(self, images: Tensor, reference: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
         adv = self.start(images, generator)
         return self._climb(adv, images, (reference[0], self.mask(adv, reference[0])))
 
-    def _score(self, adv: Tensor, reference: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
-        return self.value(adv, reference).detach().double()
+    def _score(self, adv: Tensor, reference: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+        return self.value(adv, *reference).detach().double()

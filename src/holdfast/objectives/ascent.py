@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -59,28 +59,26 @@ class AttributionAscent(GradientAscent):
         self.surrogate = model if surrogate_beta is None else SoftplusTwin(model, surrogate_beta)
 
     @abstractmethod
-    def measure(self, network: Model, adv: Tensor, reference: Any) -> Float[Tensor, " B"]:
+    def measure(self, network: Model, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
         """What is ascended, attributions taken from ``network``: the model or its twin."""
 
-    def value(self, adv: Tensor, reference: Any) -> Tensor:
-        return self.measure(self.model, adv, reference)
+    def value(self, adv: Tensor, *reference: Tensor) -> Tensor:
+        return self.measure(self.model, adv, *reference)
 
-    def direction(self, adv: Tensor, reference: Any) -> Tensor:
-        several = isinstance(reference, tuple)
+    def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
+        at_once = partial(self._compiled, self._gradient)
+        return by_whole_paths(at_once, self.n_steps, self.internal_batch_size, adv, *reference)
 
-        def at_once(adv: Tensor, *parts: Tensor) -> Tensor:
+    def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
+        with torch.enable_grad():
             adv = adv.detach().requires_grad_()
-            value = self.measure(self.surrogate, adv, parts if several else parts[0])
-            return torch.autograd.grad(value.sum(), adv)[0]
-
-        parts = reference if several else (reference,)
-        return by_whole_paths(at_once, self.n_steps, self.internal_batch_size, adv, *parts)
+            return torch.autograd.grad(self.measure(self.surrogate, adv, *reference).sum(), adv)[0]
 
     def attribution(self, network: Model, images: Tensor, labels: Tensor) -> Tensor:
         """Integrated gradients of the labels' logits from black, differentiable where the images are."""
         path = Path(network, labels, self.method, self.n_steps, create_graph=images.requires_grad, weights=False)
         return path_attribution(path, images, rows=self.internal_batch_size)
 
-    def _score(self, adv: Tensor, reference: Any, labels: Tensor) -> Tensor:
+    def _score(self, adv: Tensor, reference: tuple[Tensor, ...], labels: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.value(adv, reference).double()
+            return self.value(adv, *reference).double()

@@ -166,7 +166,7 @@ class IGNormAttack(AttributionAscent):
     def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return images, labels
 
-    def measure(self, network: Model, adv: Tensor, reference: tuple[Tensor, Tensor]) -> Tensor:
+    def measure(self, network: Model, adv: Tensor, *reference: Tensor) -> Tensor:
         return _norm_of(self, network, adv, *reference)
 
 
@@ -221,7 +221,7 @@ class IGSumNormAttack(AttributionAscent):
     def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return images, labels
 
-    def measure(self, network: Model, adv: Tensor, reference: tuple[Tensor, Tensor]) -> Tensor:
+    def measure(self, network: Model, adv: Tensor, *reference: Tensor) -> Tensor:
         images, labels = reference
         ce = F.cross_entropy(network(adv), labels, reduction="none")
         return ce + self.lam * _norm_of(self, network, adv, images, labels)

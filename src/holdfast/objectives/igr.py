@@ -121,6 +121,6 @@ class IGRAttack(AttributionAscent):
     def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return labels, self.attribution(self.model, images, labels)
 
-    def measure(self, network: Model, adv: Tensor, reference: tuple[Tensor, Tensor]) -> Tensor:
+    def measure(self, network: Model, adv: Tensor, *reference: Tensor) -> Tensor:
         labels, clean = reference
         return 1 - cosine_similarity(self.attribution(network, adv, labels), clean)

@@ -73,7 +73,7 @@ class LGA:
         noisy = random_start(images, self.eps, "Linf", self.generator or fresh_generator(x.device))
         label_logit = Path(model, y, "riemann_right", n_steps=1, create_graph=True)
         with evaluating(model), torch.enable_grad():
-            clean = label_logit.gradient(x.detach().requires_grad_(), y).flatten(1).repeat(self.samples, 1)
+            clean = label_logit.gradient(x, y).flatten(1).repeat(self.samples, 1)
             moved = label_logit.gradient_with_graph(noisy.requires_grad_(), y.repeat(self.samples)).flatten(1)
             l2 = (moved - clean).square().sum(1).mean()
             cosine = (1 - cosine_similarity(moved, clean)).mean() / 2
