@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from holdfast import models
     from holdfast.attacks import FGSM, IFIA, PGD, TPGD, CWInf, cuda_graphs
-    from holdfast.attribution import igr_penalty, integrated_gradients
+    from holdfast.attribution import compiled_gradients, igr_penalty, integrated_gradients
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
     from holdfast.models import SoftplusTwin, load_model
@@ -46,7 +46,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "holdfast.attacks": ("CWInf", "FGSM", "IFIA", "PGD", "TPGD", "cuda_graphs"),
-    "holdfast.attribution": ("igr_penalty", "integrated_gradients"),
+    "holdfast.attribution": ("compiled_gradients", "igr_penalty", "integrated_gradients"),
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
     "holdfast.models": ("SoftplusTwin", "load_model"),
@@ -101,6 +101,7 @@ __all__ = [
     "SoftplusTwin",
     "Standard",
     "activation_consistency",
+    "compiled_gradients",
     "cosine_similarity",
     "cuda_graphs",
     "goodman_kruskal_gamma",

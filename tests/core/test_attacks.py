@@ -115,7 +115,8 @@ def test_among_restarts_any_misclassified_image_is_worse_than_a_correct_one() ->
     label = torch.tensor([0])
     assert F.cross_entropy(nearly_lost, label) > F.cross_entropy(just_lost, label)
     correct, wrong, more = (
-        attack._score(logits, (label,), label) for logits in (nearly_lost, just_lost, just_lost + torch.eye(50)[1] * 1e-3)
+        attack._score(logits, (label,), label)
+        for logits in (nearly_lost, just_lost, just_lost + torch.eye(50)[1] * 1e-3)
     )
     assert bool(correct < wrong)
     assert bool(wrong < more)

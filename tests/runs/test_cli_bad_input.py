@@ -117,6 +117,7 @@ BAD = [
     ("train digits-at --device meta", "device 'meta'", "choose cpu or auto"),
     *NO_GPU,
     ("train digits-at --device cpu --cuda-graphs", "runs on cpu", "leave it out"),
+    ("train digits-at --device cpu --compile", "--compile needs a CUDA device", "leave it out"),
     ("train digits-at --device cpu --precision tfloat32", "tfloat32", "choose float32, or bfloat16"),
     ("train digits-at --precision float16", "'float16'", "'float32', 'tfloat32', 'bfloat16'"),
     ("train digits-at --out nets.py", "nets.py", "choose another --out"),

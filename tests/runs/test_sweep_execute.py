@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 from bench.measure import peak_bytes
-from holdfast import HoldfastError, load_model
+from holdfast import HoldfastError, compiled_gradients, load_model
 from holdfast.attacks import graphs
-from holdfast.config import EvalConfig, TrainConfig
+from holdfast.attribution.compiled import compiling
+from holdfast.config import Acceleration, EvalConfig, TrainConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate import evaluate
 from holdfast.evaluate.attribution import attribution_records
@@ -316,7 +317,7 @@ def test_the_remedy_of_a_long_path_helps(monkeypatch: pytest.MonkeyPatch, tiny_e
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_cuda_graphs_reach_training_and_evaluation(
+def test_acceleration_reaches_training_and_evaluation(
     wanted: bool, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -324,24 +325,28 @@ def test_cuda_graphs_reach_training_and_evaluation(
         real = getattr(execute_module, name)
 
         def noting(*args: object, name: str = name, real: Callable = real, **kwargs: object) -> object:
-            seen.append((name, graphs._active.get() is not None))
-            return real(*args, **kwargs)
+            seen.append((name, graphs._active.get() is not None, compiling()))
+            with compiled_gradients(False):  # which takes minutes here
+                return real(*args, **kwargs)
 
         monkeypatch.setattr(execute_module, name, noting)
-    assert execute(run, tmp_path, graphs=wanted).status == "finished"
-    assert seen == [("train", wanted), ("evaluate", wanted)]
+    assert (
+        execute(run, tmp_path, acceleration=Acceleration(cuda_graphs=wanted, compile=not wanted)).status == "finished"
+    )
+    assert seen == [("train", wanted, not wanted), ("evaluate", wanted, not wanted)]
     assert graphs._active.get() is None
 
 
-def test_a_sweep_hands_cuda_graphs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_hands_acceleration_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handed = []
 
-    def recorded(run: Run, *, graphs: bool, **others: object) -> Outcome:
-        handed.append(graphs)
+    def recorded(run: Run, *, acceleration: Acceleration, **others: object) -> Outcome:
+        handed.append(acceleration)
         return Outcome(run, "finished")
 
     monkeypatch.setattr("holdfast.sweep.drive.execute", recorded)
     plan = Plan(("at",), ("digits",), (0,), "smoke")
-    for wanted in (False, True):
-        list(sweep_here(plan, tmp_path / "root", graphs=wanted))
-    assert handed == [False, True]
+    ways = [Acceleration(), Acceleration(compile=True)]
+    for way in ways:
+        list(sweep_here(plan, tmp_path / "root", acceleration=way))
+    assert handed == ways

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from holdfast.config import Acceleration
 from holdfast.errors import HoldfastError
 
 
@@ -20,15 +21,16 @@ def pick_device(name: str) -> str:
     return name
 
 
-def recording(wanted: bool, device: str) -> AbstractContextManager[None]:
-    """What ``--cuda-graphs`` asks for."""
-    from holdfast.attacks import cuda_graphs
+def acceleration(how: Acceleration, device: str) -> AbstractContextManager[None]:
+    """What ``--cuda-graphs`` and ``--compile`` ask for."""
+    from holdfast.attacks.accelerated import accelerated
 
-    check_recording(wanted, device)
-    return cuda_graphs(wanted)
+    check_acceleration(how, device)
+    return accelerated(how)
 
 
-def check_recording(wanted: bool, device: str) -> None:
-    """Raise where there are no CUDA graphs."""
-    if wanted and not device.startswith("cuda"):
-        raise HoldfastError(f"--cuda-graphs needs a CUDA device, and this runs on {device}; leave it out.")
+def check_acceleration(how: Acceleration, device: str) -> None:
+    """Raise where there is nothing to be accelerated."""
+    for flag, wanted in (("--cuda-graphs", how.cuda_graphs), ("--compile", how.compile)):
+        if wanted and not device.startswith("cuda"):
+            raise HoldfastError(f"{flag} needs a CUDA device, and this runs on {device}; leave it out.")
