@@ -51,9 +51,9 @@ def parts(device: str, *, full: bool = False) -> Iterator[tuple[str, Part]]:
         yield "training", partial(training_step.training_step, "ResNet18", 4, steps=2, device=device)
     if device != "cpu":
         for name in ("SmallCNN", "ResNet18"):
-            yield "gpu", partial(gpu.block_sizes, name, device)
-            yield "gpu", partial(gpu.epoch, name, device)
-            yield "gpu", partial(gpu.long_ifia, name, device)
+            yield "blocks", partial(gpu.block_sizes, name, device)
+            yield "epoch", partial(gpu.epoch, name, device)
+            yield "long-ifia", partial(gpu.long_ifia, name, device)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import holdfast as hf
-from bench.measure import flops
+from bench.measure import flops, seconds
 from bench.networks import batch, network
 from bench.results import Row, race
 
@@ -134,7 +134,7 @@ def compare(
     calls = variants(model, x, x_adv, y, n_steps, points, jvp=jvp)
     with sdpa_kernel(SDPBackend.MATH):
         forward = flops(lambda: model(x[:1])) * 2 * size * n_steps
-    return race(
+    rows = race(
         "IGR gradient",
         f"{name}, B = {size}, {n_steps} steps",
         calls,
@@ -143,6 +143,11 @@ def compare(
         memory=True,
         errors=gradient_errors(model, x[:CHECKED], x_adv[:CHECKED], y[:CHECKED], n_steps, points, jvp=jvp),
     )
+    if device != "cpu":
+        with hf.compiled_gradients():
+            took = seconds({"compiled": calls["holdfast"]}, rounds)["compiled"]
+        rows.append(Row("IGR gradient", rows[0].setting, "holdfast, compiled", took, rows[0].seconds / took))
+    return rows
 
 
 def gradient_errors(
