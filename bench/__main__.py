@@ -37,6 +37,7 @@ def parts(device: str, *, full: bool = False) -> Iterator[tuple[str, Part]]:
         yield "sweep", partial(step, "SmallCNN", 8, n_steps, rounds=2)
     if full:
         yield "sweep", partial(step, "SmallCNN", 64, 50, rounds=1)
+        yield "large", partial(step, "ResNet18", 64, 10, points=(19,), rounds=1)
     yield "values", partial(igr_step.values, "SmallCNN", 32, 50, device=device)
     yield "attacks", partial(attacks.pgd, device=device)
     yield "attacks", partial(attacks.ifia, "SmallCNN", 100, device=device)

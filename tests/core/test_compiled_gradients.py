@@ -193,6 +193,38 @@ def test_wrong_code_is_found_out(make_network: Any, pair: Triple) -> None:
     close(found, gradients(net, pair))
 
 
+def test_code_that_goes_wrong_later_is_found_out(make_network: Any, pair: Triple) -> None:
+    """Compared again at the tenth use: a first result may happen to be right."""
+    uses = []
+
+    def drifting(graph: Any, inputs: Any) -> Callable[..., Any]:
+        def run(*inputs: Any) -> Any:
+            uses.append(0)
+            return [out * (1 + len(uses) // 10) for out in graph(*inputs)]
+
+        return run
+
+    net, (x, _, y) = make_network("residual").double().eval(), pair
+    expected = integrated_gradients(net, x, y, n_steps=2)
+    with compiled_gradients(backend=drifting):  # type: ignore[arg-type]
+        for _ in range(9):
+            torch.testing.assert_close(integrated_gradients(net, x, y, n_steps=2), expected)
+        with pytest.warns(HoldfastWarning, match=r"not computed right by compiled code \(off by 100%\)"):
+            torch.testing.assert_close(integrated_gradients(net, x, y, n_steps=2), expected)
+        torch.testing.assert_close(integrated_gradients(net, x, y, n_steps=2), expected)
+    assert len(uses) == 10
+
+
+def test_zeros_prove_nothing(graphs: dict[Any, Any], pair: Triple) -> None:
+    """Of a network whose last layer is zero every code is right: wait until it is not."""
+    net, (x, _, y) = SmallCNN(4, in_channels=2, image_size=8).double().eval(), pair
+    assert not integrated_gradients(net, x, y, n_steps=2).any()
+    assert graphs == {}
+    nn.init.normal_(net.fc3.weight)
+    integrated_gradients(net, x, y, n_steps=2)
+    assert len(graphs) == 1
+
+
 def test_old_graphs_make_room(
     monkeypatch: pytest.MonkeyPatch, make_network: Any, pair: Triple, graphs: dict[Any, Any]
 ) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from holdfast.attribution.compiled import compiled, compiling
-from holdfast.attribution.path import Path, block_rows, holds_graph
+from holdfast.attribution.path import Path, autocast_state, block_rows, holds_graph
 from holdfast.models.state import Model
 
 Values = partial[Tensor]
@@ -56,7 +56,7 @@ def _images_at_once(path: Path, paths: int, x: Tensor, rows: int | None) -> int:
 def _by_images(values: Values, model: Model, size: int, points: int, tensors: tuple[Tensor, ...]) -> Tensor | None:
     """The values of all images, ``size`` at a time; None where that cannot be differentiated exactly."""
     device = tensors[0].device
-    half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) is torch.float16
+    half = autocast_state(device)[1:] == (torch.float16, True)
     recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
     if not isinstance(model, nn.Module) or not torch.is_grad_enabled() or half or recorded:
         return None
@@ -74,8 +74,7 @@ class _ByImages(Function):
     @staticmethod
     def forward(ctx: Any, groups: _Groups, count: int, *given: Tensor) -> Tensor:
         ctx.groups, ctx.count = groups, count
-        kind = given[0].device.type
-        ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        ctx.autocast = autocast_state(given[0].device)
         ctx.save_for_backward(*given)
         wanted = ctx.needs_input_grad[2 : 2 + count]
         found, ctx.own, ctx.sums = groups.differentiate(given[:count], given[count:], wanted)
@@ -111,34 +110,35 @@ class _Groups:
         weights: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor | None], list[Tensor | None]]:
         """The values, the gradient of each to its own image, and the (weighted) sum of all to the parameters."""
-        at_once = partial(_at_once, self.values, parameters, wanted)
         key = self.values.func, self.values.args, wanted
         found: list[Tensor] = []
         own: list[list[Tensor]] = [[] for _ in tensors]
         sums: list[Tensor | None] = [None] * len(parameters)
         given = tensors if weights is None else (*tensors, weights)
-        for group in zip(*(t.split(self.size) for t in given), strict=True):
+        for i, group in enumerate(zip(*(t.split(self.size) for t in given), strict=True)):
+            at_once = partial(_at_once, self.values, parameters, wanted, i == 0 and weights is None)
             value, to_own, to_parameters = compiled(key, self.model, at_once, *group)
             found.append(value)
             for parts, g in zip(own, to_own, strict=True):
                 if g is not None:
                     parts.append(g)
-            for i, g in enumerate(to_parameters):
+            for j, g in enumerate(to_parameters):
                 if g is not None:
-                    total = sums[i]
-                    sums[i] = g if total is None else total.add_(g)
+                    total = sums[j]
+                    sums[j] = g if total is None else total.add_(g)
         return torch.cat(found), [torch.cat(parts) if parts else None for parts in own], sums
 
 
 def _at_once(
-    values: Values, parameters: Sequence[Tensor], wanted: tuple[bool, ...], *given: Tensor
+    values: Values, parameters: Sequence[Tensor], wanted: tuple[bool, ...], check: bool, *given: Tensor
 ) -> tuple[Tensor, list[Tensor | None], tuple[Tensor | None, ...]]:
     """The same of one group, whose graph is gone when this returns. Weights, where there are any, come last."""
     tensors, weights = given[: len(wanted)], given[len(wanted) :]
     with torch.enable_grad():
         leaves = [t.detach().requires_grad_(t.is_floating_point()) for t in tensors]
         value = values(*leaves)
-    _check_leaves(value, [*leaves, *parameters])
+    if check:
+        _check_leaves(value, [*leaves, *parameters])
     asked = [leaf for leaf, want in zip(leaves, wanted, strict=True) if want]
     grad = weights[0].to(value.dtype) if weights else torch.ones_like(value)
     grads = torch.autograd.grad(value, [*asked, *parameters], grad, allow_unused=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,14 +25,14 @@ TOLERANCE = 0.05
 
 @contextmanager
 def compiled_gradients(enabled: bool = True, *, backend: str = "inductor") -> Iterator[None]:
-    """Inside, the gradient of an attribution penalty runs as code compiled by ``torch.compile(fullgraph=True)``.
+    """Inside, the gradients of penalties, attacks and attributions run as code that ``torch.compile`` made.
 
-    The penalty of a few images and its gradient to weights and images, second derivatives included, are traced into
-    one graph of operators, once for each network, setting and shape. Put the context around a whole training: the
-    graphs are kept until it ends, and compiling one takes seconds to minutes. The first result of each is compared
-    with the ordinary gradient; where they differ by more than rounding, or the network cannot be traced, a warning
-    says so and the ordinary gradient is used. A network whose Python code takes other branches from call to call
-    must not be used here.
+    What a few images need, second derivatives included, is traced into one graph of operators (``fullgraph``), once
+    for each network, setting and shape. Put the context around a whole training or evaluation: the graphs are kept
+    until it ends, and compiling one takes seconds to minutes. The first result of each, the tenth, the hundredth and
+    so on are compared with the ordinary gradient; where they differ by more than rounding, or a network cannot be
+    traced, a warning says so and the ordinary gradient is used. A network whose Python code takes other branches from
+    call to call must not be used here.
 
     It is meant for CUDA, where elementwise work between convolutions is what compiling saves; on a CPU it gains
     nothing.
@@ -74,36 +75,70 @@ def compiled(key: Hashable, model: Model, function: Callable[..., Any], *inputs:
 class _Graphs:
     def __init__(self, backend: str) -> None:
         self.backend = backend
-        self.compiled: dict[Hashable, Callable[..., Any] | None] = {}
+        self.compiled: dict[Hashable, _Code | None] = {}
 
     def run(self, key: Hashable, model: nn.Module, function: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
         key = (key, *_circumstances(model, inputs))
-        if key not in self.compiled:
-            with compiled_gradients(False):
-                expected = function(*inputs)
-                code = self._compile(model, function, inputs, expected)
+        if key in self.compiled:
+            code = self.compiled[key]
+            if code is None:
+                return function(*inputs)
+            found = code.run(*inputs)
+            if not code.is_due(inputs[0].device):
+                return found
+            expected = self._ordinary(function, inputs)
+            if not code.agrees(model, found, expected):
+                self.compiled[key] = None
+            return expected
+        expected = self._ordinary(function, inputs)
+        if _is_telling(expected):
             if len(self.compiled) == MOST_GRAPHS:
                 del self.compiled[next(iter(self.compiled))]
-            self.compiled[key] = code
-            return expected
-        code = self.compiled[key]
-        return function(*inputs) if code is None else code(*inputs)
+            self.compiled[key] = self._compile(model, function, inputs, expected)
+        return expected
+
+    def _ordinary(self, function: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
+        with compiled_gradients(False):
+            return function(*inputs)
 
     def _compile(
         self, model: nn.Module, function: Callable[..., Any], inputs: Sequence[Tensor], expected: Any
-    ) -> Callable[..., Any] | None:
+    ) -> _Code | None:
         try:
-            trace = make_fx(lambda *inputs: function(*inputs), tracing_mode="fake", _allow_non_fake_inputs=True)
-            code = torch.compile(trace(*inputs), backend=self.backend, fullgraph=True, dynamic=False)
-            difference = _difference(code(*inputs), expected)
+            with compiled_gradients(False):
+                trace = make_fx(lambda *inputs: function(*inputs), tracing_mode="fake", _allow_non_fake_inputs=True)
+                code = _Code(torch.compile(trace(*inputs), backend=self.backend, fullgraph=True, dynamic=False))
+                found = code.run(*inputs)
         except Exception as error:  # whatever a tracer or compiler raises at somebody's network
             reason = (str(error).splitlines() or [""])[0].rstrip(".")
             _warn(model, f"cannot be compiled ({type(error).__name__}: {reason})")
             return None
-        if not difference <= TOLERANCE:
-            _warn(model, f"is not computed right by compiled code (off by {difference:.0%})")
-            return None
-        return code
+        return code if code.agrees(model, found, expected) else None
+
+
+class _Code:
+    """Compiled code that is compared with the ordinary gradient at its first use, its tenth, its hundredth, ..."""
+
+    def __init__(self, code: Callable[..., Any]) -> None:
+        self.code = code
+        self.uses = 0
+        self.due = 1
+
+    def run(self, *inputs: Tensor) -> Any:
+        self.uses += 1
+        return self.code(*inputs)
+
+    def is_due(self, device: torch.device) -> bool:
+        recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        return self.uses >= self.due and not recorded
+
+    def agrees(self, model: nn.Module, found: Any, expected: Any) -> bool:
+        self.due *= 10
+        difference = max(_difference(f, e) for f, e in zip(_parts(found), _parts(expected), strict=True))
+        if difference <= TOLERANCE:
+            return True
+        _warn(model, f"is not computed right by compiled code (off by {difference:.0%})")
+        return False
 
 
 _active: ContextVar[_Graphs | None] = ContextVar("compiled_gradients", default=None)
@@ -131,16 +166,20 @@ def _circumstances(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[Hashable
     )
 
 
-def _difference(found: Any, expected: Any) -> float:
-    """Relative difference in l2 of all tensors together; of a tuple, the worst of its parts."""
-    if isinstance(found, Tensor):
-        return _relative(found, expected)
-    return max(_relative(f, e) for f, e in zip(found, expected, strict=True))
+def _parts(result: Any) -> list[list[Tensor]]:
+    """What is compared apart, as the values and the gradients of a penalty are."""
+    parts = [result] if isinstance(result, Tensor) else result
+    return [[t.double() for t in tree_leaves(part) if t is not None] for part in parts]
 
 
-def _relative(found: Any, expected: Any) -> float:
-    pairs = list(zip(tree_leaves(found), tree_leaves(expected), strict=True))
-    pairs = [(f.double().nan_to_num(), e.double().nan_to_num()) for f, e in pairs if e is not None]
-    error = sum((f - e).square().sum() for f, e in pairs)
-    size = sum(e.square().sum() for _, e in pairs)
-    return float((error / size).sqrt()) if pairs and size > 0 else float(error > 0)
+def _is_telling(result: Any) -> bool:
+    """Whether wrong code would differ: not from zeros, which a network has whose last layer is zero."""
+    return all(0 < sum(float(t.square().sum()) for t in part) < math.inf for part in _parts(result) if part)
+
+
+def _difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """In l2, of all tensors together, relative to what is expected; none from what is zero or not finite."""
+    size = sum(float(e.square().sum()) for e in expected)
+    if not 0 < size < math.inf:
+        return 0.0
+    return math.sqrt(sum(float((f - e).square().sum()) for f, e in zip(found, expected, strict=True)) / size)

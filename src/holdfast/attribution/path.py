@@ -168,12 +168,16 @@ def _versions(model: Model) -> list[int]:
     return [b._version for b in model.buffers()] if isinstance(model, nn.Module) else []
 
 
+def autocast_state(device: torch.device) -> tuple[str, torch.dtype, bool]:
+    """What ``torch.autocast`` takes to restore it in a backward pass."""
+    return device.type, torch.get_autocast_dtype(device.type), torch.is_autocast_enabled(device.type)
+
+
 class _ChunkedSum(Function):
     @staticmethod
     def forward(ctx: Any, path: Path, rows: int, x: Tensor, baseline: Tensor, *parameters: Tensor) -> Tensor:
         ctx.path, ctx.rows, ctx.versions = path, rows, _versions(path.model)
-        kind = x.device.type
-        ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        ctx.autocast = autocast_state(x.device)
         ctx.save_for_backward(x, baseline, *parameters)
         return sum_without_graph(path, x, baseline, rows)
 
