@@ -235,6 +235,17 @@ def test_old_graphs_make_room(
     assert len(graphs) == 2
 
 
+def test_compiled_networks_are_traced_as_written(make_network: Any, pair: Triple, graphs: dict[Any, Any]) -> None:
+    net, (x, _, y) = make_network("residual").double().eval(), pair
+    torch._dynamo.reset()
+    compiled = torch.compile(net, backend="eager")
+    for _ in range(2):
+        close(gradients(compiled, pair), ordinary(lambda: gradients(net, pair)))
+        torch.testing.assert_close(PGD(compiled, **fixed)(x, y), ordinary(lambda: PGD(net, **fixed)(x, y)))
+    assert len(graphs) == 3
+    assert None not in graphs.values()
+
+
 def test_plain_functions_stay_as_they_are(graphs: dict[Any, Any]) -> None:
     x = torch.rand(3, 4)
     found = integrated_gradients(lambda z: z.square() @ torch.ones(4, 2), x, 1, n_steps=2)

@@ -21,7 +21,7 @@ from holdfast.attribution.path import Path, autocast_state, block_rows, holds_gr
 from holdfast.models.state import Model
 
 Values = partial[Tensor]
-"""Values (b,) of a group's images from ``rows`` (see `Path`) and the images' slices of the tensors, each its own alone.
+"""Values (b,) of a group's images from the path points at once and the images' slices of the tensors, each its own.
 
 The arguments that are filled in are hashable, and with the model's weights all that the values depend on.
 """

@@ -107,7 +107,9 @@ class _Graphs:
         try:
             with compiled_gradients(False):
                 trace = make_fx(lambda *inputs: function(*inputs), tracing_mode="fake", _allow_non_fake_inputs=True)
-                code = _Code(torch.compile(trace(*inputs), backend=self.backend, fullgraph=True, dynamic=False))
+                with torch._dynamo.config.patch(error_on_nested_fx_trace=False):  # compiled networks, as written
+                    graph = trace(*inputs)
+                code = _Code(torch.compile(graph, backend=self.backend, fullgraph=True, dynamic=False))
                 found = code.run(*inputs)
         except Exception as error:  # whatever a tracer or compiler raises at somebody's network
             reason = (str(error).splitlines() or [""])[0].rstrip(".")
