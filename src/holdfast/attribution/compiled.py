@@ -21,6 +21,8 @@ from holdfast.models.state import Model
 MOST_GRAPHS = 64
 TOLERANCE = 0.05
 """Largest relative difference from the ordinary gradient: rounding to bfloat16 stays below, wrong code does not."""
+PATIENCE = 5
+"""Differences in a row after which code counts as wrong: a gradient may once be nothing but rounding."""
 
 
 @contextmanager
@@ -30,9 +32,9 @@ def compiled_gradients(enabled: bool = True, *, backend: str = "inductor") -> It
     What a few images need, second derivatives included, is traced into one graph of operators (``fullgraph``), once
     for each network, setting and shape. Put the context around a whole training or evaluation: the graphs are kept
     until it ends, and compiling one takes seconds to minutes. The first result of each, the tenth, the hundredth and
-    so on are compared with the ordinary gradient; where they differ by more than rounding, or a network cannot be
-    traced, a warning says so and the ordinary gradient is used. A network whose Python code takes other branches from
-    call to call must not be used here.
+    so on are compared with the ordinary gradient; where they keep differing by more than rounding, or a network
+    cannot be traced, a warning says so and the ordinary gradient is used. A network whose Python code takes other
+    branches from call to call must not be used here.
 
     It is meant for CUDA, where elementwise work between convolutions is what compiling saves; on a CPU it gains
     nothing.
@@ -87,7 +89,9 @@ class _Graphs:
             if not code.is_due(inputs[0].device):
                 return found
             expected = self._ordinary(function, inputs)
-            if not code.agrees(model, found, expected):
+            code.compare(found, expected)
+            if code.differences == PATIENCE:
+                _warn(model, f"is not computed right by compiled code (off by {code.difference:.0%})")
                 self.compiled[key] = None
             return expected
         expected = self._ordinary(function, inputs)
@@ -115,7 +119,8 @@ class _Graphs:
             reason = (str(error).splitlines() or [""])[0].rstrip(".")
             _warn(model, f"cannot be compiled ({type(error).__name__}: {reason})")
             return None
-        return code if code.agrees(model, found, expected) else None
+        code.compare(found, expected)
+        return code
 
 
 class _Code:
@@ -125,6 +130,8 @@ class _Code:
         self.code = code
         self.uses = 0
         self.due = 1
+        self.difference = 0.0
+        self.differences = 0
 
     def run(self, *inputs: Tensor) -> Any:
         self.uses += 1
@@ -134,13 +141,12 @@ class _Code:
         recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
         return self.uses >= self.due and not recorded
 
-    def agrees(self, model: nn.Module, found: Any, expected: Any) -> bool:
-        self.due *= 10
-        difference = max(_difference(f, e) for f, e in zip(_parts(found), _parts(expected), strict=True))
-        if difference <= TOLERANCE:
-            return True
-        _warn(model, f"is not computed right by compiled code (off by {difference:.0%})")
-        return False
+    def compare(self, found: Any, expected: Any) -> None:
+        """Note the difference, and how many there were in a row; after one the next use is compared too."""
+        self.difference = max(_difference(f, e) for f, e in zip(_parts(found), _parts(expected), strict=True))
+        right = self.difference <= TOLERANCE
+        self.differences = 0 if right else self.differences + 1
+        self.due = 10 * self.uses if right else self.uses + 1
 
 
 _active: ContextVar[_Graphs | None] = ContextVar("compiled_gradients", default=None)

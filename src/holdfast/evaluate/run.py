@@ -62,7 +62,7 @@ def evaluate(
     model: Model,
     data: ImageData,
     config: EvalConfig,
-    out: Path,
+    out: str | Path,
     *,
     device: str = "cpu",
     rank: int | None = None,
@@ -82,6 +82,7 @@ def evaluate(
     Raises:
         HoldfastError: bad settings, or ``out`` holds records made with other settings, weights or images.
     """
+    out = Path(out)
     alone = rank is not None or world_size is not None
     world = ALONE if alone else current_world()
     shard = (rank or 0, 1 if world_size is None else world_size) if alone else (world.rank, world.size)

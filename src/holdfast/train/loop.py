@@ -49,7 +49,7 @@ class Report:
 
 def train(
     config: TrainConfig,
-    out: Path,
+    out: str | Path,
     *,
     device: str = "cpu",
     data_dir: str | None = None,
@@ -81,7 +81,7 @@ def train(
             check_train_config(config)
             check_precision(config.precision, torch.device(device))
             parts = _network_and_loaders(config, world, device, data_dir)
-            run = _Run(config, RunFolder(out), world, *parts, on_step, stop, checkpoint_seconds)
+            run = _Run(config, RunFolder(Path(out)), world, *parts, on_step, stop, checkpoint_seconds)
         with world.leading(run.folder.writing(config, resume=resume)):
             run.restore()
             run.go()
