@@ -249,6 +249,33 @@ def test_zeros_prove_nothing(graphs: dict[Any, Any], pair: Triple) -> None:
     assert len(graphs) == 1
 
 
+def test_a_recording_compares_nothing(
+    monkeypatch: pytest.MonkeyPatch, make_network: Any, pair: Triple, graphs: dict[Any, Any]
+) -> None:
+    """It replays code that has been right, and nothing else: neither new code nor code in doubt."""
+    net, (x, _, y) = make_network("residual").double().eval(), pair
+    expected = ordinary(lambda: integrated_gradients(net, x, y, n_steps=2))
+
+    def recorded() -> Tensor:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "being_recorded", lambda device: True)
+            patch.setattr(module._Code, "compare", lambda *args: pytest.fail("waits"))
+            return integrated_gradients(net, x, y, n_steps=2)
+
+    torch.testing.assert_close(recorded(), expected)
+    assert graphs == {}
+    integrated_gradients(net, x, y, n_steps=2)
+    (code,) = graphs.values()
+    used = []
+    original = code.code
+    code.code = lambda *inputs: used.append(0) or original(*inputs)
+    torch.testing.assert_close(recorded(), expected)
+    assert used == [0]
+    code.differences = 1
+    torch.testing.assert_close(recorded(), expected)
+    assert used == [0]
+
+
 def test_old_graphs_make_room(
     monkeypatch: pytest.MonkeyPatch, make_network: Any, pair: Triple, graphs: dict[Any, Any]
 ) -> None:

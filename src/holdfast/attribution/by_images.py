@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from holdfast.attribution.compiled import compiled, compiling
+from holdfast.attribution.compiled import being_recorded, compiled, compiling
 from holdfast.attribution.path import Path, autocast_state, block_rows, holds_graph
 from holdfast.models.state import Model
 
@@ -57,8 +57,7 @@ def _by_images(values: Values, model: Model, size: int, points: int, tensors: tu
     """The values of all images, ``size`` at a time; None where that cannot be differentiated exactly."""
     device = tensors[0].device
     half = autocast_state(device)[1:] == (torch.float16, True)
-    recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-    if not isinstance(model, nn.Module) or not torch.is_grad_enabled() or half or recorded:
+    if not isinstance(model, nn.Module) or not torch.is_grad_enabled() or half or being_recorded(device):
         return None
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not any(t.requires_grad for t in (*tensors, *parameters)):

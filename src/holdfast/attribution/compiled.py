@@ -61,6 +61,11 @@ def compiling() -> bool:
     return _active.get() is not None
 
 
+def being_recorded(device: torch.device) -> bool:
+    """Whether a CUDA graph is being recorded, during which nothing can be read."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
 def compiled(key: Hashable, model: Model, function: Callable[..., Any], *inputs: Tensor) -> Any:
     """``function(*inputs)``, by compiled code where `compiled_gradients` is on and the model is an ``nn.Module``.
 
@@ -81,12 +86,14 @@ class _Graphs:
 
     def run(self, key: Hashable, model: nn.Module, function: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
         key = (key, *_circumstances(model, inputs))
+        code = self.compiled.get(key)
+        if being_recorded(inputs[0].device):
+            return function(*inputs) if code is None or code.differences else code.code(*inputs)
         if key in self.compiled:
-            code = self.compiled[key]
             if code is None:
                 return function(*inputs)
             found = code.run(*inputs)
-            if not code.is_due(inputs[0].device):
+            if code.uses < code.due:
                 return found
             expected = self._ordinary(function, inputs)
             code.compare(found, expected)
@@ -136,10 +143,6 @@ class _Code:
     def run(self, *inputs: Tensor) -> Any:
         self.uses += 1
         return self.code(*inputs)
-
-    def is_due(self, device: torch.device) -> bool:
-        recorded = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-        return self.uses >= self.due and not recorded
 
     def compare(self, found: Any, expected: Any) -> None:
         """Note the difference, and how many there were in a row; after one the next use is compared too."""
