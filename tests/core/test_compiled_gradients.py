@@ -44,9 +44,14 @@ CALLS: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {
 def graphs() -> Iterator[dict[Any, Any]]:
     """What is compiled, by a backend that runs the graph as traced."""
     with compiled_gradients(backend="eager"):
-        active = module._active.get()
-        assert active is not None
-        yield active.compiled
+        yield kept()
+
+
+def kept() -> dict[Any, Any]:
+    """What the context that is on has compiled."""
+    active = module._active.get()
+    assert active is not None
+    return active.compiled
 
 
 def ordinary(call: Callable[[], Any]) -> Any:
@@ -192,9 +197,7 @@ def test_wrong_code_is_found_out(make_network: Any, pair: Triple) -> None:
             close(gradients(net, pair), expected)
         with pytest.warns(HoldfastWarning, match=r"not computed right by compiled code \(off by 50%\)"):
             close(gradients(net, pair), expected)
-        active = module._active.get()
-        assert active is not None
-        assert [*active.compiled.values()] == [None, None]
+        assert [*kept().values()] == [None, None]
         close(gradients(net, pair), expected)
 
 
@@ -320,11 +323,9 @@ def test_inductor(name: str, make_network: Any, pair: Triple) -> None:
     net = make_network(name).double()
     torch._dynamo.reset()
     with compiled_gradients():
-        active = module._active.get()
-        assert active is not None
         gradients(net, pair)
         found = gradients(net, pair)
-        assert None not in active.compiled.values()
+        assert None not in kept().values()
     close(found, gradients(net, pair))
 
 
@@ -337,11 +338,9 @@ def test_on_cuda(call: Callable[..., Tensor], make_network: Any, pair: Triple) -
     x, x_adv, y = (t.cuda() for t in pair)
     torch._dynamo.reset()
     with compiled_gradients():
-        active = module._active.get()
-        assert active is not None
         gradients(net, (x, x_adv, y))
         call(net, x, y)
         found, image = gradients(net, (x, x_adv, y)), call(net, x, y)
-        assert None not in active.compiled.values()
+        assert None not in kept().values()
     close(found, gradients(net, (x, x_adv, y)))
     torch.testing.assert_close(image, call(net, x, y))

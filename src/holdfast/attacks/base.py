@@ -148,15 +148,19 @@ class GradientAscent(Attack):
     def value(self, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
         """The quantity to ascend, one number an image, differentiable to ``adv``."""
 
+    def followed(self, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
+        """What the steps follow the gradient of: `value`, or a smoother stand-in for it."""
+        return self.value(adv, *reference)
+
     def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        """The gradient of `value`."""
+        """The gradient of `followed`."""
         return self._compiled(self._gradient, adv, *reference)
 
     def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
         """That of its sum, so that batch size changes nothing."""
         with torch.enable_grad():
             adv = adv.detach().requires_grad_()
-            return torch.autograd.grad(self.value(adv, *reference).sum(), adv)[0]
+            return torch.autograd.grad(self.followed(adv, *reference).sum(), adv)[0]
 
     def start(self, images: Tensor, generator: torch.Generator) -> Tensor:
         if not self.random_start:

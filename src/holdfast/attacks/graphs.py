@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import HoldfastWarning
-from holdfast.models.arithmetic import tf32_flags
+from holdfast.models.arithmetic import autocast_state, tf32_flags
 from holdfast.models.gates import SoftplusTwin
 
 Tensors = tuple[Tensor, ...]
@@ -82,7 +82,7 @@ def _key(attack: object, inputs: Tensors) -> Hashable | None:
         return None
     model: nn.Module = attack.model  # type: ignore[attr-defined]
     device = inputs[0].device
-    lower = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type), *tf32_flags()
+    lower = *autocast_state(device), *tf32_flags()
     weights = tuple(t.data_ptr() for t in chain(model.parameters(), model.buffers()))
     return (*settings, device, *lower, weights, *((x.shape, x.stride(), x.dtype) for x in inputs))
 

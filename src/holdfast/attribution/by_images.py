@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from holdfast.attribution.compiled import being_recorded, compiled, compiling
-from holdfast.attribution.path import Path, autocast_state, block_rows, holds_graph
+from holdfast.attribution.path import Path, block_rows, holds_graph
+from holdfast.models.arithmetic import autocast_state
 from holdfast.models.state import Model
 
 Values = partial[Tensor]

@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
 from holdfast.errors import HoldfastWarning
-from holdfast.models.arithmetic import tf32_flags
+from holdfast.models.arithmetic import autocast_state, tf32_flags
 from holdfast.models.state import Model
 
 MOST_GRAPHS = 64
@@ -165,11 +165,9 @@ def _warn(model: nn.Module, what: str) -> None:
 
 def _circumstances(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[Hashable, ...]:
     """All that a graph depends on beside the key, but the values of tensors."""
-    kind = inputs[0].device.type
     own = [*model.parameters(), *model.buffers()]
     return (
-        torch.is_autocast_enabled(kind),
-        torch.get_autocast_dtype(kind),
+        *autocast_state(inputs[0].device),
         *tf32_flags(),
         *(module.training for module in model.modules()),
         *((id(t), t.requires_grad, t.dtype, t.device, t.shape) for t in own),

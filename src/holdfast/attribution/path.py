@@ -19,6 +19,7 @@ from holdfast.attribution.quadrature import path_rule
 from holdfast.attribution.second_order import SecondOrder
 from holdfast.config import Method
 from holdfast.errors import HoldfastError
+from holdfast.models.arithmetic import autocast_state
 from holdfast.models.state import Model, eagerly, evaluating
 from holdfast.validate import check_classes, check_logits
 
@@ -166,11 +167,6 @@ def _parameters(path: Path) -> list[Tensor]:
 
 def _versions(model: Model) -> list[int]:
     return [b._version for b in model.buffers()] if isinstance(model, nn.Module) else []
-
-
-def autocast_state(device: torch.device) -> tuple[str, torch.dtype, bool]:
-    """What ``torch.autocast`` takes to restore it in a backward pass."""
-    return device.type, torch.get_autocast_dtype(device.type), torch.is_autocast_enabled(device.type)
 
 
 class _ChunkedSum(Function):

@@ -1,4 +1,4 @@
-"""How a GPU multiplies float32: in full, or with inputs rounded to TF32."""
+"""The precision of products: float32 in full or with inputs rounded to TF32, and autocast."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def tf32_flags() -> tuple[Any, ...]:
         return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     except RuntimeError:
         return tuple(part.fp32_precision for part in _parts())
+
+
+def autocast_state(device: torch.device) -> tuple[str, torch.dtype, bool]:
+    """What ``torch.autocast`` takes to restore it, in a backward pass for example."""
+    return device.type, torch.get_autocast_dtype(device.type), torch.is_autocast_enabled(device.type)
 
 
 def _set(flags: tuple[Any, ...]) -> None:

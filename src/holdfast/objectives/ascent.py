@@ -65,14 +65,12 @@ class AttributionAscent(GradientAscent):
     def value(self, adv: Tensor, *reference: Tensor) -> Tensor:
         return self.measure(self.model, adv, *reference)
 
+    def followed(self, adv: Tensor, *reference: Tensor) -> Tensor:
+        return self.measure(self.surrogate, adv, *reference)
+
     def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
         at_once = partial(self._compiled, self._gradient)
         return by_whole_paths(at_once, self.n_steps, self.internal_batch_size, adv, *reference)
-
-    def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        with torch.enable_grad():
-            adv = adv.detach().requires_grad_()
-            return torch.autograd.grad(self.measure(self.surrogate, adv, *reference).sum(), adv)[0]
 
     def attribution(self, network: Model, images: Tensor, labels: Tensor) -> Tensor:
         """Integrated gradients of the labels' logits from black, differentiable where the images are."""
