@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from holdfast.evaluate.records import Record
 from holdfast.evaluate.summary import summarise
 from holdfast.recipes import evaluation, method_recipe
+from holdfast.reproduce.model import Reproduction
 from holdfast.reproduce.study import Study
 from holdfast.results import RunResult
 
@@ -102,3 +105,15 @@ def study(tmp_path: Path) -> MakeStudy:
         return Study(profile=profile, results=results, **settings)
 
     return make
+
+
+@pytest.fixture
+def made_up() -> SimpleNamespace:
+    """What ``made_up.py`` has for the tests of the page."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("made_up.py"))))
+
+
+@pytest.fixture
+def reproduction(made_up: SimpleNamespace, tmp_path: Path) -> Reproduction:
+    """Two tables, two figures, a statement, and four runs on two data sets."""
+    return made_up.reproduction_in(tmp_path)
