@@ -1,0 +1,38 @@
+"""What a metric of two maps is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from holdfast.parts import Part
+
+
+@dataclass(frozen=True)
+class Metric(Part, ABC):
+    """``metric(maps, reference)`` -> one number per image; both are signed maps (B, ...) of one shape."""
+
+    kind: ClassVar[str] = "metric"
+    package: ClassVar[str] = "holdfast.metrics"
+    unit: ClassVar[str] = ""
+    """"%" for shares in [0, 1] that tables show in percent, else empty."""
+    higher_is_better: ClassVar[bool] = True
+    meaning: ClassVar[str] = ""
+    """One line on what it says."""
+
+    @abstractmethod
+    def __call__(self, maps: Float[Tensor, "B ..."], reference: Float[Tensor, "B ..."]) -> Float[Tensor, " B"]:
+        """The value of each pair."""
+
+    @property
+    def key(self) -> str:
+        """Its column in records."""
+        return type(self).__name__.lower()
+
+    def chance(self, n_features: int) -> float | None:
+        """Its mean over unrelated maps of ``n_features``; None where that depends on more."""
+        return None
