@@ -74,20 +74,20 @@ def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
         table.add_column(heading, justify="left" if heading in ("recipe", "method") else "right")
     for dataset in datasets:
         one = seconds_per_forward(
-            recipe(f"{dataset}-at", profile).model, KNOWN[config_of(dataset, profile).data.name].shape, device
+            recipe(f"{dataset}-at", profile).model, KNOWN[SETUPS[dataset]().base.data.name].shape, device
         )
         for method, make in METHODS.items():
             name = f"{dataset}-{method}"
             config = recipe(name, profile)
             images = min(
-                config.data.train_size or KNOWN[config_of(dataset, profile).data.name].train,
-                KNOWN[config_of(dataset, profile).data.name].train,
+                config.data.train_size or KNOWN[SETUPS[dataset]().base.data.name].train,
+                KNOWN[SETUPS[dataset]().base.data.name].train,
             )
             ev = evaluation(dataset, profile)
             accuracy, attribution = evaluation_cost(ev)
             passes = config.optim.epochs * images * config.objective.cost
             passes += (
-                ev.n_examples or KNOWN[config_of(dataset, profile).data.name].test
+                ev.n_examples or KNOWN[SETUPS[dataset]().base.data.name].test
             ) * accuracy + ev.n_attribution * attribution
             about = (make.__doc__ or "").strip()
             table.add_row(name, about, str(config.optim.epochs), f"{config.objective.cost:g}", duration(passes * one))

@@ -39,10 +39,9 @@ def attacked_examples(
     attacked = {}
     for title, model in models.items():
         generator = generator_of(config.seed, "ifia", batch, device=images.device)
+        attack = ifia_attacks(config)["ifia"]
         clean = score_map(model, images, labels, config)
-        attacked[title] = attack_attributions(
-            model, ifia_attacks(config)["ifia"], images, labels, clean, config, generator
-        )
+        attacked[title] = attack_attributions(model, attack, images, labels, clean, config, generator)
     return [
         ExampleView(
             index=int(i),

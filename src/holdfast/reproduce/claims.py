@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from holdfast.recipes import TITLES
 from holdfast.reproduce.judge import Part, corrected, difference, judge, labelled, part_of, places, titles
 from holdfast.reproduce.quantities import heading
 from holdfast.reproduce.resample import LEVEL

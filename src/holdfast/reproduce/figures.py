@@ -13,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from holdfast.palette import COLOURS, FAINT, INK, MUTED
+from holdfast.recipes import TITLES
 from holdfast.reproduce.claims import BASES
 from holdfast.reproduce.concordance import Concordance
 from holdfast.reproduce.model import PaperCell, PaperTable

@@ -10,7 +10,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from holdfast.errors import HoldfastError
-from holdfast.files import make_folder, writable, write_atomically
 from holdfast.report.images import to_png_bytes, to_svg
 from holdfast.reproduce.model import PaperFigure, Reproduction, Statement
 from holdfast.reproduce.render import (
@@ -24,6 +23,7 @@ from holdfast.reproduce.render import (
 )
 from holdfast.results import RunResult, load_results
 from holdfast.theory.claim import Claim
+from holdfast.train.folder import make_folder, writable, write_atomically
 
 INDEX = "index.json"
 DPI = 160

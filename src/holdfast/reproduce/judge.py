@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from holdfast.recipes import TITLES
 from holdfast.reproduce.paper import published_difference
 from holdfast.reproduce.quantities import heading, is_share
 from holdfast.reproduce.resample import LEVEL, RESAMPLES, Scores

@@ -10,6 +10,7 @@ from holdfast.data import load_dataset
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.target import resolve_target
+from holdfast.recipes import TITLES
 from holdfast.report import ExampleView
 from holdfast.report.examples import POOL, attacked_examples
 from holdfast.reproduce.sections.words import dataset_title

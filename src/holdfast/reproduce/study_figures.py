@@ -7,6 +7,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from holdfast.errors import HoldfastError
+from holdfast.recipes import TITLES
 from holdfast.report import attribution_figure
 from holdfast.reproduce.concordance import SUBSTITUTES, concordance, concordance_claims
 from holdfast.reproduce.figures import BASE_COLOURS, activation_figure, concordance_figure

@@ -255,7 +255,7 @@ class _Run:
             terms = ", ".join(f"{name} = {value:.4g}" for name, value in losses.items())
             raise self.world.refusal(
                 f"the loss is not finite at step {step + 1} of {self.total} ({terms}); no weights were changed by it: "
-                f"lower --optim.lr (now {self.config.optim.lr:g}) or the weights of the objective, and check the images."
+                f"lower --optim.lr (now {self.config.optim.lr:g}) or the objective's weights, and check the images."
             )
         for name, value in losses.items():
             self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.recipes import TITLES
 from holdfast.reproduce.sections.runs import by_dataset
 from holdfast.reproduce.sections.words import Anchors, dataset_title, number
 from holdfast.results import RunResult

@@ -11,7 +11,7 @@ from typing import Any
 from holdfast.config import TrainConfig
 from holdfast.data.catalogue import KNOWN
 from holdfast.errors import HoldfastError
-from holdfast.recipes import evaluation, method_recipe, settings
+from holdfast.recipes import TITLES, evaluation, method_recipe, settings
 from holdfast.reproduce.model import Reproduction
 from holdfast.reproduce.sections.words import Anchors, counted, dataset_title, duration
 from holdfast.results import RunResult
