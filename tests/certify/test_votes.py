@@ -65,9 +65,7 @@ def test_no_map_inside_the_bounds_undercuts(seed: int, features: int, shift: flo
 def test_no_attack_inside_the_radius_breaks_it() -> None:
     """Gradient attacks on the vote map of a small network, at many radii: the certificate holds for all images."""
     torch.manual_seed(0)
-    net = torch.nn.Sequential(
-        torch.nn.Flatten(), torch.nn.Linear(16, 12), torch.nn.Tanh(), torch.nn.Linear(12, 3)
-    )
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 12), torch.nn.Tanh(), torch.nn.Linear(12, 3))
     x, y, k = torch.rand(25, 1, 4, 4), torch.randint(0, 3, (25,)), 3
     radii = [0.02, 0.05, 0.1, 0.2]
     votes = VotedMap(sigma=0.3, n_samples=2000, top=6)

@@ -12,7 +12,7 @@ from holdfast.errors import HoldfastError
 from holdfast.evaluate.faithfulness import deletion, infidelity, insertion, random_order, randomised_maps
 
 
-@pytest.fixture()
+@pytest.fixture
 def net() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
