@@ -10,8 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from holdfast.data.catalogue import KNOWN, SPLITS, canonical_name
-from holdfast.data.paths import cache_file
-from holdfast.data.sources import locate
+from holdfast.data.sources import cache_file, locate
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
