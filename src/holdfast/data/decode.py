@@ -105,10 +105,10 @@ def open_image(item: bytes | str) -> Image:
 def read_header(item: bytes | str) -> Header:
     """Raises whatever Pillow raises for a file that is no picture."""
     with open_image(item) as image:
-        height, width = image.height, image.width
-        if _orientation(image) >= 5 and image.format != "TIFF":  # Pillow turns TIFF by itself
-            height, width = width, height
-        return Header((height, width), _colour(image), _depth(image, item) > 8)
+        size = image.height, image.width
+        deep = _depth(image, item) > 8
+        turned = _orientation(image, decoded=False) >= 5 and image.format != "TIFF"  # Pillow turns TIFF by itself
+        return Header(size[::-1] if turned else size, _colour(image), deep)
 
 
 def decode(item: bytes | str, form: Form) -> Decoded:
@@ -177,9 +177,11 @@ def fit_array(pixels: NDArray[Any], form: Form) -> NDArray[Any]:
     return moved[None] if moved.ndim == 2 else moved.transpose(2, 0, 1)
 
 
-def _orientation(image: Image) -> int:
-    try:
-        return int(image.getexif().get(ORIENTATION, 1))
+def _orientation(image: Image, decoded: bool = True) -> int:
+    from PIL.Image import Image as Pillow
+
+    try:  # for PNG, getexif decodes the whole file
+        return int((image.getexif() if decoded else Pillow.getexif(image)).get(ORIENTATION, 1))
     except Exception:  # damaged EXIF beside sound pixels
         return 1
 
@@ -298,7 +300,9 @@ def _retile(image: Any, change: Callable[[str], str]) -> None:
     def changed(args: Any) -> Any:
         return (change(args[0]), *args[1:]) if isinstance(args, tuple) else change(args)
 
-    image.tile = [type(t)(*t[:3], changed(t[3])) if hasattr(t, "_fields") else (*t[:3], changed(t[3])) for t in image.tile]
+    image.tile = [
+        type(t)(*t[:3], changed(t[3])) if hasattr(t, "_fields") else (*t[:3], changed(t[3])) for t in image.tile
+    ]
 
 
 def _plane(values: NDArray[Any]) -> Image:

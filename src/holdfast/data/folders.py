@@ -14,7 +14,9 @@ import numpy as np
 from holdfast.data.images import Pictures, named
 from holdfast.errors import HoldfastError
 
-READ = re.compile(r"\.(a?png|jpe?g?|jpe|jfif|mpo|bmp|dib|gif|tiff?|webp|p[pgbnf]m|jp[2cfx]|j2[kc]|avifs?)", re.IGNORECASE)
+READ = re.compile(
+    r"\.(a?png|jpe?g?|jpe|jfif|mpo|bmp|dib|gif|tiff?|webp|p[pgbnf]m|jp[2cfx]|j2[kc]|avifs?)", re.IGNORECASE
+)
 UNREAD = re.compile(r"\.(hei[cf]|dcm|dng|nef|cr2|psd|tga|svg|nii|np[yz]|exr|hdr|ico|icns)", re.IGNORECASE)
 """Suffixes of pictures: of formats that are read, and of formats that are not."""
 
@@ -41,7 +43,7 @@ def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
 
 
 def has_pictures(folder: Path) -> bool:
-    return any(READ.fullmatch(path.suffix) for path in walk(folder))
+    return any(READ.fullmatch(path.suffix) for path in walk(folder)) or any(map(_is_picture, walk(folder)))
 
 
 def plain(path: Path | str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -189,7 +190,8 @@ def _each(pictures: Pictures, work: Callable[[bytes | str], Any]) -> list[Any]:
 
     first = one(0)
     small = isinstance(first, Decoded) and first.size[0] * first.size[1] < _PIXELS_WORTH_THREADS
-    with ThreadPoolExecutor(1 if small else os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(1 if small else os.cpu_count()) as pool:
+        warnings.filterwarnings("ignore", module="PIL")  # what is damaged is named, once
         chunks = pool.map(chunk, range(0, len(pictures.cells), _CHUNK))
         return [result for results in chunks for result in results]
 

@@ -135,7 +135,7 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> Source:
     known = KNOWN.get(name)
     if known is None and (path := Path(name).expanduser()).is_dir():
         return _from_path(path)
-    if known is None and name.rpartition(":")[2].isidentifier() and len(name.partition(":")[0]) > 1:
+    if known is None and re.fullmatch(r".{2,}:[^\W\d]\w*", name):
         return Source(name, _path_key(Path(name)), None, None, None, function=True)
     if known is None and _looks_like_path(name):
         raise HoldfastError(f"data set folder '{name}' does not exist; give a folder with {LAYOUTS}.")

@@ -8,7 +8,8 @@
   of each class as ``test``, another as ``val`` and the rest as ``train``, and is told so.
 - ``train`` is what remains; ``all`` is every image of every split.
 
-A tenth is drawn by a hash of each file's name (or row number), so that it is the same on every machine. Files in one folder below their class (``class/patient/1.png``) stay together.
+A tenth is drawn by a hash of each file's name (or row number), so that it is the same on every machine. Files in one
+folder below their class (``class/patient/1.png``) stay together.
 """
 
 from __future__ import annotations

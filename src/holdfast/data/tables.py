@@ -82,7 +82,8 @@ def read_tables(
     Raises:
         HoldfastError: missing columns, labels that are no labels, some files with names and others with bare numbers.
     """
-    tables = [(split, origin, rows) for split, files in opened.items() for origin, rows in files]
+    order = [split for split in ("train", "validation", "test", "all") if split in opened]
+    tables = [(split, origin, rows) for split in order for origin, rows in opened[split]]
     for _, origin, rows in tables:
         if len(rows) == 0:
             raise HoldfastError(f"{origin} holds no images; remove it, or give a file with at least one row.")
@@ -108,8 +109,8 @@ def read_tables(
     found: dict[str, list[tuple[str, Any, Any]]] = {}
     for (split, origin, rows), (_, names, values) in zip(tables, labels, strict=True):
         if names:
-            order = np.array([number[name] for name in names])
-            values = np.where((values >= 0) & (values < len(names)), order[values.clip(0, len(names) - 1)], values)
+            moved = np.array([number[name] for name in names])
+            values = np.where((values >= 0) & (values < len(names)), moved[values.clip(0, len(names) - 1)], values)
         found.setdefault(split, []).append((origin, _images(origin, rows), values))
     return {split: _pictures(parts) for split, parts in found.items()}, classes, notes
 
