@@ -443,7 +443,7 @@ def test_damage_met_late_is_named(loaded: Callable[..., ImageData]) -> None:
     ],
 )
 def test_arrays_become_images(values: object, expected: NDArray[np.generic]) -> None:
-    images, _ = array_images(values, Form(), "mine")
+    images, _ = array_images(values, "mine")
     assert np.array_equal(images.numpy(), expected)
     assert images.dtype in (torch.uint8, torch.float32)
 
@@ -461,4 +461,4 @@ def test_arrays_become_images(values: object, expected: NDArray[np.generic]) -> 
 )
 def test_arrays_without_a_known_meaning_are_refused(values: NDArray[np.generic]) -> None:
     with pytest.raises(HoldfastError, match=r"^mine: .*give"):
-        array_images(values, Form(), "mine")
+        array_images(values, "mine")

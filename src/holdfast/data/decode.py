@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Interpolation = Literal["bicubic", "bilinear"]
+Encoded = bytes | str | NDArray[Any]
+"""The content of a file, its path, or pixels ``(H, W)`` or ``(H, W, 3)``, uint8 or float32 in [0, 1]."""
 ORIENTATION = 0x0112
 TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -65,22 +67,17 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """Pixels ``(H, W)`` or ``(H, W, 3)``, uint8 or float32 in [0, 1]; the size before scaling; what was done."""
-
-    pixels: NDArray[Any]
-    size: tuple[int, int]
-    encoding: str
-    done: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a picture will be, read without decoding it; ``size`` is ``(H, W)`` as displayed."""
+class Picture:
+    """One picture: its size ``(H, W)`` as displayed, before any scaling, and from `decode` alone its pixels ``(H, W)`` or
+    ``(H, W, 3)``, uint8 or float32 in [0, 1], with what was done to them.
+    """
 
     size: tuple[int, int]
     colour: bool
     deep: bool
+    pixels: NDArray[Any] | None = None
+    encoding: str = ""
+    done: frozenset[str] = frozenset()
 
 
 @cache
@@ -102,22 +99,38 @@ def open_image(item: bytes | str) -> Image:
     return Image.open(io.BytesIO(item) if isinstance(item, bytes) else item, formats=_formats())
 
 
-def read_header(item: bytes | str) -> Header:
-    """Raises whatever Pillow raises for a file that is no picture."""
+def read_header(item: Encoded) -> Picture:
+    """What a picture will be, without decoding it. Raises whatever Pillow raises for a file that is no picture."""
+    if isinstance(item, np.ndarray):
+        return Picture(item.shape[:2], item.ndim == 3, item.dtype == np.float32, item)
     with open_image(item) as image:
         size = image.height, image.width
         deep = _depth(image, item) > 8
         turned = _orientation(image, decoded=False) >= 5 and image.format != "TIFF"  # Pillow turns TIFF by itself
-        return Header(size[::-1] if turned else size, _colour(image), deep)
+        return Picture(size[::-1] if turned else size, _colour(image), deep)
 
 
-def decode(item: bytes | str, form: Form) -> Decoded:
+def decode(item: Encoded, form: Form) -> Picture:
     """Decode one picture and bring it to ``form``.
 
     Raises:
         HoldfastError: pixels whose meaning is unknown or would be cut.
         Exception: whatever Pillow raises for a damaged file.
     """
+    planes, encoding, done = _planes(item) if isinstance(item, np.ndarray) else _decoded(item)
+    size = planes[0].height, planes[0].width
+    if form.image_size not in (None, size) or form.crop < 1:
+        planes = [_fit(plane, form) for plane in planes]
+    arrays = [np.asarray(plane) for plane in planes]
+    pixels = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=-1)
+    if pixels.dtype == np.float32:
+        pixels = pixels.clip(0, 1)  # bicubic scaling overshoots
+    pixels = to_channels(pixels, form.channels)
+    return Picture(size, pixels.ndim == 3, pixels.dtype == np.float32, pixels, encoding, frozenset(done))
+
+
+def _decoded(item: bytes | str) -> tuple[list[Image], str, set[str]]:
+    """One 8-bit picture or one of floats for each channel, upright; the format; what was done."""
     done = set()
     with open_image(item) as image:
         encoding = image.format or "unknown"
@@ -125,28 +138,24 @@ def decode(item: bytes | str, form: Form) -> Decoded:
             done.add("misnamed")
         if getattr(image, "n_frames", 1) > 1 and encoding != "MPO":
             done.add("frames")
-        deep = _depth(image, item) > 8
-        rawmode = _rawmode(image)
-        if deep and not image.mode.startswith(("I", "F")):
+        if image.mode.startswith(("I", "F")):
+            planes, changes = _deep_grey(image)
+        elif _depth(image, item) > 8:
             planes, changes = _deep_colour(image, item)
-        elif image.mode.startswith(("I", "F")):
-            planes, changes = _deep_grey(image, rawmode)
         else:
             planes, changes = _eight_bit(image)
         turn = _orientation(image)
-    done |= changes
     if 2 <= turn <= 8:
         done.add("turned")
         planes = [_turned(plane, turn) for plane in planes]
-    size = planes[0].height, planes[0].width
-    if form.image_size not in (None, size) or form.crop < 1:
-        done.add("resized")
-        planes = [_fit(plane, form) for plane in planes]
-    arrays = [np.asarray(plane) for plane in planes]
-    pixels = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=-1)
-    if pixels.dtype == np.float32:
-        pixels = pixels.clip(0, 1)  # bicubic scaling overshoots
-    return Decoded(to_channels(pixels, form.channels), size, encoding, frozenset(done))
+    return planes, encoding, done | changes
+
+
+def _planes(pixels: NDArray[Any]) -> tuple[list[Image], str, set[str]]:
+    from PIL import Image
+
+    channels = [pixels] if pixels.ndim == 2 or pixels.dtype == np.uint8 else [pixels[..., c] for c in range(3)]
+    return [Image.fromarray(np.ascontiguousarray(channel)) for channel in channels], "", set()
 
 
 def to_channels(pixels: NDArray[Any], channels: int | None) -> NDArray[Any]:
@@ -157,24 +166,6 @@ def to_channels(pixels: NDArray[Any], channels: int | None) -> NDArray[Any]:
         grey = pixels.astype(np.float32) @ LUMA
         return grey if pixels.dtype == np.float32 else np.rint(grey).astype(np.uint8)
     return pixels
-
-
-def to_depth(pixels: NDArray[Any], dtype: type) -> NDArray[Any]:
-    """uint8 as float32 in [0, 1], where the set is float32."""
-    return pixels.astype(np.float32) / 255 if dtype is np.float32 and pixels.dtype == np.uint8 else pixels
-
-
-def fit_array(pixels: NDArray[Any], form: Form) -> NDArray[Any]:
-    """An array ``(C, H, W)``, uint8 or float32, in ``form``."""
-    from PIL import Image
-
-    if form.image_size not in (None, pixels.shape[1:]) or form.crop < 1:
-        pixels = np.stack([np.asarray(_fit(Image.fromarray(np.ascontiguousarray(p)), form)) for p in pixels])
-        pixels = pixels.clip(0, 1) if pixels.dtype == np.float32 else pixels
-    if form.channels in (None, len(pixels)):
-        return pixels
-    moved = to_channels(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), form.channels)
-    return moved[None] if moved.ndim == 2 else moved.transpose(2, 0, 1)
 
 
 def _orientation(image: Image, decoded: bool = True) -> int:
@@ -254,19 +245,20 @@ def _eight_bit(image: Image) -> tuple[list[Image], set[str]]:
     return [image if image.mode == mode else image.convert(mode)], changed
 
 
-def _deep_grey(image: Image, rawmode: str) -> tuple[list[Image], set[str]]:
+def _deep_grey(image: Image) -> tuple[list[Image], set[str]]:
+    rawmode = _rawmode(image)
     image.load()
     values = np.asarray(image)
     if image.mode == "F":
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
             raise HoldfastError("its floating-point values are not in [0, 1]; convert it to 16-bit grey")
-        return [_plane(values)], {"float"}
+        return _planes(values)[0], {"float"}
     largest = 4095 if rawmode == "I;12" else 65535
     if values.min() < 0 or values.max() > largest:
         raise HoldfastError(f"its 32-bit values exceed 0..{largest}; convert it to 16-bit grey")
     grey = values.astype(np.float32) / largest
     inverted = getattr(image, "tag_v2", {}).get(262) == 0  # TIFF: white is zero
-    return [_plane(1 - grey if inverted else grey)], {"deep"}
+    return _planes(1 - grey if inverted else grey)[0], {"deep"}
 
 
 def _deep_colour(image: Image, item: bytes | str) -> tuple[list[Image], set[str]]:
@@ -292,8 +284,8 @@ def _deep_colour(image: Image, item: bytes | str) -> tuple[list[Image], set[str]
     if image.mode in ("RGBA", "RGBX"):
         alpha = values[..., -1:] if image.mode == "RGBA" else np.ones_like(values[..., -1:])
         values = values[..., :-1] * alpha + (1 - alpha)
-    planes = [_plane(values[..., c]) for c in range(values.shape[-1])]
-    return planes, {"deep", "transparent"} if transparent else {"deep"}
+    pixels = values[..., 0] if values.shape[-1] == 1 else values
+    return _planes(pixels)[0], {"deep", "transparent"} if transparent else {"deep"}
 
 
 def _retile(image: Any, change: Callable[[str], str]) -> None:
@@ -303,14 +295,3 @@ def _retile(image: Any, change: Callable[[str], str]) -> None:
     image.tile = [
         type(t)(*t[:3], changed(t[3])) if hasattr(t, "_fields") else (*t[:3], changed(t[3])) for t in image.tile
     ]
-
-
-def _plane(values: NDArray[Any]) -> Image:
-    from PIL import Image
-
-    return Image.fromarray(np.ascontiguousarray(values, np.float32))
-
-
-def with_channels(form: Form, image_size: tuple[int, int], channels: int) -> Form:
-    """``form`` with nothing left to the images."""
-    return replace(form, image_size=form.image_size or image_size, channels=form.channels or channels)

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from holdfast.data.decode import Decoded, Form, decode, fit_array, read_header, to_channels, to_depth, with_channels
+from holdfast.data.decode import Encoded, Form, Picture, decode, read_header, to_channels
 from holdfast.errors import HoldfastError
 
 RESIDENT_BYTES = 2 * 2**30
@@ -39,11 +39,11 @@ T = TypeVar("T")
 class Pictures:
     """Encoded pictures of one split and their labels, not yet decoded.
 
-    ``cells[i]`` is the content of picture ``i`` or its path, ``names[i]`` what people call it, ``labels`` int64
+    ``cells[i]`` is picture ``i``, ``names[i]`` what people call it, ``labels`` int64
     ``(N,)`` (-1: none), ``groups[i]`` what must not be torn apart when images are held out.
     """
 
-    cells: Sequence[bytes | str]
+    cells: Sequence[Encoded]
     names: Sequence[str]
     labels: NDArray[np.int64]
     groups: Sequence[str]
@@ -143,7 +143,7 @@ def read_pictures(pictures: Pictures, form: Form, *, lazy: bool | None = None) -
         )
     if lazy:
         colour, deep = any(one.colour for one in good), any(one.deep for one in good)
-        full = with_channels(form, good[0].size, 3 if colour else 1)
+        full = replace(form, image_size=form.image_size or good[0].size, channels=form.channels or (3 if colour else 1))
         images: Any = LazyImages(pictures.take(kept), full, torch.float32 if deep else torch.uint8)
         note = f"{len(kept):,} images larger than memory: decoded as they are needed"
         return Read(images, kept, "read lazily", (note, *_scaled(sizes, full)), left_out)
@@ -176,7 +176,7 @@ def _too_large(pictures: Pictures, form: Form) -> bool:
     return False
 
 
-def _each(pictures: Pictures, work: Callable[[bytes | str], Any]) -> list[Any]:
+def _each(pictures: Pictures, work: Callable[[Encoded], Any]) -> list[Any]:
     """``work`` of every picture in order, or the exception that it ended in."""
 
     def one(i: int) -> Any:
@@ -189,25 +189,23 @@ def _each(pictures: Pictures, work: Callable[[bytes | str], Any]) -> list[Any]:
         return [one(i) for i in range(start, min(start + _CHUNK, len(pictures.cells)))]
 
     first = one(0)
-    small = isinstance(first, Decoded) and first.size[0] * first.size[1] < _PIXELS_WORTH_THREADS
+    small = isinstance(first, Picture) and first.size[0] * first.size[1] < _PIXELS_WORTH_THREADS
     with warnings.catch_warnings(), ThreadPoolExecutor(1 if small else os.cpu_count()) as pool:
         warnings.filterwarnings("ignore", module="PIL")  # what is damaged is named, once
         chunks = pool.map(chunk, range(0, len(pictures.cells), _CHUNK))
         return [result for results in chunks for result in results]
 
 
-def _joined(good: list[Decoded]) -> tuple[Tensor, int]:
+def _joined(good: list[Picture]) -> tuple[Tensor, int]:
     """All images in the widest mode and depth among them; how many grey ones became colour."""
-    channels = max(one.pixels.ndim for one in good)
-    dtype = np.float32 if any(one.pixels.dtype == np.float32 for one in good) else np.uint8
-    height, width = good[0].pixels.shape[:2]
-    out = np.empty((len(good), 3 if channels == 3 else 1, height, width), dtype)
-    grey = 0
-    for i, one in enumerate(good):
-        grey += one.pixels.ndim < channels
-        pixels = to_depth(to_channels(one.pixels, 3 if channels == 3 else 1), dtype)
-        out[i] = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels
-    return torch.from_numpy(out), grey
+    arrays = [one.pixels for one in good if one.pixels is not None]
+    channels = 3 if any(one.colour for one in good) else 1
+    deep = any(one.deep for one in good)
+    out = np.empty((len(good), channels, *arrays[0].shape[:2]), np.float32 if deep else np.uint8)
+    for i, pixels in enumerate(arrays):
+        wide = to_channels(pixels, channels).reshape(*pixels.shape[:2], channels).transpose(2, 0, 1)
+        out[i] = wide / np.float32(255) if deep and pixels.dtype == np.uint8 else wide
+    return torch.from_numpy(out), sum(not one.colour for one in good) if channels == 3 else 0
 
 
 def _scaled(sizes: Counter[tuple[int, int]], form: Form) -> list[str]:
@@ -237,7 +235,7 @@ def _reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") or type(error).__name__
 
 
-def array_images(values: Any, form: Form, what: str) -> tuple[Tensor, tuple[str, ...]]:
+def array_images(values: Any, what: str) -> tuple[Tensor, tuple[str, ...]]:
     """Arrays or tensors of images as ``(N, C, H, W)``, uint8 or float32 in [0, 1], and what was done to them.
 
     ``(N, H, W)`` is grey; ``(N, H, W, C)`` is taken for what it is when C, and not the second dimension, is 1 or 3.
@@ -271,10 +269,6 @@ def array_images(values: Any, form: Form, what: str) -> tuple[Tensor, tuple[str,
                 f"{what}: images span {low:g}..{high:g}; give values in [0, 1] and normalise inside the model."
             )
         array = array.astype(np.float32)
-    if form != Form():
-        sizes = Counter({array.shape[2:]: len(array)})
-        array = np.stack([fit_array(image, form) for image in array])
-        notes += _scaled(cast("Counter[tuple[int, int]]", sizes), form)
     return torch.from_numpy(np.ascontiguousarray(array)), tuple(notes)
 
 

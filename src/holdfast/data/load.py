@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +18,12 @@ from holdfast.data.decode import Form, Interpolation
 from holdfast.data.digits import load_digits
 from holdfast.data.folders import read_folders
 from holdfast.data.image_data import ImageData
-from holdfast.data.images import Computed, Pictures, array_images, joined, named, read_pictures
+from holdfast.data.images import Computed, Pictures, joined, named, read_pictures
+from holdfast.data.own import call, takes_split
 from holdfast.data.sources import Source, cache_file, cache_root, locate
 from holdfast.data.splits import ALL, hold_out_last, hold_out_tenth, plan_split
-from holdfast.data.tables import first_line, open_hub, open_parquet, read_tables
+from holdfast.data.tables import open_hub, open_parquet, read_tables
 from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
-from holdfast.parts import imported
 
 DIVIDED = "the set has no splits: "
 
@@ -108,7 +106,7 @@ def default_split(name: str, data_dir: str | os.PathLike[str] | None = None) -> 
     source = locate(name, data_dir)
     undivided = source.folder is not None and ALL in source.folder.splits
     if source.function:
-        undivided = not _takes_split(imported(name, "data set"))
+        undivided = not takes_split(name)
     return ALL if undivided else "test"
 
 
@@ -199,57 +197,19 @@ def _check_known(known: KnownDataset, shape: tuple[int, ...], form: Form, classe
         )
 
 
-def _takes_split(function: Callable[..., Any]) -> bool:
-    return any(
-        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in inspect.signature(function).parameters.values()
-    )
-
-
 def _from_function(name: str, split: str, form: Form) -> ImageData:
-    function = imported(name, "data set")
-    takes_split = _takes_split(function)
-    try:
-        made = function(split) if takes_split else function()
-    except HoldfastError:
-        raise
-    except Exception as error:
-        raise HoldfastError(f"data set {name!r} failed with {type(error).__name__}: {first_line(error)}.") from error
-    data = _formed(made, form) if isinstance(made, ImageData) else _from_arrays(name, split, made, form)
-    if takes_split or split == ALL:
-        return data
-    rows, told = _held_out(data.labels.numpy(), Computed(len(data), str), split, ("train", "val", "test"), None)
-    data = replace(data.take(rows.tolist()), split=split, notes=(*data.notes, *told))
+    data, chosen = call(name, split)
+    if not chosen and split != ALL:
+        rows, told = _held_out(data.labels.numpy(), Computed(len(data), str), split, ("train", "val", "test"), None)
+        data = replace(data.take(rows.tolist()), split=split, notes=(*data.notes, *told))
     _warn_of_division(data)
-    return data
-
-
-def _from_arrays(name: str, split: str, made: Any, form: Form) -> ImageData:
-    if not isinstance(made, tuple) or len(made) not in (2, 3):
-        raise HoldfastError(
-            f"data set {name!r} returned {type(made).__name__}; return an ImageData, (images, labels) or (images, "
-            "labels, classes)."
-        )
-    images, notes = array_images(made[0], form, f"data set {name!r}")
-    given = tuple(str(c) for c in made[2]) if len(made) == 3 else ()
-    labels = np.asarray(made[1].cpu() if isinstance(made[1], torch.Tensor) else made[1])
-    if made[1] is None:
-        classes, labels = given, np.full(len(images), -1)
-    elif labels.dtype.kind == "U":
-        classes = given or tuple(sorted(set(labels.tolist())))
-        if unknown := sorted(set(labels.tolist()) - set(classes)):
-            raise HoldfastError(f"data set {name!r}: label {unknown[0]!r} is none of its classes; add it to them.")
-        labels = np.array([classes.index(label) for label in labels.tolist()])
-    elif labels.dtype.kind in "iub" and labels.ndim == 1:
-        classes = given or tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1))
-    else:
-        raise HoldfastError(
-            f"data set {name!r}: labels are {labels.dtype} {labels.shape}; give one integer or name per image, or None."
-        )
-    return ImageData(name, split, images, torch.from_numpy(labels.astype(np.int64)), classes, name, notes)
+    return _formed(data, form)
 
 
 def _formed(data: ImageData, form: Form) -> ImageData:
     if form == Form():
         return data
-    images, notes = array_images(data.images, form, f"data set {data.name!r}")
-    return replace(data, images=images, notes=(*data.notes, *notes))
+    pixels = data.images.permute(0, 2, 3, 1).numpy()
+    cells = Computed(len(data), lambda i: pixels[i].squeeze(-1) if data.shape[0] == 1 else pixels[i])
+    read = read_pictures(Pictures(cells, Computed(len(data), str), data.labels.numpy(), ()), form, lazy=False)
+    return replace(data, images=read.images, notes=(*data.notes, *read.notes))

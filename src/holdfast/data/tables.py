@@ -42,7 +42,7 @@ def _open(path: Path, scratch: Path) -> Any:
 
     if path.stat().st_size > IN_MEMORY_BYTES:
         return datasets.Dataset.from_parquet(str(path), cache_dir=str(scratch / "tables"))
-    return datasets.Dataset(pyarrow.parquet.read_table(path))
+    return datasets.Dataset(pyarrow.parquet.read_table(path), fingerprint=path.name)
 
 
 def open_hub(source: Source) -> dict[str, list[tuple[str, Any]]]:
