@@ -88,7 +88,7 @@ def test_a_function_without_splits_is_one_set(own: str) -> None:
     ("name", "message"),
     [
         ("fails", "failed with KeyError"),
-        ("wrong", "returned ndarray; return an ImageData"),
+        ("wrong", "returned ndarray; give an ImageData"),
         ("unknown", "label 'cow' is none of its classes"),
         ("short", "40 images but 2 labels"),
         ("vectors", "one integer or name per image"),

@@ -68,8 +68,8 @@ class Form:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: its size ``(H, W)`` as displayed, before any scaling, and from `decode` alone its pixels ``(H, W)`` or
-    ``(H, W, 3)``, uint8 or float32 in [0, 1], with what was done to them.
+    """One picture: its size ``(H, W)`` as displayed, before any scaling, and from `decode` alone its pixels ``(H, W)``
+    or ``(H, W, 3)``, uint8 or float32 in [0, 1], with what was done to them.
     """
 
     size: tuple[int, int]

@@ -6,7 +6,9 @@ import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +82,7 @@ def load_dataset(
     if source.function:
         return _from_function(name, split, form)
     fingerprint = source.folder.fingerprint() if source.folder else None
-    place = cache_file(source.key + _suffix(form), split, cache_dir)
+    place = cache_place(source, split, cache_dir, **asdict(form))
     data = read_cache(place, fingerprint)
     if data is None:
         data = _build(_open(source, cache_dir), split, form)
@@ -108,6 +110,14 @@ def default_split(name: str, data_dir: str | os.PathLike[str] | None = None) -> 
     if source.function:
         undivided = not takes_split(name)
     return ALL if undivided else "test"
+
+
+def cache_place(source: Source, split: str, cache_dir: str | os.PathLike[str] | None, **options: Any) -> Path:
+    """The cache file of a split in the form that ``options`` of `load_dataset` ask for."""
+    options.pop("strict", None)
+    form = Form.of(**options)
+    key = source.key if form == Form() else f"{source.key}-{hashlib.sha256(repr(form).encode()).hexdigest()[:8]}"
+    return cache_file(key, split, cache_dir)
 
 
 @dataclass(frozen=True)
@@ -182,10 +192,6 @@ def _warn_of_division(data: ImageData) -> None:
     for note in data.notes:
         if note.startswith(DIVIDED):
             warnings.warn(f"data set {data.name!r}: {note}.", HoldfastWarning, stacklevel=3)
-
-
-def _suffix(form: Form) -> str:
-    return "" if form == Form() else f"-{hashlib.sha256(repr(form).encode()).hexdigest()[:8]}"
 
 
 def _check_known(known: KnownDataset, shape: tuple[int, ...], form: Form, classes: int, origin: str) -> None:

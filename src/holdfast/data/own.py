@@ -40,7 +40,7 @@ def call(name: str, split: str) -> tuple[ImageData, bool]:
         return made, asked
     if not isinstance(made, tuple) or len(made) not in (2, 3):
         raise HoldfastError(
-            f"{what} returned {type(made).__name__}; return an ImageData, (images, labels) or (images, labels, classes)."
+            f"{what} returned {type(made).__name__}; give an ImageData, (images, labels) or (images, labels, classes)."
         )
     images, notes = array_images(made[0], what)
     labels, classes = _labels(made[1], tuple(map(str, made[2])) if len(made) == 3 else (), len(images), what)
