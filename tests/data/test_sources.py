@@ -148,12 +148,29 @@ def test_text_labels_share_one_numbering(tmp_path: Path, written: SimpleNamespac
     assert (data.classes, data.labels.tolist()) == (("<b>", "cat", "dog", "owl"), [2, 0, 3])
 
 
-@pytest.mark.parametrize("labels", [[-1, -1], [None, None]])
-def test_hidden_labels_are_no_labels(tmp_path: Path, written: SimpleNamespace, labels: list[object]) -> None:
+@pytest.mark.parametrize(
+    ("labels", "names"), [([-1, -1], None), ([None, None], None), ([-1, -1], ["dog", "cat"]), ([None, None], ["cat"])]
+)
+def test_hidden_labels_are_no_labels(
+    tmp_path: Path, written: SimpleNamespace, labels: list[object], names: list[str] | None
+) -> None:
     table(written, tmp_path / "train.parquet", [0, 1] * 10, ["cat", "dog"])
-    table(written, tmp_path / "test.parquet", labels)
+    table(written, tmp_path / "test.parquet", labels, names)
     data = load_dataset(str(tmp_path), "test")
     assert (data.classes, data.labelled) == (("cat", "dog"), False)
+
+
+def test_labels_beyond_the_names_of_their_file_are_refused(tmp_path: Path, written: SimpleNamespace) -> None:
+    images = [written.png(image) for image in written.draw_images(2)]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    cells = [{"bytes": image, "path": None} for image in images]
+    rows = datasets.Dataset.from_dict({"image": cells, "label": [0, 2]}, features=features)
+    table(written, tmp_path / "train.parquet", [0, 1, 2] * 4, ["cat", "dog", "owl"])
+    named = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["owl", "cat"])})
+    rows.info.features = named
+    rows.to_parquet(str(tmp_path / "test.parquet"))
+    with pytest.raises(HoldfastError, match="label 2 is none of its 2 class names"):
+        load_dataset(str(tmp_path), "test")
 
 
 def test_images_alone_are_images_without_labels(tmp_path: Path, written: SimpleNamespace) -> None:

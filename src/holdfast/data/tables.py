@@ -109,8 +109,7 @@ def read_tables(
     found: dict[str, list[tuple[str, Any, Any]]] = {}
     for (split, origin, rows), (_, names, values) in zip(tables, labels, strict=True):
         if names:
-            moved = np.array([number[name] for name in names])
-            values = np.where((values >= 0) & (values < len(names)), moved[values.clip(0, len(names) - 1)], values)
+            values = np.array([*(number[name] for name in names), -1])[values]  # -1, no label, stays -1
         found.setdefault(split, []).append((origin, _images(origin, rows), values))
     return {split: _pictures(parts) for split, parts in found.items()}, classes, notes
 
@@ -170,7 +169,10 @@ def _labels(origin: str, rows: Any) -> tuple[str, tuple[str, ...], Any]:
         raise HoldfastError(f"{origin}: column {name!r} must hold one integer per image, or one name; encode it.")
     values = values.astype(np.int64)
     if isinstance(feature, datasets.ClassLabel):
-        return ("none" if values.max() < 0 else "class names"), tuple(feature.names), values
+        if values.min() < -1 or values.max() >= len(feature.names):
+            wrong = values.min() if values.min() < -1 else values.max()
+            raise HoldfastError(f"{origin}: label {wrong} is none of its {len(feature.names)} class names; correct it.")
+        return "class names", tuple(feature.names), values
     return ("none" if values.max() < 0 else "bare numbers"), (), values
 
 
