@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from holdfast.errors import HoldfastWarning
 from holdfast.models.arithmetic import autocast_state, tf32_flags
-from holdfast.models.gates import SoftplusTwin
+from holdfast.models.twin import SoftplusTwin
 
 Tensors = tuple[Tensor, ...]
 Step = Callable[..., Tensors]

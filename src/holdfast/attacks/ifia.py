@@ -19,8 +19,8 @@ from holdfast.attribution.path import Path, by_whole_paths
 from holdfast.config import IFIAObjective, Method
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.arithmetic import float32_products
-from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
+from holdfast.models.twin import SoftplusTwin
 from holdfast.similarity.rank import average_ranks, check_k, check_ranked, tau_b, topk_indices, topk_share
 from holdfast.validate import check_count, check_positive
 

@@ -13,8 +13,8 @@ from holdfast.attacks.base import GradientAscent
 from holdfast.attribution.integrated_gradients import path_attribution
 from holdfast.attribution.path import Path, by_whole_paths
 from holdfast.config import Method
-from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
+from holdfast.models.twin import SoftplusTwin
 from holdfast.validate import check_count
 
 
