@@ -229,7 +229,7 @@ def _maximum(mode: KinkMode, call: Any, x: Any, other: Any = None, *rest: Any, *
     """Of two tensors; exact where one of them is huge, as the masks of attention are."""
     if rest or named or not (_real(x) and isinstance(other, Tensor)):
         return None
-    difference = x - other
+    difference = (x - other).clamp(-10 * LARGEST_BOUND, 10 * LARGEST_BOUND)
     smooth = mode.max0(difference)
     return torch.maximum(x, other) + (smooth - torch.maximum(difference, torch.zeros_like(difference)))
 
@@ -290,6 +290,8 @@ def _reshaped(mode: KinkMode, call: Any, x: Any, *rest: Any, **named: Any) -> An
 
 
 def _where(mode: KinkMode, call: Any, condition: Any, input: Any = None, other: Any = None, **named: Any) -> Any:
+    if isinstance(input, Tensor) and input.dtype == torch.bool:  # the method, of a tensor that a mask is applied to
+        condition, input = input, condition
     gate = mode.gate(condition)
     if gate is None or input is None or other is None:
         return None

@@ -65,18 +65,18 @@ class SurrogateCheck:
             return "the surrogate's logits or gradients are not finite; raise surrogate_beta or use None."
         if self.gradient_zero > 0.5:
             return (
-                f"the surrogate's gradient is 0 on {self.gradient_zero:.0%} of the images{unseen}: a step or a saturated "
-                f"output hides it; remove it or {search}."
+                f"the surrogate's gradient is 0 on {self.gradient_zero:.0%} of the images{unseen}: a step or a "
+                f"saturated output hides it; remove it or {search}."
             )
         if self.slope_error > MOST_SLOPE_ERROR:
             return (
-                f"the surrogate's gradient is not the derivative of its logits (off by {self.slope_error:.0%}){unseen}: "
-                f"a straight-through estimator, a quantiser or randomness in the forward pass; remove it or {search}."
+                f"the surrogate's gradient is not the derivative of its logits (off by {self.slope_error:.0%})"
+                f"{unseen}: a straight-through estimator, a quantiser or a random forward pass; remove it or {search}."
             )
         if self.second_order < LEAST_SHARE:
             return (
-                f"the surrogate has no second-order gradient (share {self.second_order:.2g}){unseen}: attacks would not "
-                f"move; {write}, or {search}."
+                f"the surrogate has no second-order gradient (share {self.second_order:.2g}){unseen}: attacks would "
+                f"not move; {write}, or {search}."
             )
         return None
 

@@ -51,7 +51,7 @@ class _Softplus(Function):
 
 
 class SoftplusTwin(nn.Module):
-    """The same network with softplus for the kink of every piecewise-linear operator, sharing (not copying) all weights.
+    """The same network with softplus for every kink of a piecewise-linear operator, sharing (not copying) all weights.
 
     ``softplus(x) = log(1 + exp(beta x)) / beta`` tends to ``max(x, 0)`` as ``beta`` grows and has the second
     derivatives that this lacks, which an attack on attributions needs (Ghorbani et al., 2019; Dombrowski et al., 2019).
@@ -63,8 +63,8 @@ class SoftplusTwin(nn.Module):
     windows have one clear winner. So do steps, which no softplus tends to: a jump keeps its derivative of zero.
     Bounds that guard a division (clamp(min=1e-8)) or against overflow (1000 and beyond) stay too.
 
-    Compiled networks run as they were written, ``torch.utils.checkpoint`` keeps activations instead of recomputing them,
-    ``DataParallel`` runs on one device, and attention runs on the kernel that has second derivatives.
+    Compiled networks run as they were written, ``torch.utils.checkpoint`` keeps activations instead of recomputing
+    them, ``DataParallel`` runs on one device, and attention runs on the kernel that has second derivatives.
 
     Args:
         model: any module; its code and its parameters are left alone.

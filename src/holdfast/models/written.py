@@ -29,6 +29,17 @@ VALUES: dict[str, Callable[..., Any]] = {
     "aten::__isnot__": lambda a, b: a is not b,
     "prim::shape": lambda x: list(x.shape),
 }
+LISTS: dict[str, Callable[..., Any]] = {
+    "aten::len.t": len,
+    "aten::__getitem__.t": lambda values, index: values[index],
+    "aten::append.t": lambda values, value: [values.append(value), values][1],
+    "aten::_set_item.t": lambda values, index, value: [values.__setitem__(index, value), values][1],
+    "aten::slice.t": lambda values, start, end, step: values[start:end:step],
+    "aten::add.t": lambda a, b: a + b,
+    "aten::add_.t": lambda a, b: [a.extend(b), a][1],
+    "aten::list.t": list,
+}
+"""Operators on lists of anything, which cannot be called from Python."""
 
 
 class UnknownInstruction(Exception):
@@ -172,7 +183,10 @@ def _operator(node: Any, kind: str) -> Callable[..., Any]:
     if text == "(no schema)":
         raise UnknownInstruction(kind)
     schema = torch._C.parse_schema(text)
-    operator = torch._C._get_operation_overload(schema.name, schema.overload_name)
+    on_lists = LISTS.get(f"{schema.name}.{schema.overload_name}")
+    if on_lists is not None:
+        return on_lists
+    operator: Any = torch._C._get_operation_overload(schema.name, schema.overload_name)
     if operator is None:
         raise UnknownInstruction(kind)
     plain = sum(not argument.kwarg_only for argument in schema.arguments)
