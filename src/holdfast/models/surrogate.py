@@ -18,7 +18,7 @@ from holdfast.models.twin import SoftplusForKinks, SoftplusTwin
 MOST_IMAGES = 8
 FAR, NEAR = 1e-2, 1e-3
 """Root mean square of the steps, in pixels, over which gradients and logits are compared."""
-LEAST_SHARE = 0.05
+LEAST_SHARE = 0.005
 MOST_SLOPE_ERROR = 0.3
 LINEAR = 1e-3
 """Relative changes of the gradient below this, over a step of `FAR`, are those of a linear network."""
