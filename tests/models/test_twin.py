@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from holdfast import SoftplusTwin
+from holdfast import HoldfastError, SoftplusTwin
 
 Activation = Callable[[Tensor], Tensor]
 BETA = 6.0
@@ -82,7 +83,7 @@ RELU: dict[str, Activation] = {
     "-minimum": lambda h: -torch.minimum(-h, torch.zeros(())),
     "h * (h > 0)": lambda h: h * (h > 0),
     "(h >= 0).float() * h": lambda h: (h >= 0).double() * h,
-    "(0 < h).to(h) * h": lambda h: (0 < h).to(h) * h,
+    "(0 < h).to(h) * h": lambda h: torch.lt(torch.zeros(()), h).to(h) * h,
     "h * ~(h <= 0)": lambda h: h * ~(h <= 0),
     "h * (1 - (h < 0))": lambda h: h * (1 - (h < 0).type_as(h)),
     "h *= h > 0": times_in_place,
@@ -241,7 +242,7 @@ class Branching(Net):
             if i == 1:
                 h = self.conv2(h)
             h = torch.where(h > 0, h, torch.zeros_like(h)) if i == 0 else h.clamp_(min=0.0)
-        parts = [part for part in h.flatten(1).chunk(2, dim=1)]
+        parts = [part * 1.0 for part in h.flatten(1).chunk(2, dim=1)]
         return self.fc2(self.activation(self.fc1(torch.cat(parts, 1))))
 
 
@@ -361,3 +362,28 @@ def test_elu_written_with_where_is_the_same_with_and_without_a_graph(x: Tensor) 
         silent = twin(x)
     torch.testing.assert_close(twin(x), silent, rtol=0, atol=0)
     torch.testing.assert_close(silent, net(x).detach())
+
+
+@pytest.mark.parametrize("window", [{}, {"stride": 1}, {"stride": (2, 1), "padding": 1}, {"stride": 3, "padding": 1}])
+def test_max_pooling_on_demand(x: Tensor, window: dict[str, Any]) -> None:
+    def pool(t: Tensor) -> Tensor:
+        return F.max_pool2d(t, 3, **window)
+
+    x = x - 0.5
+    assert torch.equal(SoftplusTwin(pool, BETA)(x), pool(x))
+    twin = SoftplusTwin(pool, BETA, pooling=7.0)
+    padding = window.get("padding", 0)
+    unfolded = F.unfold(F.pad(x, [padding] * 4, value=-1e6), 3, stride=window.get("stride", 3)).unflatten(1, (2, 9))
+    expected = unfolded.mul(7).exp().sum(2).log().div(7)
+    torch.testing.assert_close(twin(x).flatten(2), expected)
+    assert twin.smoothed == {"max_pool2d": 1}
+    torch.testing.assert_close(SoftplusTwin(pool, BETA, pooling=1e5)(x), pool(x), rtol=0, atol=1e-4)
+    exported = torch.fx.symbolic_trace(nn.Sequential(nn.MaxPool2d(3, **window)))
+    torch.testing.assert_close(SoftplusTwin(exported, BETA, pooling=7.0)(x), twin(x))
+    line = SoftplusTwin(lambda t: F.max_pool1d(t.flatten(2), 4), BETA, pooling=7.0)(x)
+    torch.testing.assert_close(line, x.flatten(2).unflatten(2, (9, 4)).mul(7).logsumexp(3) / 7)
+
+
+def test_pooling_must_be_positive() -> None:
+    with pytest.raises(HoldfastError, match="pooling is 0"):
+        SoftplusTwin(nn.ReLU(), BETA, pooling=0.0)

