@@ -71,7 +71,8 @@ class SurrogateCheck:
         if self.slope_error > MOST_SLOPE_ERROR:
             return (
                 f"the surrogate's gradient is not the derivative of its logits (off by {self.slope_error:.0%})"
-                f"{unseen}: a straight-through estimator, a quantiser or a random forward pass; remove it or {search}."
+                f"{unseen}: a straight-through estimator, a quantiser, an autograd.Function of its own or a random "
+                f"forward pass; {write}, or {search}."
             )
         if self.second_order < LEAST_SHARE:
             return (

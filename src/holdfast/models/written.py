@@ -88,6 +88,8 @@ def _interpreted(module: Any) -> Any:
 
 
 class _Interpreted(nn.Module):
+    script: Any
+
     def __init__(self, script: Any, program: tuple[list[str], list[Step], list[str]]) -> None:
         super().__init__()
         self.__dict__["script"] = script  # not a child: nothing that lists modules should meet it twice
