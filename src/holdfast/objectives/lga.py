@@ -13,8 +13,8 @@ from holdfast.attacks.base import random_start
 from holdfast.attribution.path import Path
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, Objective, combine
-from holdfast.similarity.linear import cosine_similarity
 from holdfast.seeding import fresh_generator
+from holdfast.similarity.linear import cosine_similarity
 from holdfast.validate import check_count, check_positive
 
 
