@@ -365,9 +365,7 @@ class Brightness(Attribution):
 
     differentiable: ClassVar[bool] = False
 
-    def map(
-        self, model: Any, x: Tensor, target: Tensor, *, create_graph: bool = False, weights: bool = True
-    ) -> Tensor:
+    def map(self, model: Any, x: Tensor, target: Tensor, *, create_graph: bool = False, weights: bool = True) -> Tensor:
         assert not create_graph
         return x.detach() * (1 + target.view(-1, 1, 1, 1))
 

@@ -149,7 +149,9 @@ class Noted(Objective):
     of: Objective
     seen: list[Tensor] = field(default_factory=list)
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
+    def __call__(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None
+    ) -> LossOutput:
         out = self.of(model, x, y, generator=generator)
         assert out.x_adv is not None
         self.seen.append(out.x_adv)
