@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +11,11 @@ from typing import Annotated
 
 import tyro
 
+from holdfast.cli.estimate import Work, announce
 from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.cli.part_options import take_parts
+from holdfast.data.catalogue import KNOWN, canonical_name
+from holdfast.errors import HoldfastWarning
 from holdfast.recipes import recipe, recipe_names
 from holdfast.train.config import TrainConfig
 
@@ -26,6 +31,8 @@ class TrainOptions:
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
+    yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Start without a question, however long it takes."""
 
 
 DESCRIPTION = (
@@ -37,33 +44,59 @@ DESCRIPTION = (
 )
 
 
-def run(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
         parse(TrainOptions(recipe("digits-trades-igr")), ["--help"], "train RECIPE", DESCRIPTION)
     name, rest = take_name(argv, "the recipe", "train", "digits-trades-igr (holdfast recipes lists them all)")
     profile, rest = take_profile(rest)
-    config, rest = take_parts(recipe(name, profile or "paper"), rest)
+    base = recipe(name, profile or "paper")
+    config, rest = take_parts(base, rest)
     options = parse(TrainOptions(config), rest, f"train {name}", DESCRIPTION)
+    config = options.config
+    if config.data.name != base.data.name:
+        warnings.warn(
+            f"the recipe {name} is made for {base.data.name}; on {config.data.name!r} the model {config.model} and "
+            f"attacks of eps = {config.validation.eps:.4g} are kept unless you override them.",
+            HoldfastWarning,
+            stacklevel=2,
+        )
 
     from rich.console import Console
 
+    from holdfast.cli.interrupt import Interrupt
     from holdfast.cli.progress import Display
     from holdfast.cli.where import pick_device
     from holdfast.train import train
     from holdfast.train.distributed import joined
 
     out = Path(options.out or f"runs/{name}")
-    with joined() as world:
+    with joined() as world, Interrupt() as interrupt:
         with world.together():
             device = world.device_of(pick_device(options.device))
+        world.first(lambda: announce(name, _work(config, world.size), device, yes=options.yes))
         with Display(name, Console(stderr=True, quiet=not world.leads)) as display:
-            train(
-                options.config,
+            folder = train(
+                config,
                 out,
                 device=device,
                 data_dir=options.data_dir,
                 resume=options.resume,
                 on_step=display.step,
+                stop=interrupt,
             )
-        if world.leads:
+        if world.leads and folder.finished:
             print(f"Trained {name}: {out}\nNext: holdfast evaluate {out}")
+        elif world.leads:
+            again = [*argv, *([] if options.resume else ["--resume"])]
+            print(f"Stopped and saved: {out}\nGo on with: holdfast train {shlex.join(again)}")
+    return 0 if folder.finished else interrupt.code
+
+
+def _work(config: TrainConfig, processes: int) -> list[Work]:
+    """What the run costs, where the size of its data is known in advance."""
+    known = KNOWN.get(canonical_name(config.data.name))
+    if known is None:
+        return []
+    images = min(config.data.train_size or known.train, known.train)
+    passes = config.optim.epochs * images * config.objective.cost / processes
+    return [(config.model, known.shape, len(known.classes), passes)]

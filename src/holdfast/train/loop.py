@@ -44,6 +44,10 @@ class Report:
     step: int
     total_steps: int
     epoch: int
+    epochs: int
+    images: int
+    """Images trained on so far, each as often as it was seen."""
+    total_images: int
     losses: dict[str, float]
     validation: dict[str, float] | None = None
 
@@ -164,7 +168,7 @@ class _Run:
             epoch = (progress.step - 1) // self.per_epoch + 1
             if progress.step % every == 0:
                 self.write_window(epoch)
-            self.on_step(Report(progress.step, self.total, epoch, losses))
+            self.on_step(self.report(epoch, losses))
             ends_epoch = progress.step % self.per_epoch == 0
             if ends_epoch:
                 self.end_epoch(epoch, losses)
@@ -177,6 +181,13 @@ class _Run:
             if stopped:
                 return
         self.world.first(self.finish)
+
+    def report(self, epoch: int, losses: dict[str, float], measured: dict[str, float] | None = None) -> Report:
+        batch, epochs = self.config.optim.batch_size, self.config.optim.epochs
+        size = (self.per_epoch - 1) * batch + self.train_loader.share(self.per_epoch - 1).total
+        begun = (epoch - 1) * self.per_epoch
+        images = (epoch - 1) * size + min((self.progress.step - begun) * batch, size)
+        return Report(self.progress.step, self.total, epoch, epochs, images, epochs * size, losses, measured)
 
     def save(self) -> None:
         save_checkpoint(self.folder.checkpoints, self.model, self.optimizer, self.progress, self.metadata)
@@ -277,7 +288,7 @@ class _Run:
             progress.best_score, progress.best_epoch = score, epoch
             self.world.first(self.keep_best)
         self.world.first(lambda: self.log.write(kind="validation", step=progress.step, epoch=epoch, **measured))
-        self.on_step(Report(progress.step, self.total, epoch, losses, measured))
+        self.on_step(self.report(epoch, losses, measured))
 
     def keep_best(self) -> None:
         with writable(self.folder.best):
