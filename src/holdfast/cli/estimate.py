@@ -12,8 +12,8 @@ WORTH_TIMING = 5000
 """Forward passes below which nothing takes a minute."""
 SAY_SECONDS, ASK_SECONDS = 60, 3600
 
-Work = tuple[str, tuple[int, int, int], int, float]
-"""A network's name, the shape and number of classes of its images, and forward passes of one image."""
+Work = tuple[str, tuple[int, int, int], float]
+"""A network's name, the shape of its images, and forward passes of one of them."""
 
 
 def announce(what: str, work: Iterable[Work], device: str, *, yes: bool) -> None:
@@ -40,13 +40,13 @@ def estimated_seconds(work: Iterable[Work], device: str) -> float:
     """The sum over the work; each network is timed once, for a fraction of a second."""
     from holdfast.models.timing import seconds_per_forward
 
-    passes: dict[tuple[str, tuple[int, int, int], int], float] = {}
-    for model, shape, classes, count in work:
-        passes[model, shape, classes] = passes.get((model, shape, classes), 0.0) + count
+    passes: dict[tuple[str, tuple[int, int, int]], float] = {}
+    for model, shape, count in work:
+        passes[model, shape] = passes.get((model, shape), 0.0) + count
     seconds = 0.0
-    for (model, shape, classes), count in passes.items():
+    for (model, shape), count in passes.items():
         if count >= WORTH_TIMING:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HoldfastWarning)
-                seconds += count * seconds_per_forward(model, shape, device, classes)
+                seconds += count * seconds_per_forward(model, shape, device)
     return seconds

@@ -16,8 +16,8 @@ LEGEND = "acc: held-out accuracy in %, clean/attacked; cos: of their attribution
 class Display:
     """Shows a training run or an evaluation; used as a context manager around it."""
 
-    def __init__(self, title: str, console: Console | None = None) -> None:
-        self.title = title
+    def __init__(self, title: str, console: Console | None = None, note: str = "") -> None:
+        self.title, self.note = title, note
         self.console = console or Console(stderr=True)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -45,7 +45,7 @@ class Display:
         """Told after every training step and every epoch."""
         if self.first is None:
             self.first = report.images, time.monotonic()
-            self._say(self.title)
+            self._say(f"{self.title}: {self.note}" if self.note else self.title)
             self._say(LEGEND)
         rate = self._rate(report)
         epoch = f"epoch {report.epoch}/{report.epochs}"

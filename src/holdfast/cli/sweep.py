@@ -92,7 +92,6 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
     from holdfast.cli.progress import Display
     from holdfast.cli.where import pick_device
     from holdfast.sweep.drive import sweep_here, sweep_on_ray
-    from holdfast.sweep.settings import check_settings
 
     if options.executor == "ray":
         return sweep_on_ray(
@@ -107,8 +106,10 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
             stop=stop,
         )
     device = pick_device(options.device)
-    check_settings(plan, root)
-    announce(f"this sweep of {len(plan.runs())} runs", _work(plan, root), device, yes=options.yes)
+
+    def estimate(left: list[Run]) -> None:
+        announce(f"this sweep ({len(left)} runs)", _work(left), device, yes=options.yes)
+
     return sweep_here(
         plan,
         root,
@@ -118,19 +119,14 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
         watch=Display,
         deadline=deadline,
         stop=stop,
+        on_start=estimate,
     )
 
 
-def _work(plan: Plan, root: Path) -> list[Work]:
-    """What the runs that are not finished cost, as far as the sizes of their data are known in advance."""
-    from holdfast.sweep.execute import is_finished
-
-    work: list[Work] = []
-    for run in plan.runs():
-        known = KNOWN.get(canonical_name(run.train.data.name))
-        if known is not None and run.cost is not None and not is_finished(run, root):
-            work.append((run.train.model, known.shape, len(known.classes), run.cost))
-    return work
+def _work(runs: Sequence[Run]) -> list[Work]:
+    """What runs cost, as far as the sizes of their data are known in advance."""
+    known = [(run, KNOWN[name]) for run in runs if (name := canonical_name(run.train.data.name)) in KNOWN]
+    return [(run.train.model, data.shape, run.cost or 0) for run, data in known]
 
 
 def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Annotated
 
 import tyro
 
-from holdfast.cli.estimate import Work, announce
+from holdfast.cli.estimate import announce
 from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.cli.part_options import take_parts
-from holdfast.data.catalogue import KNOWN, canonical_name
-from holdfast.errors import HoldfastWarning
-from holdfast.recipes import recipe, recipe_names
+from holdfast.data.loader import DeviceLoader
+from holdfast.recipes import METHODS, SETUPS, recipe
 from holdfast.train.config import TrainConfig
 
 
@@ -36,7 +34,8 @@ class TrainOptions:
 
 
 DESCRIPTION = (
-    f"holdfast train RECIPE [--profile smoke|laptop|fast|paper] [options]: train one of {', '.join(recipe_names())}. "
+    f"holdfast train RECIPE [--profile smoke|laptop|fast|paper] [options]: train a recipe, DATASET-METHOD: "
+    f"{', '.join(SETUPS)} with {', '.join(METHODS)} (holdfast recipes tells what each is and costs). "
     "The profile sets the defaults of the other options. --objective NAME, --objective.attack NAME, "
     "--objective.attribution NAME put another part in place (file.py:Class is one of your own); its fields are "
     "options too. On several GPUs: torchrun --nproc-per-node 4 -m holdfast train RECIPE [options]; batch_size stays "
@@ -53,12 +52,11 @@ def run(argv: Sequence[str]) -> int:
     config, rest = take_parts(base, rest)
     options = parse(TrainOptions(config), rest, f"train {name}", DESCRIPTION)
     config = options.config
+    note = ""
     if config.data.name != base.data.name:
-        warnings.warn(
-            f"the recipe {name} is made for {base.data.name}; on {config.data.name!r} the model {config.model} and "
-            f"attacks of eps = {config.validation.eps:.4g} are kept unless you override them.",
-            HoldfastWarning,
-            stacklevel=2,
+        note = (
+            f"{name} is made for {base.data.name}; on {config.data.name} the model {config.model} and attacks of eps "
+            f"{config.validation.eps:.4g} are kept unless you override them."
         )
 
     from rich.console import Console
@@ -73,14 +71,22 @@ def run(argv: Sequence[str]) -> int:
     with joined() as world, Interrupt() as interrupt:
         with world.together():
             device = world.device_of(pick_device(options.device))
-        world.first(lambda: announce(name, _work(config, world.size), device, yes=options.yes))
-        with Display(name, Console(stderr=True, quiet=not world.leads)) as display:
+
+        def estimate(loader: DeviceLoader) -> None:
+            images, _ = loader.batch(0, 0)
+            total = config.optim.epochs * len(loader) * config.optim.batch_size / world.size
+            announce(
+                name, [(config.model, tuple(images.shape[1:]), total * config.objective.cost)], device, yes=options.yes
+            )
+
+        with Display(name, Console(stderr=True, quiet=not world.leads), note) as display:
             folder = train(
                 config,
                 out,
                 device=device,
                 data_dir=options.data_dir,
                 resume=options.resume,
+                on_start=estimate,
                 on_step=display.step,
                 stop=interrupt,
             )
@@ -90,13 +96,3 @@ def run(argv: Sequence[str]) -> int:
             again = [*argv, *([] if options.resume else ["--resume"])]
             print(f"Stopped and saved: {out}\nGo on with: holdfast train {shlex.join(again)}")
     return 0 if folder.finished else interrupt.code
-
-
-def _work(config: TrainConfig, processes: int) -> list[Work]:
-    """What the run costs, where the size of its data is known in advance."""
-    known = KNOWN.get(canonical_name(config.data.name))
-    if known is None:
-        return []
-    images = min(config.data.train_size or known.train, known.train)
-    passes = config.optim.epochs * images * config.objective.cost / processes
-    return [(config.model, known.shape, len(known.classes), passes)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ def sweep_here(
     watch: Watch = Silent,
     deadline: float | None = None,
     stop: Stop = never,
+    on_start: Callable[[list[Run]], None] | None = None,
 ) -> Iterator[Outcome]:
     """Do every run of ``plan`` in ``root`` on this machine.
 
@@ -37,6 +38,7 @@ def sweep_here(
         watch: opens a progress display for a title (with one job).
         deadline: seconds since 1970 after which every run is saved and left.
         stop: asked after every step; when it says so every run is saved and left.
+        on_start: told what is left to do when all is checked and nothing is written yet; may refuse.
 
     Raises:
         HoldfastError: at the first step, before anything is written: another sweep's folder or missing data. A run
@@ -45,6 +47,8 @@ def sweep_here(
     if jobs < 1:
         raise HoldfastError(f"jobs is {jobs}; it must be at least 1.")
     done, left = _prepare(plan, root, data_dir)
+    if on_start is not None:
+        on_start(left)
     claim(plan, root)
     yield from done
     job = partial(execute, root=root, device=device, data_dir=data_dir, deadline=deadline)

@@ -59,6 +59,7 @@ def train(
     device: str = "cpu",
     data_dir: str | None = None,
     resume: bool = False,
+    on_start: Callable[[DeviceLoader], None] | None = None,
     on_step: Callable[[Report], None] | None = None,
     stop: Callable[[], bool] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -68,6 +69,7 @@ def train(
     Every random number is a function of the seed and the step, so that only weights, optimiser state and the
     step need saving. On a CPU a resumed run ends bit-identical to one that was never stopped. The global
     random state is left as it was. When ``stop`` says so after a step, the run is saved and left unfinished.
+    ``on_start`` is called when all is checked and nothing is written yet, and may refuse.
 
     Inside a process group (``torchrun``; gloo for CPU tensors) all processes call this with the same arguments
     but for their ``device``, with the usual semantics of data parallel training: each takes its own part of every
@@ -86,6 +88,9 @@ def train(
             check_precision(config.precision, torch.device(device))
             parts = _network_and_loaders(config, world, device, data_dir)
             run = _Run(config, RunFolder(Path(out)), world, *parts, on_step, stop, checkpoint_seconds)
+        world.first(lambda: run.folder.check(config, resume=resume))
+        if on_start is not None:
+            world.first(lambda: on_start(run.train_loader))
         with world.leading(run.folder.writing(config, resume=resume)):
             run.restore()
             run.go()
