@@ -143,10 +143,6 @@ def compare(
         memory=True,
         errors=gradient_errors(model, x[:CHECKED], x_adv[:CHECKED], y[:CHECKED], n_steps, points, jvp=jvp),
     )
-    if device != "cpu":
-        with hf.compiled_gradients():
-            took = seconds({"compiled": calls["holdfast"]}, rounds)["compiled"]
-        rows.append(Row("IGR gradient", rows[0].setting, "holdfast, compiled", took, rows[0].seconds / took))
     return rows
 
 

@@ -213,19 +213,6 @@ def load_config(kind: type[T], path: Path) -> T:
     return from_json(kind, path.read_bytes(), str(path))
 
 
-@dataclass(frozen=True)
-class Acceleration:
-    """How a GPU is kept busy; results differ by rounding at most, so no run records it."""
-
-    cuda_graphs: bool = False
-    """Record an attack's step once and replay it, which small networks gain from (CUDA)."""
-    compile: bool = False
-    """Compile the gradients of attacks, attributions and penalties, once a shape (CUDA)."""
-
-
-PLAIN = Acceleration()
-
-
 def config_hash(config: Any) -> str:
     """Twelve hexadecimal digits that name a configuration, or a dictionary of plain values."""
     plain = config if isinstance(config, dict) else asdict(config)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from holdfast import HoldfastError, IGNorm, IGSumNorm
 from holdfast.attacks import Attack
-from holdfast.attribution.integrated_gradients import path_attribution
+from holdfast.gradient.integral import path_attribution
 from holdfast.objectives import IGNormAttack, IGSumNormAttack
 from holdfast.objectives.ig_norm import LossPath
 

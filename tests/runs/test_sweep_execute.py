@@ -15,10 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from bench.measure import peak_bytes
-from holdfast import HoldfastError, compiled_gradients, load_model
-from holdfast.attacks import graphs
-from holdfast.attribution.compiled import compiling
-from holdfast.config import Acceleration, EvalConfig, TrainConfig
+from holdfast import HoldfastError, load_model
+from holdfast.config import EvalConfig, TrainConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate import evaluate
 from holdfast.evaluate.attribution import attribution_records
@@ -314,39 +312,3 @@ def test_the_remedy_of_a_long_path_helps(monkeypatch: pytest.MonkeyPatch, tiny_e
         check_memory([run], data, "cpu")
     bounded = replace(run, train=replace(run.train, igr=replace(run.train.igr, internal_batch_size=256)))
     check_memory([bounded], data, "cpu")
-
-
-@pytest.mark.parametrize("wanted", [False, True])
-def test_acceleration_reaches_training_and_evaluation(
-    wanted: bool, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    for name in ("train", "evaluate"):
-        real = getattr(execute_module, name)
-
-        def noting(*args: object, name: str = name, real: Callable = real, **kwargs: object) -> object:
-            seen.append((name, graphs._active.get() is not None, compiling()))
-            with compiled_gradients(False):  # which takes minutes here
-                return real(*args, **kwargs)
-
-        monkeypatch.setattr(execute_module, name, noting)
-    assert (
-        execute(run, tmp_path, acceleration=Acceleration(cuda_graphs=wanted, compile=not wanted)).status == "finished"
-    )
-    assert seen == [("train", wanted, not wanted), ("evaluate", wanted, not wanted)]
-    assert graphs._active.get() is None
-
-
-def test_a_sweep_hands_acceleration_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    handed = []
-
-    def recorded(run: Run, *, acceleration: Acceleration, **others: object) -> Outcome:
-        handed.append(acceleration)
-        return Outcome(run, "finished")
-
-    monkeypatch.setattr("holdfast.sweep.drive.execute", recorded)
-    plan = Plan(("at",), ("digits",), (0,), "smoke")
-    ways = [Acceleration(), Acceleration(compile=True)]
-    for way in ways:
-        list(sweep_here(plan, tmp_path / "root", acceleration=way))
-    assert handed == ways

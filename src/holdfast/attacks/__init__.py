@@ -1,8 +1,7 @@
 """Attacks on predictions and on attributions, called as ``attack(images, labels)``."""
 
 from holdfast.attacks.base import Attack
-from holdfast.attacks.graphs import cuda_graphs
 from holdfast.attacks.ifia import IFIA, IFIAResult
 from holdfast.attacks.pgd import FGSM, PGD, TPGD, CWInf
 
-__all__ = ["FGSM", "IFIA", "PGD", "TPGD", "Attack", "CWInf", "IFIAResult", "cuda_graphs"]
+__all__ = ["FGSM", "IFIA", "PGD", "TPGD", "Attack", "CWInf", "IFIAResult"]

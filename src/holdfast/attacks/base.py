@@ -10,11 +10,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from holdfast.attacks.graphs import replayed, settings_of
-from holdfast.attribution.compiled import compiled, compiling
-from holdfast.attribution.cpu_operators import input_gradients
-from holdfast.attribution.path import check_target
 from holdfast.errors import unknown_name
+from holdfast.attribution.base import check_target
+from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.validate import (
     check_count,
@@ -27,7 +25,6 @@ Norm = Literal["Linf", "L2"]
 Found = TypeVar("Found")
 Images = Float[Tensor, "B *image"]
 Labels = Int64[Tensor, " B"]
-LOOP = {"alpha", "eps", "norm", "random_start", "restarts", "steps"}
 
 
 def _lengths(x: Tensor) -> Tensor:
@@ -94,17 +91,6 @@ class Attack(ABC):
         check_labels(labels, len(images))
         check_target(self.model, images, labels)
 
-    def _compiled(self, gradient: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """``gradient(*inputs)``, by compiled code inside `compiled_gradients`.
-
-        ``gradient`` is a method, a function of ``inputs``, the network's weights and the attack's settings, the
-        radius, step and number of its steps excepted.
-        """
-        settings = settings_of(self, but=LOOP) if compiling() else None
-        if settings is None:
-            return gradient(*inputs)
-        return compiled((settings, gradient.__name__), self.model, gradient, *inputs)
-
     @abstractmethod
     def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
         """The attack itself: inputs are checked, the model is in evaluation mode."""
@@ -154,7 +140,7 @@ class GradientAscent(Attack):
 
     def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
         """The gradient of `followed`."""
-        return self._compiled(self._gradient, adv, *reference)
+        return self._gradient(adv, *reference)
 
     def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
         """That of its sum, so that batch size changes nothing."""
@@ -186,12 +172,9 @@ class GradientAscent(Attack):
         return self._climb(self.start(images, generator), images, reference)
 
     def _climb(self, adv: Tensor, images: Tensor, reference: tuple[Tensor, ...]) -> Tensor:
-        def advance(adv: Tensor, images: Tensor, *reference: Tensor) -> tuple[Tensor]:
-            gradient = self.direction(adv, *reference)
-            return (project(step(adv, gradient, self.alpha, self.norm), images, self.eps, self.norm),)
-
         for _ in range(self.steps):
-            (adv,) = replayed(self, advance, adv, images, *reference)
+            gradient = self.direction(adv, *reference)
+            adv = project(step(adv, gradient, self.alpha, self.norm), images, self.eps, self.norm)
         return adv
 
     def _score(self, adv: Tensor, reference: tuple[Tensor, ...], labels: Tensor) -> Tensor:
@@ -213,5 +196,5 @@ class LogitAscent(GradientAscent):
         return self.loss(self.model(adv), *reference)
 
     def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        with input_gradients(adv.device):
+        with first_order(adv.device):
             return super()._gradient(adv, *reference)

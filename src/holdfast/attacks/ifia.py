@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from holdfast.attacks.base import Attack, Norm, fresh_generator, project, random_start, step
-from holdfast.attacks.graphs import replayed
-from holdfast.attribution.compiled import compiling
-from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path, by_whole_paths
+from holdfast.gradient.integral import path_attribution
 from holdfast.config import IFIAObjective, Method
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.gradient.grouped import by_whole_paths
+from holdfast.gradient.points import Path
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
@@ -164,8 +162,8 @@ class IFIA(Attack):
             for _ in range(self.steps):
                 if self.objective == "random":
                     reference = (torch.empty_like(adv).normal_(generator=generator),)
-                adv, best, best_score, best_step, done, broken = replayed(
-                    self, self._advance, adv, best, best_score, best_step, done, broken,
+                adv, best, best_score, best_step, done, broken = self._advance(
+                    adv, best, best_score, best_step, done, broken,
                     images, labels, clean, *reference,
                 )  # fmt: skip
                 history.append(best_score.mean())
@@ -201,7 +199,7 @@ class IFIA(Attack):
         with torch.no_grad(), _exactly(adv.device):
             logits = self.model(adv)
         kept = logits.argmax(1) == labels
-        if adv.device.type in READABLE and not compiling():  # compiled code keeps to one shape
+        if adv.device.type in READABLE:
             rows = kept.nonzero()[:, 0]
             score = clean.new_full((len(adv),), float("inf"))
             if len(rows):
@@ -220,8 +218,7 @@ class IFIA(Attack):
     def _gradient(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
         """The gradient to follow."""
         rows = self.internal_batch_size
-        at_once = partial(self._compiled, self._gradient_at_once)
-        return by_whole_paths(at_once, self.n_steps, rows, adv, labels, *reference)
+        return by_whole_paths(self._gradient_at_once, self.n_steps, rows, adv, labels, *reference)
 
     def _gradient_at_once(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
         path = self._path(self.surrogate, labels, create_graph=True)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from holdfast.cli.parse import parse, take_name, whole_numbers, words
-from holdfast.config import PLAIN, Acceleration
 from holdfast.errors import HoldfastError
 from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
 
@@ -57,7 +56,6 @@ class SweepOptions:
     """Ray: GPUs of one run, e.g. 0.5 to run two on each; 1 where there are GPUs."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
-    acceleration: Annotated[Acceleration, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff] = PLAIN
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
     check_memory: bool = True
@@ -97,7 +95,7 @@ def run(argv: Sequence[str]) -> None:
 
 def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None) -> Iterator[Outcome]:
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import check_acceleration, pick_device
+    from holdfast.cli.where import pick_device
     from holdfast.sweep.drive import sweep_here, sweep_on_ray
 
     if options.executor == "ray":
@@ -108,19 +106,16 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
             jobs=options.jobs,
             gpus_per_run=options.gpus_per_run,
             device=options.device,
-            acceleration=options.acceleration,
             data_dir=options.data_dir,
             deadline=deadline,
             memory_check=options.check_memory,
         )
     device = pick_device(options.device)
-    check_acceleration(options.acceleration, device)
     return sweep_here(
         plan,
         root,
         jobs=options.jobs or 1,
         device=device,
-        acceleration=options.acceleration,
         data_dir=options.data_dir,
         watch=Display,
         deadline=deadline,

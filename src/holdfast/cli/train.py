@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from holdfast.cli.parse import parse, take_name, take_profile
-from holdfast.config import PLAIN, Acceleration, TrainConfig
+from holdfast.config import TrainConfig
 from holdfast.recipes import recipe, recipe_names
 
 
@@ -23,7 +23,6 @@ class TrainOptions:
     """Continue an unfinished run in that folder."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
-    acceleration: Annotated[Acceleration, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff] = PLAIN
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
 
@@ -45,7 +44,7 @@ def run(argv: Sequence[str]) -> None:
     from rich.console import Console
 
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import acceleration, pick_device
+    from holdfast.cli.where import pick_device
     from holdfast.train import train
     from holdfast.train.distributed import joined
 
@@ -53,8 +52,7 @@ def run(argv: Sequence[str]) -> None:
     with joined() as world:
         with world.together():
             device = world.device_of(pick_device(options.device))
-            faster = acceleration(options.acceleration, device)
-        with faster, Display(name, Console(stderr=True, quiet=not world.leads)) as display:
+        with Display(name, Console(stderr=True, quiet=not world.leads)) as display:
             train(
                 options.config,
                 out,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
-from holdfast.models.state import Model, eagerly
+from holdfast.models.state import Model, eagerly, ignoring_checkpoints
 from holdfast.validate import check_positive
 
 RELU = {F.relu, torch.relu, Tensor.relu}
@@ -31,6 +31,10 @@ class _SoftplusForReLU(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        with ignoring_checkpoints():
+            return self._run(func, args, kwargs)
+
+    def _run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func not in RELU and func not in RELU_IN_PLACE:
             return func(*args, **kwargs)
         x = args[0] if args else kwargs["input"]
@@ -71,9 +75,6 @@ class SoftplusTwin(nn.Module):
     ``softplus(x) = log(1 + exp(beta x)) / beta`` tends to ReLU as ``beta`` grows and has the second
     derivatives that ReLU lacks, which an attack on attributions needs (Ghorbani et al., 2019;
     Dombrowski et al., 2019).
-
-    Not for a model that recomputes its activations in the backward pass (``torch.utils.checkpoint``): the
-    recomputation would see plain ReLUs.
 
     Args:
         model: any module; its code and its parameters are left alone.

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.attribution.igr import pair_penalty
+from holdfast.attribution.compare import pair_penalty
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import AttributionObjective, LossOutput, adversarial_images, combine

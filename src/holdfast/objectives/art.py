@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from holdfast.attacks.base import Attack, GradientAscent
-from holdfast.attribution.path import Path, selected_logits
-from holdfast.attribution.second_order import SecondOrder
+from holdfast.gradient.points import Path, selected_logits
+from holdfast.gradient.second_order import SecondOrder
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model, eagerly, evaluating
 from holdfast.objectives.base import AttackFactory, LossOutput, adversarial_images, combine

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.attacks.base import GradientAscent
-from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path, by_whole_paths
+from holdfast.gradient.integral import path_attribution
 from holdfast.config import Method
+from holdfast.gradient.grouped import by_whole_paths
+from holdfast.gradient.points import Path
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
 from holdfast.validate import check_count
@@ -69,8 +69,7 @@ class AttributionAscent(GradientAscent):
         return self.measure(self.surrogate, adv, *reference)
 
     def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        at_once = partial(self._compiled, self._gradient)
-        return by_whole_paths(at_once, self.n_steps, self.internal_batch_size, adv, *reference)
+        return by_whole_paths(self._gradient, self.n_steps, self.internal_batch_size, adv, *reference)
 
     def attribution(self, network: Model, images: Tensor, labels: Tensor) -> Tensor:
         """Integrated gradients of the labels' logits from black, differentiable where the images are."""

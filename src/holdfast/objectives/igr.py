@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from holdfast.attacks.base import Attack
-from holdfast.attribution.igr import igr_penalty
+from holdfast.attribution.compare import igr_penalty
 from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attacks.base import fresh_generator, random_start
-from holdfast.attribution.path import Path
+from holdfast.gradient.points import Path
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, combine
 from holdfast.similarity.linear import cosine_similarity

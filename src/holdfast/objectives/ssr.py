@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from holdfast.attribution.second_order import SecondOrder
+from holdfast.gradient.second_order import SecondOrder
 from holdfast.models.state import Model, eagerly, evaluating
 from holdfast.objectives.base import LossOutput, combine
 from holdfast.validate import check_logits, check_positive

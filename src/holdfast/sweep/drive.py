@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from holdfast.config import PLAIN, Acceleration
 from holdfast.errors import HoldfastError
 from holdfast.sweep.execute import Outcome, execute, is_finished
 from holdfast.sweep.memory import DataFacts, check_memory, data_facts, need_of
@@ -23,7 +22,6 @@ def sweep_here(
     *,
     jobs: int = 1,
     device: str = "cpu",
-    acceleration: Acceleration = PLAIN,
     data_dir: str | None = None,
     watch: Watch = Silent,
     deadline: float | None = None,
@@ -35,7 +33,6 @@ def sweep_here(
 
     Args:
         jobs: runs at once; above 1 each has a process of its own and a share of the threads.
-        acceleration: what keeps a GPU busy.
         watch: opens a progress display for a title (with one job).
         deadline: seconds since 1970 after which every run is saved and left.
         memory_check: estimate the memory first, and refuse to start what would not fit.
@@ -51,7 +48,7 @@ def sweep_here(
         check_memory(left, facts, device, jobs)
     claim(plan, root)
     yield from done
-    job = partial(execute, root=root, device=device, acceleration=acceleration, data_dir=data_dir, deadline=deadline)
+    job = partial(execute, root=root, device=device, data_dir=data_dir, deadline=deadline)
     yield from map(partial(job, watch=watch), left) if jobs == 1 else in_processes(job, left, jobs)
 
 
@@ -63,7 +60,6 @@ def sweep_on_ray(
     jobs: int | None = None,
     gpus_per_run: float | None = None,
     device: str = "auto",
-    acceleration: Acceleration = PLAIN,
     data_dir: str | None = None,
     deadline: float | None = None,
     memory_check: bool = True,
@@ -74,7 +70,6 @@ def sweep_on_ray(
         jobs: runs at once; by default as many as the GPUs, else the cores, allow.
         gpus_per_run: a fraction shares a GPU between runs; 1 by default where there are GPUs.
         device: cpu, cuda, or auto for cuda where Ray has GPUs.
-        acceleration: what keeps GPUs busy, where there are any.
 
     Raises:
         HoldfastError: as `sweep_here`; Ray is missing, unreachable, or has no machine for such a run.
@@ -91,7 +86,7 @@ def sweep_on_ray(
         where = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
         place = "cuda" if share.gpus else "cpu"
         job = partial(
-            execute, root=root.resolve(), device=place, acceleration=acceleration, data_dir=where, deadline=deadline
+            execute, root=root.resolve(), device=place, data_dir=where, deadline=deadline
         )
         yield from on_ray(ray, job, left, share)
 

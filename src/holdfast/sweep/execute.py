@@ -12,8 +12,7 @@ from typing import Literal
 
 import torch
 
-from holdfast.attacks.accelerated import accelerated
-from holdfast.config import PLAIN, Acceleration, EvalConfig, TrainConfig, load_config
+from holdfast.config import EvalConfig, TrainConfig, load_config
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import evaluate
@@ -50,7 +49,6 @@ def execute(
     root: Path,
     *,
     device: str = "cpu",
-    acceleration: Acceleration = PLAIN,
     data_dir: str | None = None,
     watch: Watch = Silent,
     deadline: float | None = None,
@@ -62,7 +60,6 @@ def execute(
     this function: the message is in the outcome and in ``root/failures/NAME.txt`` until the run succeeds.
 
     Args:
-        acceleration: what keeps a GPU busy.
         watch: opens a progress display for a title.
         deadline: seconds since 1970 (``time.time()``); after it the state is saved, and the rest is left.
     """
@@ -73,7 +70,7 @@ def execute(
             return Outcome(run, "skipped")
         if _is_past(deadline):
             return Outcome(run, "stopped")
-        with watch(run.title) as display, accelerated(acceleration):
+        with watch(run.title) as display:
             whole = _train(run, root, device, data_dir, display, deadline)
             if whole:
                 _evaluate(run, root, device, data_dir, display, deadline)

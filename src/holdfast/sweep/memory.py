@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import torch
 
-from holdfast.attribution.memory import free_bytes, kept_bytes
+from holdfast.gradient.memory import free_bytes, kept_bytes
 from holdfast.config import EvalConfig, TrainConfig
 from holdfast.data import load_dataset
 from holdfast.data.catalogue import SPLITS
