@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import holdfast as hf
-from bench.measure import seconds
 from bench.networks import batch, network
 from bench.results import Row, race
 from holdfast.models.gates import SoftplusTwin

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import holdfast as hf
-from bench.measure import flops, seconds
+from bench.measure import flops
 from bench.networks import batch, network
 from bench.results import Row, race
 

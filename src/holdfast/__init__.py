@@ -37,7 +37,7 @@ _NAMES = {
 _HOMES = {name: f"holdfast.{room}" for room, names in _NAMES.items() for name in names.split()}
 _ROOMS = ("attacks", "attribution", "data", "models", "objectives", "similarity")
 
-__all__ = sorted([*_HOMES, "models"])  # noqa: PLE0605
+__all__ = sorted([*_HOMES, "models"])
 
 
 def __getattr__(name: str) -> Any:

@@ -12,13 +12,11 @@ import torch.nn.functional as F
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
-from holdfast import IFIA, PGD, TPGD, CWInf, igr_penalty, integrated_gradients, kendall_tau
-from holdfast.attacks.base import Attack
+from holdfast import IFIA, igr_penalty, integrated_gradients, kendall_tau
 from holdfast.cli import main
 from holdfast.gradient import memory
 from holdfast.models import ResNet18, SmallCNN
 from holdfast.models.arithmetic import float32_products
-from holdfast.objectives import ARTAttack, IGRAttack
 from holdfast.train.folder import RunFolder, read_metrics
 
 pytestmark = [
@@ -92,6 +90,7 @@ def generator() -> torch.Generator:
 
 
 budget = {"eps": 0.15, "alpha": 0.03, "steps": 6}
+
 
 def test_memory_does_not_grow_with_the_steps_in_chunks() -> None:
     net = SmallCNN().to(CUDA)

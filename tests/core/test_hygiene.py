@@ -16,7 +16,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     {"errors", "validate", "config", "recipes", "seeding", "palette", "parts"},
     {"models", "data"},
-    {"similarity"},
+    {"similarity", "metrics"},
     {"gradient"},
     {"attribution"},
     {"attacks"},

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from holdfast.errors import unknown_name
 from holdfast.attribution.base import check_target
+from holdfast.errors import unknown_name
 from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.validate import (

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.base import Attack, Norm, fresh_generator, project, random_start, step
-from holdfast.gradient.integral import path_attribution
 from holdfast.config import IFIAObjective, Method
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.gradient.grouped import by_whole_paths
+from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.gates import SoftplusTwin

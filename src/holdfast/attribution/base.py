@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,7 +32,7 @@ class Attribution(Part, ABC):
     """
 
     kind: ClassVar[str] = "attribution"
-    package: ClassVar[str | tuple[str, ...]] = "holdfast.attribution"
+    package: ClassVar[str] = "holdfast.attribution"
     differentiable: ClassVar[bool] = True
     """Whether ``create_graph=True`` gives a map that can be differentiated to inputs and weights."""
 
@@ -86,7 +86,8 @@ class Attribution(Part, ABC):
 
     def in_blocks(self, rows: int | None) -> Self:
         """This attribution with ``rows`` points evaluated at once, where it has that setting."""
-        return replace(self, internal_batch_size=rows) if hasattr(self, "internal_batch_size") else self
+        names = {field.name for field in fields(self)}
+        return replace(self, **{"internal_batch_size": rows}) if "internal_batch_size" in names else self
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def check_target(model: Model, x: Tensor, target: Tensor) -> None:
         with evaluating(model), torch.no_grad():
             logits = model(x[:1])
     except RuntimeError as error:
-        kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} if isinstance(model, nn.Module) else set()
+        kinds = (
+            {p.dtype for p in model.parameters() if p.is_floating_point()} if isinstance(model, nn.Module) else set()
+        )
         if len(kinds) == 1 and x.dtype not in kinds:
             kind = str(*kinds).removeprefix("torch.")
             raise HoldfastError(

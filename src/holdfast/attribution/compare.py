@@ -95,7 +95,13 @@ def attribution_penalty(
 
 
 def _pairs(
-    distance: Distance, attribution: Attribution, model: Model, rows: int | None, x: Tensor, x_adv: Tensor, target: Tensor
+    distance: Distance,
+    attribution: Attribution,
+    model: Model,
+    rows: int | None,
+    x: Tensor,
+    x_adv: Tensor,
+    target: Tensor,
 ) -> Tensor:
     attribution = attribution.in_blocks(rows) if rows is not None else attribution
     images, targets = torch.cat([x, x_adv]), torch.cat([target, target])

@@ -72,7 +72,7 @@ class External(Attribution):
     def _called(self, model: Model, x: Tensor, target: Tensor) -> Any:
         fn: Any = imported(self.fn, self.kind) if isinstance(self.fn, str) else self.fn
         if hasattr(fn, "attribute"):
-            explainer = fn(model) if inspect.isclass(fn) else fn
+            explainer: Any = fn(model) if isinstance(fn, type) else fn
             return explainer.attribute(x, target=target)
         return fn(model, x, target) if takes_model(fn) else fn(x, target)
 
@@ -110,14 +110,14 @@ def fitted(found: Any, x: Tensor, name: str) -> Tensor:
     if maps.ndim == x.ndim == 4 and maps.shape[1] == 1 and len(maps) == len(x) and _smaller(maps, x):
         maps = F.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)
     try:
-        maps = maps.expand_as(x) if len(maps) == len(x) else None
+        if len(maps) != len(x):
+            raise RuntimeError
+        maps = maps.expand_as(x)
     except RuntimeError:
-        maps = None
-    if maps is None:
         raise HoldfastError(
             f"{name} returned a map of shape {tuple(found.shape)} for images of shape {tuple(x.shape)}; return that "
             "shape, or one channel per image: (B, 1, H, W)."
-        )
+        ) from None
     broken = maps.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
     if broken:
         shown = ", ".join(map(str, broken[:10])) + (", ..." if len(broken) > 10 else "")

@@ -136,9 +136,7 @@ DRAWN = ("uniform", "gaussian")
 
 
 @lru_cache(maxsize=8, typed=True)
-def random_numbers(
-    kind: str, seed: int, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype
-) -> Tensor:
+def random_numbers(kind: str, seed: int, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Numbers that depend on ``kind``, ``seed`` and ``shape`` alone, drawn on the CPU in float32."""
     with torch.inference_mode(False), torch.device("cpu"):
         generator = torch.Generator().manual_seed(seed)

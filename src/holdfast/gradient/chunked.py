@@ -6,6 +6,7 @@ differentiates it. It buys paths of which not even one image's graph fits the me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ def parameters_of(path: Path, x: Tensor, baseline: Tensor) -> list[Tensor]:
     if not path.weights:
         return []
     module = path.model if isinstance(path.model, nn.Module) else None
-    known = [] if module is None else [p for p in module.parameters() if p.requires_grad]
+    known: list[Tensor] = [] if module is None else [p for p in module.parameters() if p.requires_grad]
     found = _others_at_one_point(path, x, baseline, known)
     if found[0] and share_nodes(found[1], _others_at_one_point(path, x, baseline, known)[1]):
         raise HoldfastError(
@@ -90,7 +91,7 @@ class _ChunkedSum(Function):
         with evaluating(path.model), torch.enable_grad(), torch.autocast(*ctx.autocast):
             for node, image in path.blocks(len(x), ctx.rows, x.device):
                 ends = [t[image].detach().requires_grad_() for t in (x, baseline)]
-                z = path.points(*ends, alpha, node)
+                z = path.points(ends[0], ends[1], alpha, node)
                 gradient = path.gradient_with_graph(z, path.target[image])
                 term = path.term(gradient, ends[0], weight, node)
                 if not term.requires_grad:
@@ -105,7 +106,7 @@ class _ChunkedSum(Function):
         return None, None, *(None if t is None else t.to(x.dtype) for t in own), *sums
 
 
-def add(totals: list[Tensor | None], gradients: list[Tensor | None]) -> None:
+def add(totals: list[Tensor | None], gradients: Sequence[Tensor | None]) -> None:
     """Add gradients to running totals, of which half-precision ones are kept in float32."""
     for i, g in enumerate(gradients):
         if g is not None:

@@ -75,9 +75,11 @@ def _in_groups(values: Values, model: Model, size: int, points: int, tensors: tu
     if not torch.is_grad_enabled() or half:
         return None
     values = partial(values, size * points)
-    parameters = [p for p in model.parameters() if p.requires_grad] if isinstance(model, nn.Module) else []
-    if not isinstance(model, nn.Module):
-        found = _outside(values, parameters, tensors)
+    parameters: list[Tensor] = []
+    if isinstance(model, nn.Module):
+        parameters = [p for p in model.parameters() if p.requires_grad]
+    else:
+        found = _outside(values, [], tensors)
         if found is None:
             return None
         parameters = found

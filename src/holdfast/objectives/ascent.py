@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.attacks.base import GradientAscent
-from holdfast.gradient.integral import path_attribution
 from holdfast.config import Method
 from holdfast.gradient.grouped import by_whole_paths
+from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attacks.base import Attack
-from holdfast.gradient.integral import path_attribution
 from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.gradient.grouped import penalty
+from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent

@@ -85,9 +85,7 @@ def sweep_on_ray(
         yield from done
         where = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
         place = "cuda" if share.gpus else "cpu"
-        job = partial(
-            execute, root=root.resolve(), device=place, data_dir=where, deadline=deadline
-        )
+        job = partial(execute, root=root.resolve(), device=place, data_dir=where, deadline=deadline)
         yield from on_ray(ray, job, left, share)
 
 

@@ -18,11 +18,11 @@ from functools import lru_cache
 
 import torch
 
-from holdfast.gradient.memory import free_bytes, kept_bytes
 from holdfast.config import EvalConfig, TrainConfig
 from holdfast.data import load_dataset
 from holdfast.data.catalogue import SPLITS
 from holdfast.errors import HoldfastError
+from holdfast.gradient.memory import free_bytes, kept_bytes
 from holdfast.models.resolve import build_model
 from holdfast.sweep.plan import Run
 
