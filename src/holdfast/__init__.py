@@ -25,8 +25,8 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "attacks": "CWInf FGSM IFIA PGD TPGD",
-    "attribution": "Attribution ExpectedGradients External GradCAM InputXGradient IntegratedGradients Saliency SmoothGrad "
-    "attribution_penalty igr_penalty integrated_gradients",
+    "attribution": "Attribution ExpectedGradients External GradCAM InputXGradient IntegratedGradients Saliency "
+    "SmoothGrad attribution_penalty igr_penalty integrated_gradients",
     "data": "load_dataset",
     "errors": "HoldfastError HoldfastWarning",
     "models": "SoftplusTwin load_model",

@@ -66,14 +66,14 @@ class External(Attribution):
         if create_graph:
             raise HoldfastError(f"{self.title} is an external explanation, which cannot be differentiated.")
         with evaluating(model), torch.enable_grad():
-            found = self._called(model, x.detach(), target)
+            found = self._called(model, x.detach().clone(), target)
         return fitted(found, x, self.title)
 
     def _called(self, model: Model, x: Tensor, target: Tensor) -> Any:
         fn: Any = imported(self.fn, self.kind) if isinstance(self.fn, str) else self.fn
         if hasattr(fn, "attribute"):
             explainer: Any = fn(model) if isinstance(fn, type) else fn
-            return explainer.attribute(x, target=target)
+            return explainer.attribute(x.requires_grad_(), target=target)
         return fn(model, x, target) if takes_model(fn) else fn(x, target)
 
 
@@ -110,7 +110,7 @@ def fitted(found: Any, x: Tensor, name: str) -> Tensor:
     if maps.ndim == x.ndim == 4 and maps.shape[1] == 1 and len(maps) == len(x) and _smaller(maps, x):
         maps = F.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)
     try:
-        if len(maps) != len(x):
+        if maps.shape[:1] != x.shape[:1]:
             raise RuntimeError
         maps = maps.expand_as(x)
     except RuntimeError:

@@ -66,8 +66,8 @@ class GradCAM(Attribution):
         """The name of the layer whose output is taken for images like ``x``."""
         if not isinstance(model, nn.Module):
             raise HoldfastError(
-                f"model is a {type(model).__name__}; GradCAM reads a layer's output and needs an nn.Module: wrap it, or "
-                "choose IntegratedGradients."
+                f"model is a {type(model).__name__}; GradCAM reads a layer's output and needs an nn.Module: wrap it, "
+                "or choose IntegratedGradients."
             )
         if self.layer is not None:
             return _resolved(model, self.layer)

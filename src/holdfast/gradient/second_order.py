@@ -1,4 +1,4 @@
-"""Differentiate an input gradient at 4 forward passes (F) per point instead of 6: the idea, and the operators it is for.
+"""Differentiate an input gradient at 4 forward passes (F) per point instead of 6: the idea, and its operators.
 
 Training through ``g(z) = d f(z) / dz`` makes PyTorch walk the network four times: forward, backward (that is ``g``),
 backward through that backward, and backward through the forward pass once more. For operators that are piecewise

@@ -28,8 +28,8 @@ def evaluating(model: Model) -> Iterator[None]:
     """Put every submodule in evaluation mode (frozen normalisation, no dropout); restore each flag after.
 
     Weights that ``parametrize.cached()`` keeps are computed anew, since what a pass without a graph left there has no
-    gradient. Autocast forgets its casts at the end: older PyTorch would hand those made without a graph to a later pass that
-    needs one.
+    gradient. Autocast forgets its casts at the end: older PyTorch would hand those made without a graph
+    to a later pass that needs one.
 
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
     >>> _ = net[1].eval()
