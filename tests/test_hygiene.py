@@ -14,9 +14,10 @@ import holdfast
 ROOT = Path(holdfast.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    {"errors", "validate", "config", "recipes", "seeding", "palette"},
+    {"errors", "validate", "config", "recipes", "seeding", "palette", "parts"},
     {"models", "data"},
-    {"similarity"},
+    {"similarity", "metrics"},
+    {"gradient"},
     {"attribution"},
     {"attacks"},
     {"objectives"},
@@ -44,7 +45,7 @@ def imported_rooms(tree: ast.AST) -> Iterator[str]:
             modules = [node.module or ""]
             if node.module == "holdfast":
                 names = [alias.name for alias in node.names if not alias.name.startswith("__")]
-                modules = [holdfast._HOME_OF.get(name, f"holdfast.{name}") for name in names]
+                modules = [holdfast._HOMES.get(name, f"holdfast.{name}") for name in names]
         else:
             continue
         yield from (module.split(".")[1] for module in modules if module.startswith("holdfast."))
