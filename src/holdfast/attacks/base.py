@@ -14,7 +14,7 @@ from torch import Tensor
 
 from holdfast.attribution.base import check_target
 from holdfast.errors import HoldfastError, unknown_name
-from holdfast.gradient.cpu_operators import input_gradients
+from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
 from holdfast.seeding import fresh_generator
@@ -169,7 +169,7 @@ class GradientAscent(Attack):
 
     def gradient(self, model: Model, adv: Tensor, *reference: Tensor) -> Tensor:
         """The gradient of the sum of `value`, so that the size of the batch changes nothing."""
-        with torch.enable_grad(), input_gradients(adv.device):
+        with torch.enable_grad(), first_order(adv.device):
             adv = adv.detach().requires_grad_()
             return torch.autograd.grad(self.value(model, adv, *reference).sum(), adv)[0]
 
