@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from holdfast import ExpectedGradients, GradCAM, InputXGradient, IntegratedGradients, Saliency, SmoothGrad
+from holdfast import ExpectedGradients, InputXGradient, IntegratedGradients, Saliency, SmoothGrad
 from holdfast.attribution import Attribution
 
 Net = Callable[[Tensor], Tensor]
@@ -59,4 +59,3 @@ PLAIN: dict[str, tuple[Attribution, Callable[[Net, Tensor, Tensor], Tensor]]] = 
     "smooth": (SmoothGrad(n_samples=3, sigma=0.2, seed=5), smooth),
     "expected": (ExpectedGradients(n_samples=3, seed=5), expected),
 }
-CAM = GradCAM()
