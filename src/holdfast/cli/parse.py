@@ -26,13 +26,14 @@ def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
     import tyro
 
     argv = with_decimals(argv)
+    kind = tyro.conf.AvoidSubcommands[type(default)]  # an optional part keeps the kind that it has
     if any(arg in ("-h", "--help") for arg in argv):
-        tyro.cli(type(default), default=default, args=list(argv), prog=f"holdfast {command}", description=description)
+        tyro.cli(kind, default=default, args=list(argv), prog=f"holdfast {command}", description=description)
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):
             config, unknown = tyro.cli(
-                type(default), default=default, args=list(argv), prog=f"holdfast {command}", return_unknown_args=True
+                kind, default=default, args=list(argv), prog=f"holdfast {command}", return_unknown_args=True
             )
     except SystemExit:
         complaint = _first_words(complaints.getvalue()).rstrip(".")

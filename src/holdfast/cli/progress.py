@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from holdfast.train.loop import Report
+from holdfast.train.folder import Report
 
 LEGEND = "acc: held-out accuracy in %, clean/attacked; cos: of their attributions"
 
