@@ -69,4 +69,4 @@ def test_the_longest_line_of_an_epoch_fits() -> None:
     measured = {"natural": 1.0, "adversarial": 1.0, "cosine": -0.004}
     report = Report(1, 2, 120, 120, 10, 45_000 * 120, {"loss": 1234567.8}, measured)
     assert len(line_of(report, 12345.6)) <= 80
-    assert line_of(report, None) == "epoch 120/120  loss 1.235e+06  acc 100.0/100.0  cos -0.00"
+    assert line_of(report, None) == "epoch 120/120  loss 1.235e+06  acc 100/100  cos -0.00"

@@ -45,7 +45,7 @@ def interrupted(
 def test_a_training_run(number: int, code: int, tmp_path: Path) -> None:
     holdfast = [sys.executable, "-m", "holdfast"]
     run = tmp_path / "my run"
-    command = [*TRAIN.format(epochs=100).split(), "my run"]
+    command = [*TRAIN.format(epochs=20).split(), "my run"]
     done = interrupted([*holdfast, *command], number, tmp_path, lambda: (run / "checkpoints").exists())
     assert done.returncode == code
     assert "Traceback" not in done.stderr
