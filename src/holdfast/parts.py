@@ -35,7 +35,7 @@ class Part:
     package: ClassVar[str | tuple[str, ...]] = ""
     """The packages whose modules hold the parts of this kind."""
     origins: ClassVar[Mapping[str, str]] = {}
-    """Where the default of a field comes from: "paper", "cited code" or "ours" (which is also what an absent one is)."""
+    """Where the default of a field comes from: "paper", "cited code" or "ours" (as an absent one is)."""
 
     @property
     def title(self) -> str:

@@ -26,13 +26,27 @@ def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
     import tyro
 
     argv = with_decimals(argv)
+    optional_parts_stay = (tyro.conf.AvoidSubcommands,)
+    program = f"holdfast {command}"
     if any(arg in ("-h", "--help") for arg in argv):
-        tyro.cli(type(default), default=default, args=list(argv), prog=f"holdfast {command}", description=description)
+        tyro.cli(
+            type(default),
+            default=default,
+            args=argv,
+            prog=program,
+            description=description,
+            config=optional_parts_stay,
+        )
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):
             config, unknown = tyro.cli(
-                type(default), default=default, args=list(argv), prog=f"holdfast {command}", return_unknown_args=True
+                type(default),
+                default=default,
+                args=argv,
+                prog=program,
+                return_unknown_args=True,
+                config=optional_parts_stay,
             )
     except SystemExit:
         complaint = _first_words(complaints.getvalue()).rstrip(".")

@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from holdfast.train.loop import Report
+from holdfast.train.folder import Report
 
 LEGEND = "acc: held-out accuracy in %, clean/attacked; cos: of their attributions"
 
@@ -80,7 +80,7 @@ def line_of(report: Report, rate: float | None) -> str:
 
     >>> measured = {"natural": 0.965, "adversarial": 0.88, "cosine": 0.934}
     >>> line_of(Report(40, 80, 1, 2, 500, 1000, {"loss": 1.234, "ce": 1.0}, measured), 50.0)
-    'epoch 1/2  loss 1.234  acc 96.5/88.0  cos 0.93  50 img/s  left 10 s'
+    'epoch 1/2  loss 1.234  acc 96.5/88  cos 0.93  50 img/s  left 10 s'
     """
     from holdfast.reproduce.sections.words import duration
 
@@ -89,7 +89,7 @@ def line_of(report: Report, rate: float | None) -> str:
     parts = [
         f"epoch {report.epoch}/{report.epochs}",
         f"loss {report.losses['loss']:.4g}",
-        f"acc {100 * natural:.1f}/{100 * adversarial:.1f}",
+        f"acc {100 * natural:.3g}/{100 * adversarial:.3g}",
         f"cos {cosine:.2f}",
     ]
     if rate:

@@ -73,11 +73,10 @@ def run(argv: Sequence[str]) -> int:
             device = world.device_of(pick_device(options.device))
 
         def estimate(loader: DeviceLoader) -> None:
-            images, _ = loader.batch(0, 0)
-            total = config.optim.epochs * len(loader) * config.optim.batch_size / world.size
-            announce(
-                name, [(config.model, tuple(images.shape[1:]), total * config.objective.cost)], device, yes=options.yes
-            )
+            _, channels, height, width = loader.batch(0, 0)[0].shape
+            images = config.optim.epochs * len(loader) * config.optim.batch_size / world.size
+            work = config.model, (channels, height, width), images * config.objective.cost
+            announce(name, [work], device, yes=options.yes)
 
         with Display(name, Console(stderr=True, quiet=not world.leads), note) as display:
             folder = train(

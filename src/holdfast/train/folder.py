@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +40,28 @@ class RunFolder:
                 unfinished run and ``resume`` is not asked for.
         """
         make_folder(self.path)
-        self.check(config, resume=resume)
+        self._refuse_strangers()
         with locked(self.path):
-            self.check(config, resume=resume)
+            self._admit(config, resume=resume)
             if not self.config.is_file():
                 write_atomically(self.config, to_json(config))
             yield
 
     def check(self, config: TrainConfig, *, resume: bool) -> None:
-        """Raise as `writing` does, but for a folder in use; nothing is written."""
+        """Raise as `writing` does; nothing is written."""
+        self._refuse_strangers()
+        with locked(self.path) if (self.path / ".lock").is_file() else nullcontext():
+            self._admit(config, resume=resume)
+
+    def _refuse_strangers(self) -> None:
         with writable(self.path):
             strangers = [p.name for p in self.path.iterdir() if p.name[0] != "."] if self.path.exists() else []
         if strangers and not self.config.is_file():
             raise HoldfastError(
                 f"{self.path} is not empty ({', '.join(sorted(strangers)[:3])}) and holds no run; choose another --out."
             )
+
+    def _admit(self, config: TrainConfig, *, resume: bool) -> None:
         if self.finished:
             raise HoldfastError(
                 f"{self.path} holds a finished run, which is never overwritten; "
@@ -78,6 +86,21 @@ def load_config(path: Path) -> TrainConfig:
     if not path.is_file():
         raise HoldfastError(f"{path} does not exist; give a folder that holdfast train wrote.")
     return from_json(TrainConfig, path.read_bytes(), str(path))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a progress display is told after each step and after each epoch."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    images: int
+    """Images trained on so far, each as often as it was seen."""
+    total_images: int
+    losses: dict[str, float]
+    validation: dict[str, float] | None = None
 
 
 class MetricsLog:

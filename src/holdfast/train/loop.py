@@ -7,8 +7,8 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from holdfast.seeding import seed_of
 from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint, share_checkpoint
 from holdfast.train.config import TrainConfig
 from holdfast.train.distributed import World, current_world, share_buffers, sum_gradients
-from holdfast.train.folder import MetricsLog, RunFolder
+from holdfast.train.folder import MetricsLog, Report, RunFolder
 from holdfast.train.optimizer import at_radius, build_optimizer, learning_rate, radius_share
 from holdfast.train.precision import Precision, arithmetic, check_precision, lay_out, products
 from holdfast.train.validation import validate
@@ -35,21 +35,6 @@ CHECKPOINT_SECONDS = 300.0
 LINES_PER_EPOCH = 20
 LEAST_COSINE = 0.8
 """A bfloat16 gradient that agrees less than this with the float32 one is warned of."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a progress display is told after each step and after each epoch."""
-
-    step: int
-    total_steps: int
-    epoch: int
-    epochs: int
-    images: int
-    """Images trained on so far, each as often as it was seen."""
-    total_images: int
-    losses: dict[str, float]
-    validation: dict[str, float] | None = None
 
 
 def train(
@@ -91,7 +76,7 @@ def train(
         world.first(lambda: run.folder.check(config, resume=resume))
         if on_start is not None:
             world.first(lambda: on_start(run.train_loader))
-        with world.leading(run.folder.writing(config, resume=resume)):
+        with world.leading(run.folder.writing(config, resume=resume)), products("float32"):
             run.restore()
             run.go()
     return run.folder
@@ -218,13 +203,16 @@ class _Run:
         objective = at_radius(self.config.objective, radius_share(self.config.optim, step, self.total))
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        share_buffers(self.world, self.model)
-        with arithmetic(precision, self.device):
+        many, full = self.world.size > 1, precision == "float32"
+        if many:
+            share_buffers(self.model)
+        with nullcontext() if full else arithmetic(precision, self.device):
             output = objective(self.model, x, y, generator=self.generator)
         losses = self.losses(output, weight, step)
-        with products(precision):
+        with nullcontext() if full else products(precision):
             (output.loss * weight).backward()
-        sum_gradients(self.world, self.parameters)
+        if many:
+            sum_gradients(self.parameters)
         return losses
 
     def own_images(self, epoch: int, i: int) -> tuple[Tensor, Tensor, float]:
@@ -265,7 +253,7 @@ class _Run:
         """The terms over the global batch, the same in every process."""
         names = ["loss", *output.parts]
         own = torch.stack([output.loss.detach(), *output.parts.values()]).tolist()
-        values = self.world.mean(own, weight)
+        values = own if self.world.size == 1 else self.world.mean(own, weight)
         losses = dict(zip(names, values, strict=True))
         if not all(math.isfinite(v) for v in values):
             terms = ", ".join(f"{name} = {value:.4g}" for name, value in losses.items())
@@ -286,8 +274,7 @@ class _Run:
 
     def end_epoch(self, epoch: int, losses: dict[str, float]) -> None:
         progress = self.progress
-        with products("float32"):
-            measured = validate(self.model, self.val_loader, self.config)
+        measured = validate(self.model, self.val_loader, self.config)
         score = measured[self.config.objective.chooses_by]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, epoch
