@@ -16,6 +16,24 @@ if TYPE_CHECKING:
     from holdfast.attribution import compiled_gradients, igr_penalty, integrated_gradients
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
+    from holdfast.metrics import (
+        Cosine,
+        KendallTau,
+        LensTopK,
+        Metric,
+        Pearson,
+        Spearman,
+        TopK,
+        activation_consistency,
+        cosine_similarity,
+        goodman_kruskal_gamma,
+        kendall_rank_corrcoef,
+        kendall_tau,
+        lens_topk,
+        pearson_correlation,
+        spearman_correlation,
+        topk_intersection,
+    )
     from holdfast.models import SoftplusTwin, load_model
     from holdfast.objectives import (
         ART,
@@ -32,15 +50,6 @@ if TYPE_CHECKING:
         LossOutput,
         Standard,
     )
-    from holdfast.similarity import (
-        activation_consistency,
-        cosine_similarity,
-        goodman_kruskal_gamma,
-        kendall_tau,
-        pearson_correlation,
-        spearman_correlation,
-        topk_intersection,
-    )
 
 __version__ = "0.1.0"
 
@@ -49,6 +58,24 @@ _HOMES = {
     "holdfast.attribution": ("compiled_gradients", "igr_penalty", "integrated_gradients"),
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
+    "holdfast.metrics": (
+        "Cosine",
+        "KendallTau",
+        "LensTopK",
+        "Metric",
+        "Pearson",
+        "Spearman",
+        "TopK",
+        "activation_consistency",
+        "cosine_similarity",
+        "goodman_kruskal_gamma",
+        "kendall_rank_corrcoef",
+        "kendall_tau",
+        "lens_topk",
+        "pearson_correlation",
+        "spearman_correlation",
+        "topk_intersection",
+    ),
     "holdfast.models": ("SoftplusTwin", "load_model"),
     "holdfast.objectives": (
         "ART",
@@ -65,41 +92,39 @@ _HOMES = {
         "Standard",
         "TRADES",
     ),
-    "holdfast.similarity": (
-        "activation_consistency",
-        "cosine_similarity",
-        "goodman_kruskal_gamma",
-        "kendall_tau",
-        "pearson_correlation",
-        "spearman_correlation",
-        "topk_intersection",
-    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_SUBPACKAGES = ("attacks", "attribution", "data", "models", "objectives", "similarity")
+_SUBPACKAGES = ("attacks", "attribution", "data", "metrics", "models", "objectives")
 
 __all__ = [
     "ART",
     "AT",
-    "FGSM",
-    "IFIA",
-    "IGR",
-    "LGA",
-    "MART",
-    "PGD",
-    "R2ET",
-    "SSR",
-    "TPGD",
-    "TRADES",
     "AdvAAT",
     "CWInf",
+    "Cosine",
+    "FGSM",
     "HoldfastError",
     "HoldfastWarning",
+    "IFIA",
     "IGNorm",
+    "IGR",
     "IGSumNorm",
+    "KendallTau",
+    "LGA",
+    "LensTopK",
     "LossOutput",
+    "MART",
+    "Metric",
+    "PGD",
+    "Pearson",
+    "R2ET",
+    "SSR",
     "SoftplusTwin",
+    "Spearman",
     "Standard",
+    "TPGD",
+    "TRADES",
+    "TopK",
     "activation_consistency",
     "compiled_gradients",
     "cosine_similarity",
@@ -107,7 +132,9 @@ __all__ = [
     "goodman_kruskal_gamma",
     "igr_penalty",
     "integrated_gradients",
+    "kendall_rank_corrcoef",
     "kendall_tau",
+    "lens_topk",
     "load_dataset",
     "load_model",
     "models",

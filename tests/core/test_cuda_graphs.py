@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from holdfast import FGSM, IFIA, PGD, TPGD, CWInf, HoldfastWarning
 from holdfast.attacks import cuda_graphs, graphs, ifia
 from holdfast.attacks.base import Attack
+from holdfast.metrics import rank
 from holdfast.objectives import AdvAATAttack, ARTAttack, IGNormAttack, IGRAttack
-from holdfast.similarity import rank
 
 aten = torch.ops.aten
 WAITS = {aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default}

@@ -18,10 +18,10 @@ from holdfast.attribution.integrated_gradients import path_attribution
 from holdfast.attribution.path import Path, by_whole_paths
 from holdfast.config import IFIAObjective, Method
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.metrics.rank import average_ranks, check_k, check_ranked, tau_b, topk_indices, topk_share
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
-from holdfast.similarity.rank import average_ranks, check_k, check_ranked, tau_b, topk_indices, topk_share
 from holdfast.validate import check_count, check_positive
 
 Select = Literal["kendall", "topk"]

@@ -14,8 +14,8 @@ from holdfast.attribution.integrated_gradients import checked_path, expanded_bas
 from holdfast.attribution.path import Path
 from holdfast.config import Method
 from holdfast.errors import HoldfastError
+from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model
-from holdfast.similarity.linear import cosine_similarity
 
 
 def igr_penalty(

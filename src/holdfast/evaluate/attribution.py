@@ -14,9 +14,7 @@ from holdfast.attribution import integrated_gradients
 from holdfast.config import EvalConfig, IFIAObjective
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.records import Record, to_records
-from holdfast.models.state import Model
-from holdfast.seeding import generator_of
-from holdfast.similarity import (
+from holdfast.metrics import (
     activation_consistency,
     cosine_similarity,
     kendall_tau,
@@ -24,6 +22,8 @@ from holdfast.similarity import (
     spearman_correlation,
     topk_intersection,
 )
+from holdfast.models.state import Model
+from holdfast.seeding import generator_of
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.attribution.igr import pair_penalty
+from holdfast.metrics.linear import pearson_correlation
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import AttributionObjective, LossOutput, adversarial_images, combine
-from holdfast.similarity.linear import pearson_correlation
 from holdfast.validate import check_positive
 
 

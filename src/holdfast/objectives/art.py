@@ -11,11 +11,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from holdfast.attacks.base import Attack, GradientAscent
 from holdfast.attribution.path import Path, selected_logits
 from holdfast.attribution.second_order import SecondOrder
+from holdfast.metrics.linear import unit
+from holdfast.metrics.rank import topk_indices
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model, eagerly, evaluating
 from holdfast.objectives.base import AttackFactory, LossOutput, adversarial_images, combine
-from holdfast.similarity.linear import EPS
-from holdfast.similarity.rank import topk_indices
 from holdfast.validate import check_count, check_positive
 
 
@@ -32,8 +32,9 @@ def soft_margin(
     tensor([[0.6931],
             [0.6931]])
     """
-    positive = 1 - F.cosine_similarity(images[:, None], true[None], dim=-1, eps=EPS)
-    negative = 1 - F.cosine_similarity(images[:, None], other[None], dim=-1, eps=EPS)
+    directions = unit(images)[:, None]
+    positive = 1 - (directions * unit(true)[None]).sum(-1)
+    negative = 1 - (directions * unit(other)[None]).sum(-1)
     return F.softplus(positive.amax(1) - negative.amin(1))
 
 

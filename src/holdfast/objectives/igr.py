@@ -10,10 +10,10 @@ from holdfast.attacks.base import Attack
 from holdfast.attribution.igr import igr_penalty
 from holdfast.config import Method
 from holdfast.errors import HoldfastError
+from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import AttackFactory, LossOutput, Objective, adversarial_images
-from holdfast.similarity.linear import cosine_similarity
 from holdfast.validate import check_count, check_positive
 
 

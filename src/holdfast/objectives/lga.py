@@ -8,9 +8,9 @@ from torch import Tensor
 
 from holdfast.attacks.base import fresh_generator, random_start
 from holdfast.attribution.path import Path
+from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, combine
-from holdfast.similarity.linear import cosine_similarity
 from holdfast.validate import check_count, check_positive
 
 

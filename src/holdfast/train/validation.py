@@ -9,9 +9,9 @@ from holdfast.attacks import PGD
 from holdfast.attribution import integrated_gradients
 from holdfast.config import TrainConfig
 from holdfast.data.loader import DeviceLoader
+from holdfast.metrics import cosine_similarity
 from holdfast.models.state import evaluating
 from holdfast.seeding import generator_of
-from holdfast.similarity import cosine_similarity
 from holdfast.train.distributed import current_world
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from holdfast.errors import HoldfastError
+from holdfast.metrics.pairs import real
 from holdfast.models.gates import RELU, RELU_IN_PLACE
 from holdfast.models.state import Model, eagerly, evaluating
 
@@ -57,6 +58,6 @@ def activation_consistency(
                 raise HoldfastError("the model calls no ReLU; activation consistency is defined for ReLU networks.")
             states.append(torch.cat(record.active, dim=1))
     a, b = states
-    both = (a & b).to(x.dtype).mean(1)
-    norm = (a.to(x.dtype).mean(1) * b.to(x.dtype).mean(1)).sqrt()
-    return torch.where(norm > 0, both / norm.clamp(min=1e-12), torch.zeros_like(norm))
+    dtype = real(x).dtype
+    both, norm = (a & b).sum(1).double(), (a.sum(1).double() * b.sum(1).double()).sqrt()
+    return torch.where(norm > 0, both / norm.clamp(min=1), torch.zeros_like(norm)).to(dtype)

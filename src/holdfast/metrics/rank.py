@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.stats import kendalltau
 from torch import Tensor
 
 from holdfast.errors import HoldfastError, unknown_name
-from holdfast.similarity.concordance import PairCounts, pair_counts
-from holdfast.similarity.linear import pearson_correlation
-from holdfast.similarity.pairs import flat_pair
+from holdfast.metrics.concordance import PairCounts, pair_counts
+from holdfast.metrics.linear import pearson_correlation
+from holdfast.metrics.pairs import flat_pair, real, real_pair
 
 Variant = Literal["a", "b"]
 
@@ -40,7 +40,10 @@ def kendall_tau(
         raise unknown_name("variant", str(variant), get_args(Variant))
     a, b = flat_pair(preds, target)
     check_ranked(a, b)
-    return tau_b(a, b) if variant == "b" else tau(pair_counts(a, b), variant).to(preds.dtype)
+    return tau_b(a, b) if variant == "b" else tau(pair_counts(a, b), variant).to(a.dtype)
+
+
+kendall_rank_corrcoef = kendall_tau
 
 
 def check_ranked(*maps: Tensor) -> None:
@@ -51,6 +54,7 @@ def check_ranked(*maps: Tensor) -> None:
 
 def tau_b(a: Float[Tensor, "B N"], b: Float[Tensor, "B N"]) -> Float[Tensor, " B"]:
     """`kendall_tau` of flat maps without its checks, which wait for the device: for loops that have made them."""
+    a, b = real_pair(a, b)
     if a.device.type == "cpu" and a.shape[1] > 1:
         return _scipy_tau_b(a, b).to(a.dtype)
     return tau(pair_counts(a, b), "b").to(a.dtype)
@@ -85,6 +89,7 @@ def goodman_kruskal_gamma(a: Float[Tensor, " N"], b: Float[Tensor, " N"]) -> Flo
         raise HoldfastError(
             f"a has shape {tuple(a.shape)} and b {tuple(b.shape)}; pass two vectors of one length (at least 2)."
         )
+    a, b = real_pair(a, b)
     check_ranked(a, b)
     counts = pair_counts(a[None], b[None])
     decided = counts.concordant + counts.discordant
@@ -100,7 +105,7 @@ def spearman_correlation(preds: Float[Tensor, "B ..."], target: Float[Tensor, "B
     """
     a, b = flat_pair(preds, target)
     check_ranked(a, b)
-    return pearson_correlation(average_ranks(a), average_ranks(b)).to(preds.dtype)
+    return pearson_correlation(average_ranks(a), average_ranks(b)).to(a.dtype)
 
 
 def average_ranks(x: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
@@ -109,7 +114,8 @@ def average_ranks(x: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
     >>> average_ranks(torch.tensor([[0.0, 5.0, 0.0]]))
     tensor([[1.5000, 3.0000, 1.5000]], dtype=torch.float64)
     """
-    ordered, x = x.sort(dim=1).values, x.contiguous()
+    x = real(x).contiguous()
+    ordered = x.sort(dim=1).values
     below = torch.searchsorted(ordered, x, right=False)
     up_to = torch.searchsorted(ordered, x, right=True)
     return (below + up_to + 1).double() / 2
@@ -121,7 +127,7 @@ def topk_indices(maps: Float[Tensor, "B ..."], k: int) -> Tensor:
     >>> topk_indices(torch.tensor([[0.0, 2.0, 1.0, 2.0]]), 3)
     tensor([[1, 3, 2]])
     """
-    flat = maps.flatten(1)
+    flat = real(maps).flatten(1)
     check_k(k, flat.shape[1])
     check_ranked(flat)
     return _top(flat, k)
@@ -153,5 +159,10 @@ def topk_intersection(preds: Float[Tensor, "B ..."], target: Float[Tensor, "B ..
 
 def topk_share(a: Float[Tensor, "B N"], b: Float[Tensor, "B N"], k: int) -> Float[Tensor, " B"]:
     """`topk_intersection` of flat maps without its checks."""
-    mask = torch.zeros_like(a, dtype=torch.bool).scatter_(1, _top(b, k), True)
-    return mask.gather(1, _top(a, k)).to(a.dtype).mean(1)
+    a, b = real_pair(a, b)
+    return topk_mask(b, k).gather(1, _top(a, k)).to(a.dtype).mean(1)
+
+
+def topk_mask(flat: Float[Tensor, "B N"], k: int) -> Bool[Tensor, "B N"]:
+    """Where the ``k`` largest features are."""
+    return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, _top(flat, k), True)
