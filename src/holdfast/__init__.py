@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast import models
-    from holdfast.attacks import FGSM, IFIA, PGD, TPGD, CWInf, cuda_graphs
+    from holdfast.attacks import FGSM, IFIA, PGD, TPGD, CWInf
     from holdfast.attribution import compiled_gradients, igr_penalty, integrated_gradients
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "holdfast.attacks": ("CWInf", "FGSM", "IFIA", "PGD", "TPGD", "cuda_graphs"),
+    "holdfast.attacks": ("CWInf", "FGSM", "IFIA", "PGD", "TPGD"),
     "holdfast.attribution": ("compiled_gradients", "igr_penalty", "integrated_gradients"),
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
@@ -128,7 +128,6 @@ __all__ = [
     "activation_consistency",
     "compiled_gradients",
     "cosine_similarity",
-    "cuda_graphs",
     "goodman_kruskal_gamma",
     "igr_penalty",
     "integrated_gradients",

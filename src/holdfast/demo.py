@@ -13,16 +13,19 @@ import torch
 from torch import nn
 
 import holdfast
-from holdfast.config import EvalConfig, TrainConfig, load_config
+from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import Summary, evaluate
 from holdfast.models.load import load_model
-from holdfast.recipes import evaluation, origin, recipe, settings
+from holdfast.parts import settings
+from holdfast.recipes import evaluation, origin, recipe
 from holdfast.report import Chance, Comparison, Setting, write_report
 from holdfast.report.examples import attacked_examples
 from holdfast.report.load import curves_of, row_from_summary
 from holdfast.train import Report, RunFolder, train
+from holdfast.train.config import TrainConfig
+from holdfast.train.folder import load_config
 
 PICTURED = 5
 EXAMPLE_BATCH = 1_000_000
@@ -75,7 +78,7 @@ def compare(
         folder = out / train_config.recipe
         with watch(title) as display:
             done = RunFolder(folder)
-            if not (done.finished and load_config(TrainConfig, done.config) == train_config):
+            if not (done.finished and load_config(done.config) == train_config):
                 train(train_config, folder, device=device, data_dir=data_dir, resume=True, on_step=display.step)
             model = load_model(str(folder), dataset=config.dataset, data_dir=data_dir).to(device)
             summary = evaluate(model, data, config, folder / "eval", device=device, on_batch=display.batch)
@@ -127,7 +130,7 @@ def _settings(contenders: Sequence[Contender], config: EvalConfig) -> list[Setti
     last = contenders[-1].config
     found = []
     for field, value in settings(last):
-        values = [dict(settings(c.config))[field] for c in contenders]
+        values = [dict(settings(c.config)).get(field, "–") for c in contenders]
         shown = str(value) if len(set(map(str, values))) == 1 else " / ".join(map(str, values))
         if field != "recipe":
             found.append(Setting("Training", field, shown, origin(config.dataset, field)))

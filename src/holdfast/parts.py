@@ -32,7 +32,8 @@ class Part:
     """What every kind of part shares; a kind is a direct subclass that names itself and the package of its parts."""
 
     kind: ClassVar[str] = "part"
-    package: ClassVar[str] = ""
+    package: ClassVar[str | tuple[str, ...]] = ""
+    """The packages whose modules hold the parts of this kind."""
     origins: ClassVar[Mapping[str, str]] = {}
     """Where the default of a field comes from: "paper", "cited code" or "ours" (which is also what an absent one is)."""
 
@@ -56,10 +57,12 @@ def find(kind: type[P], spec: str) -> type[P]:
     """
     if ":" not in spec:
         known = named(kind)
-        if _plain(spec) not in known:
+        key = _plain(spec)
+        key = key if key in known else key.removesuffix(_plain(kind.kind))
+        if key not in known:
             remedy = f"Your own works too: module:Class or file.py:Class, a subclass of holdfast.{kind.__name__}."
             raise unknown_name(kind.kind, spec, [c.__name__ for c in known.values()], remedy)
-        return known[_plain(spec)]
+        return known[key]
     found = imported(spec, kind.kind)
     _check_part(kind, found, spec)
     _specs[found] = _resolved(spec)
@@ -77,15 +80,16 @@ def named(kind: type[P]) -> dict[str, type[P]]:
 
 @cache
 def _named(kind: type[P]) -> dict[str, type[P]]:
-    package = importlib.import_module(kind.package)
-    modules = [importlib.import_module(f"{kind.package}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    homes = (kind.package,) if isinstance(kind.package, str) else kind.package
+    names = [f"{h}.{m.name}" for h in homes for m in pkgutil.iter_modules(importlib.import_module(h).__path__)]
+    modules = [importlib.import_module(name) for name in names]
     found: dict[str, type[P]] = {}
     for module in modules:
         for name, value in vars(module).items():
             own = inspect.isclass(value) and value.__module__ == module.__name__ and issubclass(value, kind)
             if not own or inspect.isabstract(value) or name.startswith("_"):
                 continue
-            other = found.setdefault(_plain(name), value)
+            other = found.setdefault(_plain(name).removesuffix(_plain(kind.kind)), value)
             if other is not value:
                 raise HoldfastError(
                     f"{module.__name__}.{name} and {other.__module__}.{other.__name__} are two parts of one name; "

@@ -1,8 +1,23 @@
-"""Attacks on predictions and on attributions, called as ``attack(images, labels)``."""
+"""Attacks on predictions and on attributions, called as ``attack(model, x, y)``."""
 
+from holdfast.attacks.attribution_attack import AttributionAttack, Found
 from holdfast.attacks.base import Attack
-from holdfast.attacks.graphs import cuda_graphs
-from holdfast.attacks.ifia import IFIA, IFIAResult
+from holdfast.attacks.goals import Goal, KendallGoal, MassCenterGoal, TopKGoal
+from holdfast.attacks.ifia import IFIA, RandomSigns
 from holdfast.attacks.pgd import FGSM, PGD, TPGD, CWInf
 
-__all__ = ["FGSM", "IFIA", "PGD", "TPGD", "Attack", "CWInf", "IFIAResult", "cuda_graphs"]
+__all__ = [
+    "Attack",
+    "AttributionAttack",
+    "CWInf",
+    "FGSM",
+    "Found",
+    "Goal",
+    "IFIA",
+    "KendallGoal",
+    "MassCenterGoal",
+    "PGD",
+    "RandomSigns",
+    "TPGD",
+    "TopKGoal",
+]

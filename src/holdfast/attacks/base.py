@@ -1,41 +1,42 @@
-"""The geometry and the loop that all gradient attacks share; each attack supplies only what it ascends."""
+"""What an attack is, and the geometry and the loop that all gradient attacks share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Literal, TypeVar, get_args
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from holdfast.attacks.graphs import replayed, settings_of
-from holdfast.attribution.compiled import compiled, compiling
 from holdfast.attribution.cpu_operators import input_gradients
 from holdfast.attribution.path import check_target
-from holdfast.errors import unknown_name
+from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.state import Model, evaluating
-from holdfast.validate import (
-    check_count,
-    check_images,
-    check_labels,
-    check_positive,
-)
+from holdfast.parts import Part
+from holdfast.validate import check_count, check_images, check_labels, check_positive
 
 Norm = Literal["Linf", "L2"]
-Found = TypeVar("Found")
 Images = Float[Tensor, "B *image"]
 Labels = Int64[Tensor, " B"]
-LOOP = {"alpha", "eps", "norm", "random_start", "restarts", "steps"}
 
 
-def _lengths(x: Tensor) -> Tensor:
-    return x.flatten(1).norm(dim=1).view(-1, *[1] * (x.ndim - 1))
+def per_image(values: Tensor, like: Tensor) -> Tensor:
+    """One value per image in the shape that multiplies images."""
+    return values.view(-1, *[1] * (like.ndim - 1))
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Each image's vector at length 1 (0 stays 0), also where its square would vanish or overflow."""
+    scaled = x / per_image(x.flatten(1).abs().amax(1), x).clamp(min=torch.finfo(x.dtype).tiny)
+    return scaled / per_image(scaled.flatten(1).norm(dim=1), x).clamp(min=1)
 
 
 def project(adv: Tensor, images: Tensor, eps: float, norm: Norm = "Linf") -> Tensor:
-    """The nearest point to ``adv`` in the ball of radius ``eps`` around ``images`` and in [0, 1].
+    """The nearest point to ``adv`` in the ball of radius ``eps`` around ``images``, clamped to [0, 1].
 
     >>> project(torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.05]]), 0.1)
     tensor([[0.6000, 0.1000]])
@@ -43,14 +44,13 @@ def project(adv: Tensor, images: Tensor, eps: float, norm: Norm = "Linf") -> Ten
     delta = adv - images
     if norm == "Linf":
         return (images + delta.clamp(-eps, eps)).clamp(0, 1)
-    return (images + delta * (eps / _lengths(delta).clamp(min=1e-12)).clamp(max=1)).clamp(0, 1)
+    length = per_image(delta.flatten(1).norm(dim=1), delta)
+    return (images + torch.where(length > eps, eps * _unit(delta), delta)).clamp(0, 1)
 
 
 def step(adv: Tensor, gradient: Tensor, alpha: float, norm: Norm = "Linf") -> Tensor:
     """One step of length ``alpha`` in the direction of steepest ascent of the norm."""
-    if norm == "Linf":
-        return adv + alpha * gradient.sign()
-    return adv + alpha * gradient / _lengths(gradient).clamp(min=1e-12)
+    return adv + alpha * (gradient.sign() if norm == "Linf" else _unit(gradient))
 
 
 def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Generator) -> Tensor:
@@ -58,9 +58,9 @@ def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Genera
     if norm == "Linf":
         noise = torch.empty_like(images).uniform_(-eps, eps, generator=generator)
     else:
-        noise = torch.empty_like(images).normal_(generator=generator)
+        direction = torch.empty_like(images).normal_(generator=generator)
         radius = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
-        noise = noise * (eps * radius.view(-1, *[1] * (images.ndim - 1)) / _lengths(noise))
+        noise = eps * per_image(radius, images) * _unit(direction)
     return (images + noise).clamp(0, 1)
 
 
@@ -71,147 +71,148 @@ def fresh_generator(device: torch.device) -> torch.Generator:
     return generator
 
 
-class Attack(ABC):
-    """An attack bound to a model, called as ``attack(images, labels)`` -> adversarial images."""
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack on predictions found: one entry per image."""
 
-    def __init__(self, model: Model, *, eps: float, generator: torch.Generator | None = None) -> None:
-        check_positive("eps", eps, zero=True)
-        self.model = model
-        self.eps = eps
-        self.generator = generator
+    adv_images: Tensor
+    succeeded: Tensor
+    """Whether the prediction is no longer the label."""
 
-    def __call__(self, images: Images, labels: Labels) -> Images:
-        """Adversarial images of the same shape, inside the eps-ball and [0, 1], detached."""
-        return self._guarded(images, labels, self.perturb)
 
-    def _guarded(self, images: Tensor, labels: Tensor, perturb: Callable[[Tensor, Tensor], Found]) -> Found:
-        self._check(images, labels)
-        with evaluating(self.model):
-            return perturb(images.detach(), labels)
+@dataclass(frozen=True)
+class Attack(Part, ABC):
+    """An attack is its settings; ``attack(model, x, y)`` -> adversarial images.
 
-    def _check(self, images: Tensor, labels: Tensor) -> None:
-        check_images(images)
-        check_labels(labels, len(images))
-        check_target(self.model, images, labels)
+    One of your own is a frozen dataclass that defines `perturb`.
+    """
 
-    def _compiled(self, gradient: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """``gradient(*inputs)``, by compiled code inside `compiled_gradients`.
+    kind: ClassVar[str] = "attack"
+    package: ClassVar[str | tuple[str, ...]] = ("holdfast.attacks", "holdfast.objectives")
 
-        ``gradient`` is a method, a function of ``inputs``, the network's weights and the attack's settings, the
-        radius, step and number of its steps excepted.
+    @property
+    def cost(self) -> float:
+        """Forward passes per image, as far as the settings tell."""
+        return 0.0
+
+    def __call__(self, model: Model, x: Images, y: Labels, *, generator: torch.Generator | None = None) -> Images:
+        """Adversarial images of the shape of ``x``, in the ball and in [0, 1], detached.
+
+        The model runs in evaluation mode and is left as it was. ``generator`` is the source of randomness; None
+        draws a fresh seed from the operating system.
+
+        Raises:
+            HoldfastError: pixels outside [0, 1], labels that are no classes, a gradient that is NaN.
         """
-        settings = settings_of(self, but=LOOP) if compiling() else None
-        if settings is None:
-            return gradient(*inputs)
-        return compiled((settings, gradient.__name__), self.model, gradient, *inputs)
+        with borrowed(model, x, y):
+            adv = self.perturb(model, plain(x), y, generator or fresh_generator(x.device))
+        broken = adv.flatten(1).isnan().any(1)
+        if broken.any():
+            raise HoldfastError(
+                f"the gradient at image {int(broken.nonzero()[0])} of the batch is NaN; find out where the network "
+                "breaks (a square root or a logarithm at 0?)."
+            )
+        return adv
+
+    def run(self, model: Model, x: Images, y: Labels, *, generator: torch.Generator | None = None) -> Attacked:
+        """The attack with its accounting."""
+        adv = self(model, x, y, generator=generator)
+        with evaluating(model), torch.no_grad():
+            return Attacked(adv, model(adv).argmax(1) != y)
+
+    def on(self, model: Model, *, generator: torch.Generator | None = None) -> Callable[[Images, Labels], Images]:
+        """The attack bound to a model, called as ``attack(images, labels)``."""
+        return lambda images, labels: self(model, images, labels, generator=generator)
 
     @abstractmethod
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """The attack itself: inputs are checked, the model is in evaluation mode."""
 
 
+def plain(x: Tensor) -> Tensor:
+    """``x`` outside any graph, as a tensor that autograd can use (not one of ``inference_mode``)."""
+    return x.detach().clone() if x.is_inference() else x.detach()
+
+
+@contextmanager
+def borrowed(model: Model, x: Tensor, y: Tensor) -> Iterator[None]:
+    """Inside, the inputs of an attack are checked and the model is in evaluation mode."""
+    check_images(x)
+    check_labels(y, len(x))
+    check_target(model, x, y)
+    with torch.inference_mode(False), evaluating(model):
+        yield
+
+
+@dataclass(frozen=True)
 class GradientAscent(Attack):
-    """Projected steepest ascent of a per-example loss that subclasses define."""
+    """Projected steepest ascent of a quantity per image that subclasses define."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        eps: float,
-        alpha: float,
-        steps: int,
-        random_start: bool = True,
-        norm: Norm = "Linf",
-        restarts: int = 1,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(model, eps=eps, generator=generator)
-        check_positive("alpha", alpha)
-        check_count("steps", steps)
-        check_count("restarts", restarts)
-        if norm not in get_args(Norm):
-            raise unknown_name("norm", str(norm), get_args(Norm))
-        self.alpha = alpha
-        self.steps = steps
-        self.random_start = random_start
-        self.norm: Norm = norm
-        self.restarts = restarts
+    eps: float = 8 / 255
+    alpha: float = 2 / 255
+    steps: int = 10
+    _: KW_ONLY
+    norm: Norm = "Linf"
+    restarts: int = 1
 
-    def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        """What `value` compares with (the labels, the clean logits, a clean attribution), computed once.
+    def __post_init__(self) -> None:
+        check_positive("eps", self.eps, zero=True)
+        check_positive("alpha", self.alpha)
+        check_count("steps", self.steps)
+        check_count("restarts", self.restarts)
+        if self.norm not in get_args(Norm):
+            raise unknown_name("norm", str(self.norm), get_args(Norm))
 
-        Each has one entry an image.
-        """
+    @property
+    def cost(self) -> float:
+        return 2.0 * self.steps * self.restarts
+
+    def prepare(self, model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        """What `value` compares with (labels, clean logits, a clean map), one entry per image, computed once."""
         return (labels,)
 
     @abstractmethod
-    def value(self, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
-        """The quantity to ascend, one number an image, differentiable to ``adv``."""
+    def value(self, model: Model, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
+        """The quantity to ascend, one number per image, differentiable to ``adv``."""
 
-    def followed(self, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
-        """What the steps follow the gradient of: `value`, or a smoother stand-in for it."""
-        return self.value(adv, *reference)
-
-    def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        """The gradient of `followed`."""
-        return self._compiled(self._gradient, adv, *reference)
-
-    def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        """That of its sum, so that batch size changes nothing."""
-        with torch.enable_grad():
+    def gradient(self, model: Model, adv: Tensor, *reference: Tensor) -> Tensor:
+        """The gradient of the sum of `value`, so that the size of the batch changes nothing."""
+        with torch.enable_grad(), input_gradients(adv.device):
             adv = adv.detach().requires_grad_()
-            return torch.autograd.grad(self.followed(adv, *reference).sum(), adv)[0]
+            return torch.autograd.grad(self.value(model, adv, *reference).sum(), adv)[0]
 
     def start(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        if not self.random_start:
-            return images.clone()
-        return random_start(images, self.eps, self.norm, generator)
+        """Where a run starts."""
+        return images.clone()
 
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
-        reference = self.prepare(images, labels)
-        generator = self.generator or fresh_generator(images.device)
-        best = self._ascend(images, reference, generator)
+    def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        reference = self.prepare(model, images, labels)
+        best = self.ascend(model, images, reference, generator)
         if self.restarts == 1:
             return best
-        best_score = self._score(best, reference, labels)
+        best_score = self.score(model, best, labels, *reference)
         for _ in range(self.restarts - 1):
-            adv = self._ascend(images, reference, generator)
-            score = self._score(adv, reference, labels)
+            adv = self.ascend(model, images, reference, generator)
+            score = self.score(model, adv, labels, *reference)
             better = score > best_score
             best_score = torch.where(better, score, best_score)
-            best = torch.where(better.view(-1, *[1] * (adv.ndim - 1)), adv, best)
+            best = torch.where(per_image(better, adv), adv, best)
         return best
 
-    def _ascend(self, images: Tensor, reference: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-        return self._climb(self.start(images, generator), images, reference)
+    def ascend(self, model: Model, images: Tensor, reference: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+        """One run."""
+        return self.climb(model, self.start(images, generator), images, reference)
 
-    def _climb(self, adv: Tensor, images: Tensor, reference: tuple[Tensor, ...]) -> Tensor:
-        def advance(adv: Tensor, images: Tensor, *reference: Tensor) -> tuple[Tensor]:
-            gradient = self.direction(adv, *reference)
-            return (project(step(adv, gradient, self.alpha, self.norm), images, self.eps, self.norm),)
-
+    def climb(self, model: Model, adv: Tensor, images: Tensor, reference: tuple[Tensor, ...]) -> Tensor:
+        """The steps of one run from ``adv``."""
         for _ in range(self.steps):
-            (adv,) = replayed(self, advance, adv, images, *reference)
+            gradient = self.gradient(model, adv, *reference)
+            adv = project(step(adv, gradient, self.alpha, self.norm), images, self.eps, self.norm)
         return adv
 
-    def _score(self, adv: Tensor, reference: tuple[Tensor, ...], labels: Tensor) -> Tensor:
-        """Higher is worse for the model: a misclassified image beats every classified one."""
+    def score(self, model: Model, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
+        """What restarts are compared by; higher is worse: a misclassified image beats every classified one."""
         with torch.no_grad():
-            wrong = self.model(adv).argmax(1) != labels
-            loss = self.value(adv, *reference).double()  # in float32 the offset would swallow small differences
+            wrong = model(adv).argmax(1) != labels
+            loss = self.value(model, adv, *reference).double()  # in float32 the offset would swallow small differences
         return torch.where(wrong, loss.abs() + 1e6, loss)
-
-
-class LogitAscent(GradientAscent):
-    """Ascent of a loss of the logits."""
-
-    @abstractmethod
-    def loss(self, logits: Tensor, reference: Tensor) -> Float[Tensor, " B"]:
-        """The loss of each image."""
-
-    def value(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        return self.loss(self.model(adv), *reference)
-
-    def _gradient(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        with input_gradients(adv.device):
-            return super()._gradient(adv, *reference)

@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from holdfast.attacks.base import Attack, Norm, fresh_generator, project, random_start, step
-from holdfast.attacks.graphs import replayed
-from holdfast.attribution.compiled import compiling
-from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path, by_whole_paths
-from holdfast.config import IFIAObjective, Method
-from holdfast.errors import HoldfastError, unknown_name
-from holdfast.metrics.rank import average_ranks, check_k, check_ranked, tau_b, topk_indices, topk_share
-from holdfast.models.arithmetic import float32_products
+from holdfast.attacks.attribution_attack import AttributionAttack, Found, Scores, Select
+from holdfast.attacks.base import project, random_start, step
+from holdfast.attacks.goals import Goal, TopKGoal, shares
+from holdfast.attribution import IntegratedGradients
+from holdfast.attribution.base import Attribution
+from holdfast.attribution.path import by_whole_paths
+from holdfast.errors import unknown_name
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
 from holdfast.validate import check_count, check_positive
 
-Select = Literal["kendall", "topk"]
-NORM: Norm = "Linf"
-READABLE = {"cpu"}
-"""Where asking which labels are kept costs nothing, so that only those images are scored."""
-LOG_FLOOR = 0.05
-"""Objective "kendall": shares this far below the mean count as equal, so that faint features do not dominate."""
-
 
 @dataclass(frozen=True)
-class IFIAResult:
-    """What the attack found; every tensor has one entry an image.
-
-    ``adv_images`` holds the clean image where the attack failed (``succeeded`` False), so that every
-    similarity of such a pair is 1, as the protocol counts it. ``best_step`` is 0 there.
-    ``history`` (restarts * steps,) is the batch mean of the best score so far after each step.
-    """
-
-    adv_images: Tensor
-    succeeded: Tensor
-    score: Tensor
-    best_step: Tensor
-    history: Tensor
-
-
-class IFIA(Attack):
-    """Iterative feature importance attack on integrated gradients.
+class IFIA(AttributionAttack):
+    """Iterative feature importance attack.
 
     Ghorbani et al., 2019, "Interpretation of Neural Networks is Fragile"
     (https://arxiv.org/abs/1710.10547), with the protocol of Chen et al., 2019
@@ -57,26 +30,21 @@ class IFIA(Attack):
 
     Signed gradient steps on an attribution of the *softplus twin* of the network (a ReLU network's own
     attribution has no useful second derivatives); every iterate is scored on the network itself, and among
-    those that keep the label the one with the smallest score is returned. An attribution is ``|IG|`` of the
-    label's logit, one value a feature; ties rank by lowest index.
+    those that keep the label the one with the smallest score is returned. Magnitudes are compared, one value
+    a feature; ties rank by lowest index.
 
     Args:
-        model: maps images to logits.
         eps: largest perturbation, pixels in [0, 1].
         alpha: step size in the same unit.
         steps: number of steps.
-        k: size of the top-k set that the objective "topk" pushes down.
-        objective: "topk" (shrink the share of the clean top-k features, the paper's), "kendall" (reverse the
-            clean ranking as a whole; ours, far stronger in Kendall's tau), "mass_center" (move the centre of
-            mass of the map, images only), "random" (random signs: the control, no gradient).
-        n_steps: quadrature nodes of the attribution, in the gradient and in the score.
-        method: quadrature rule.
+        k: size of the top-k set that `TopKGoal` pushes down.
+        goal: what is driven: `TopKGoal` (the paper's), `KendallGoal` (ours, far stronger in Kendall's tau),
+            `MassCenterGoal` (images only), or one of your own.
+        attribution: whose map is attacked, in the gradient and in the score.
         surrogate_beta: sharpness of the softplus twin; None uses the network itself.
         restarts: independent runs; the best iterate of all is kept. Useful with ``random_start``.
         random_start: start from a uniform point of the ball instead of the image.
         select: the score to minimise, "kendall" or "topk".
-        internal_batch_size: path points in memory at once; None takes whole paths of as many images as run fastest.
-        generator: source of randomness; None draws a fresh seed from the operating system.
 
     Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
 
@@ -85,186 +53,110 @@ class IFIA(Attack):
     Under ``torch.autocast``, or where TF32 is allowed (as PyTorch allows it for convolutions), the gradient that
     is followed runs in the lower precision; scores never do.
 
-    Cost: about ``6 * n_steps`` forward passes an image and step (8 where ``internal_batch_size`` is below
-    ``n_steps``), on a CPU less by the scores (2) of iterates that lose the label.
+    Cost: about ``6 * attribution.points`` forward passes per image and step, on a CPU less by the scores (2) of
+    iterates that lose the label.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.ReLU(),
         ...                           torch.nn.Linear(8, 2))
         >>> images = torch.rand(3, 1, 4, 4)
-        >>> attack = IFIA(net, eps=0.1, alpha=0.02, steps=5, k=4)
-        >>> adv = attack(images, net(images).argmax(1))
+        >>> attack = IFIA(eps=0.1, alpha=0.02, steps=5, k=4)
+        >>> adv = attack(net, images, net(images).argmax(1))
         >>> bool((net(adv).argmax(1) == net(images).argmax(1)).all())
         True
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        eps: float,
-        alpha: float,
-        steps: int = 200,
-        k: int,
-        objective: IFIAObjective = "topk",
-        n_steps: int = 20,
-        method: Method = "riemann_middle",
-        surrogate_beta: float | None = 30.0,
-        restarts: int = 1,
-        random_start: bool = False,
-        select: Select = "kendall",
-        internal_batch_size: int | None = None,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(model, eps=eps, generator=generator)
-        check_positive("alpha", alpha)
-        for name, value in (("steps", steps), ("k", k), ("n_steps", n_steps), ("restarts", restarts)):
-            check_count(name, value)
-        if internal_batch_size is not None:
-            check_count("internal_batch_size", internal_batch_size)
-        if objective not in get_args(IFIAObjective):
-            raise unknown_name("objective", str(objective), get_args(IFIAObjective))
-        if select not in get_args(Select):
-            raise unknown_name("select", str(select), get_args(Select))
-        self.alpha = alpha
-        self.steps = steps
-        self.k = k
-        self.objective: IFIAObjective = objective
-        self.n_steps = n_steps
-        self.method: Method = method
-        self.surrogate_beta = surrogate_beta
-        self.restarts = restarts
-        self.random_start = random_start
-        self.select: Select = select
-        self.internal_batch_size = internal_batch_size
-        self.surrogate = model if surrogate_beta is None else SoftplusTwin(model, surrogate_beta)
+    eps: float = 8 / 255
+    alpha: float = 1 / 255
+    steps: int = 200
+    k: int = 100
+    goal: Goal = TopKGoal()
+    attribution: Attribution = IntegratedGradients(n_steps=20)
+    surrogate_beta: float | None = 30.0
+    restarts: int = 1
+    random_start: bool = False
+    select: Select = "kendall"
 
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
-        return self.search(images, labels).adv_images
+    def __post_init__(self) -> None:
+        check_positive("eps", self.eps, zero=True)
+        check_positive("alpha", self.alpha)
+        for name in ("steps", "k", "restarts"):
+            check_count(name, getattr(self, name))
+        if self.surrogate_beta is not None:
+            check_positive("surrogate_beta", self.surrogate_beta)
+        if self.select not in get_args(Select):
+            raise unknown_name("select", str(self.select), get_args(Select))
 
-    def run(self, images: Tensor, labels: Tensor) -> IFIAResult:
-        """The attack with its accounting: which images it failed on, the score reached, and when."""
-        return self._guarded(images, labels, self.search)
+    @property
+    def cost(self) -> float:
+        return 6.0 * self.attribution.points * self.steps * self.restarts
 
-    def search(self, images: Tensor, labels: Tensor) -> IFIAResult:
-        generator = self.generator or fresh_generator(images.device)
-        clean = self._scored_map(images, labels)
-        check_ranked(clean)
-        if self.select == "topk":
-            check_k(self.k, clean.shape[1])
-        reference = self._reference(images, clean)
-        best = images
-        best_score = torch.ones(len(images), dtype=clean.dtype, device=images.device)
-        best_step = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-        done = torch.zeros((), dtype=torch.int64, device=images.device)
-        broken = torch.zeros((), dtype=torch.bool, device=images.device)
-        history = []
+    def search(
+        self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
+    ) -> Found:
+        followed = attribution if attribution.differentiable else self.attribution
+        surrogate = model if self.surrogate_beta is None else SoftplusTwin(model, self.surrogate_beta)
+        scores = Scores(model, images, labels, attribution, self.select, self.k)
+        clean = scores.clean if followed is attribution else followed.map(model, images, labels).detach().abs()
+        reference = self.goal.reference(clean, self.k)
+
+        def ascent(adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
+            with torch.enable_grad():
+                adv = adv.detach().requires_grad_()
+                maps = followed.map(surrogate, adv, labels, create_graph=True, weights=False)
+                return torch.autograd.grad(self.goal(shares(maps), *reference).sum(), adv)[0]
+
         for _ in range(self.restarts):
-            adv = random_start(images, self.eps, NORM, generator) if self.random_start else images
+            adv = random_start(images, self.eps, "Linf", generator) if self.random_start else images
             for _ in range(self.steps):
-                if self.objective == "random":
-                    reference = (torch.empty_like(adv).normal_(generator=generator),)
-                adv, best, best_score, best_step, done, broken = replayed(
-                    self, self._advance, adv, best, best_score, best_step, done, broken,
-                    images, labels, clean, *reference,
-                )  # fmt: skip
-                history.append(best_score.mean())
-        if broken:
-            raise HoldfastError("an attribution contains NaN, which has no rank; find out where the network breaks.")
-        return IFIAResult(best, best_step > 0, best_score, best_step, torch.stack(history))
-
-    def _advance(
-        self, adv: Tensor, best: Tensor, best_score: Tensor, best_step: Tensor, done: Tensor, broken: Tensor,
-        images: Tensor, labels: Tensor, clean: Tensor, *reference: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        """One step from ``adv``, and the best iterate so far; never waits for the device."""
-        direction = reference[0] if self.objective == "random" else self._gradient(adv, labels, *reference)
-        adv = project(step(adv, direction, self.alpha), images, self.eps)
-        done = done + 1
-        score = self._score(adv, labels, clean)
-        better = score < best_score
-        best = torch.where(better.view(-1, *[1] * (adv.ndim - 1)), adv, best)
-        best_score = torch.where(better, score, best_score)
-        best_step = torch.where(better, done, best_step)
-        return adv, best, best_score, best_step, done, broken | score.isnan().any()
-
-    def _path(self, model: Model, labels: Tensor, create_graph: bool) -> Path:
-        return Path(model, labels, self.method, self.n_steps, create_graph, weights=False)
-
-    def _scored_map(self, images: Tensor, labels: Tensor) -> Tensor:
-        path = self._path(self.model, labels, create_graph=False)
-        with _exactly(images.device):
-            return path_attribution(path, images, rows=self.internal_batch_size).abs().flatten(1)
-
-    def _score(self, adv: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
-        """The similarity to minimise; infinite where the label is lost or the map has no order, NaN as the map is."""
-        with torch.no_grad(), _exactly(adv.device):
-            logits = self.model(adv)
-        kept = logits.argmax(1) == labels
-        if adv.device.type in READABLE and not compiling():  # compiled code keeps to one shape
-            rows = kept.nonzero()[:, 0]
-            score = clean.new_full((len(adv),), float("inf"))
-            if len(rows):
-                score[rows] = self._similarity(adv[rows], labels[rows], clean[rows])
-        else:
-            score = self._similarity(adv, labels, clean).masked_fill(~kept, float("inf"))
-        return score.masked_fill(logits.isnan().any(1), float("nan"))
-
-    def _similarity(self, adv: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
-        current = self._scored_map(adv, labels)
-        similarity = tau_b(current, clean) if self.select == "kendall" else topk_share(current, clean, self.k)
-        ordered = current.amax(1) > current.amin(1)
-        similarity = similarity.masked_fill(~ordered, float("inf"))
-        return similarity.masked_fill(current.isnan().any(1), float("nan"))
-
-    def _gradient(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
-        """The gradient to follow."""
-        rows = self.internal_batch_size
-        at_once = partial(self._compiled, self._gradient_at_once)
-        return by_whole_paths(at_once, self.n_steps, rows, adv, labels, *reference)
-
-    def _gradient_at_once(self, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
-        path = self._path(self.surrogate, labels, create_graph=True)
-        with torch.enable_grad():
-            adv = adv.detach().requires_grad_()
-            attribution = path_attribution(path, adv, rows=self.internal_batch_size).abs()
-            share = attribution / attribution.flatten(1).sum(1).clamp(min=1e-12).view(-1, *[1] * (adv.ndim - 1))
-            return torch.autograd.grad(self._dissimilarity(share, *reference).sum(), adv)[0]
-
-    def _reference(self, images: Tensor, clean: Tensor) -> tuple[Tensor, ...]:
-        """What `_dissimilarity` compares with, computed once."""
-        if self.objective == "topk":
-            return (topk_indices(clean, self.k),)
-        if self.objective == "kendall":
-            ranks = average_ranks(clean).to(clean)
-            return ((ranks - ranks.mean(1, keepdim=True)) / ranks.shape[1],)
-        if self.objective == "mass_center":
-            if images.ndim != 4:
-                raise HoldfastError(
-                    f"images have shape {tuple(images.shape)}; the objective mass_center needs (B, C, H, W)."
-                )
-            return (_mass_center(clean.view_as(images)).round(),)
-        return ()
-
-    def _dissimilarity(self, share: Tensor, reference: Tensor) -> Tensor:
-        if self.objective == "topk":
-            return -share.flatten(1).gather(1, reference).sum(1)
-        if self.objective == "kendall":
-            return -(reference * torch.log(share.flatten(1) * reference.shape[1] + LOG_FLOOR)).sum(1)
-        return (_mass_center(share) - reference).square().sum(1)
+                gradient = by_whole_paths(ascent, followed.points, None, adv, labels, *reference)
+                adv = project(step(adv, gradient, self.alpha), images, self.eps)
+                scores.see(adv)
+        return scores.found()
 
 
-@contextmanager
-def _exactly(device: torch.device) -> Iterator[None]:
-    """Full float32, whatever the caller allows elsewhere."""
-    with torch.autocast(device.type, enabled=False), float32_products(tf32=False):
-        yield
+@dataclass(frozen=True)
+class RandomSigns(AttributionAttack):
+    """Random corners of the ball: the control that every attack has to beat. Distance measure: Linf.
 
+    Args:
+        eps: size of the perturbation of every pixel, in [0, 1].
+        draws: perturbations tried per image; the one of the smallest score that keeps the label is returned.
+        k: size of the top-k set, where ``select`` is "topk".
+        attribution: whose map is scored.
+        select: the score to minimise, "kendall" or "topk".
 
-def _mass_center(maps: Tensor) -> Tensor:
-    """Row and column (B, 2) of the centre of mass of non-negative maps (B, C, H, W), in pixels."""
-    mass = maps.sum(1)
-    mass = mass / mass.sum((1, 2), keepdim=True).clamp(min=1e-12)
-    rows = torch.arange(mass.shape[1], device=mass.device, dtype=mass.dtype)
-    columns = torch.arange(mass.shape[2], device=mass.device, dtype=mass.dtype)
-    return torch.stack([(mass.sum(2) * rows).sum(1), (mass.sum(1) * columns).sum(1)], dim=1)
+    Cost: ``draws * (1 + 2 * attribution.points)`` forward passes per image.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
+        >>> images = torch.rand(3, 1, 4, 4)
+        >>> RandomSigns(eps=0.1)(net, images, net(images).argmax(1)).shape
+        torch.Size([3, 1, 4, 4])
+    """
+
+    eps: float = 8 / 255
+    draws: int = 10
+    k: int = 100
+    attribution: Attribution = IntegratedGradients(n_steps=20)
+    select: Select = "kendall"
+
+    def __post_init__(self) -> None:
+        check_positive("eps", self.eps, zero=True)
+        check_count("draws", self.draws)
+        check_count("k", self.k)
+        if self.select not in get_args(Select):
+            raise unknown_name("select", str(self.select), get_args(Select))
+
+    @property
+    def cost(self) -> float:
+        return self.draws * (1.0 + 2 * self.attribution.points)
+
+    def search(
+        self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
+    ) -> Found:
+        scores = Scores(model, images, labels, attribution, self.select, self.k)
+        for _ in range(self.draws):
+            signs = torch.empty_like(images).normal_(generator=generator).sign()
+            scores.see(project(images + 2 * self.eps * signs, images, self.eps))
+        return scores.found()

@@ -1,7 +1,7 @@
 """Feature attributions that can be differentiated."""
 
-from holdfast.attribution.compiled import compiled_gradients
+from holdfast.attribution._interim import IntegratedGradients, attribution_penalty
 from holdfast.attribution.igr import igr_penalty
 from holdfast.attribution.integrated_gradients import integrated_gradients
 
-__all__ = ["compiled_gradients", "igr_penalty", "integrated_gradients"]
+__all__ = ["IntegratedGradients", "attribution_penalty", "igr_penalty", "integrated_gradients"]

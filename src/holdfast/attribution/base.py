@@ -18,7 +18,7 @@ class Attribution(Part, ABC):
     """``attribution(model, x, target)`` -> a signed map of the shape of ``x``, one value a feature."""
 
     kind: ClassVar[str] = "attribution"
-    package: ClassVar[str] = "holdfast.attribution"
+    package: ClassVar[str | tuple[str, ...]] = "holdfast.attribution"
     differentiable: ClassVar[bool] = True
     """Whether ``create_graph=True`` gives a map that can be differentiated to inputs and weights."""
 
@@ -33,6 +33,12 @@ class Attribution(Part, ABC):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """The map of each image for its ``target`` class (B,), with a graph where ``create_graph`` asks for one."""
+
+    @abstractmethod
+    def map(
+        self, model: Model, x: Tensor, target: Tensor, *, create_graph: bool = False, weights: bool = True
+    ) -> Tensor:
+        """The same without checks, for loops that have made them; ``weights`` False if only ``x`` is differentiated."""
 
     @property
     def points(self) -> int:

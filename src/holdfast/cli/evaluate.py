@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from holdfast.cli.parse import parse, take_name, take_profile
-from holdfast.config import PLAIN, Acceleration, EvalConfig, config_hash
+from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
+from holdfast.parts import config_hash
 from holdfast.recipes import evaluation
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ class EvaluateOptions:
     """Folder of the records; RUN/eval-HASH by default."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
-    acceleration: Annotated[Acceleration, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff] = PLAIN
     rank: int | None = None
     """Which share of the batches this process does, of world_size; under torchrun that is its rank."""
     world_size: int | None = None
@@ -59,7 +59,6 @@ def run(argv: Sequence[str]) -> None:
     from rich.console import Console
 
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import acceleration
     from holdfast.evaluate import evaluate
     from holdfast.train.distributed import ALONE, joined
 
@@ -68,8 +67,7 @@ def run(argv: Sequence[str]) -> None:
     with nullcontext(ALONE) if by_hand else joined() as world:
         with world.together():
             job = _prepare(spec, rest, first, profile, world)
-            faster = acceleration(first.acceleration, job.device)
-        with faster, Display(job.name, Console(stderr=True, quiet=not world.leads)) as display:
+        with Display(job.name, Console(stderr=True, quiet=not world.leads)) as display:
             summary = evaluate(
                 job.model,
                 job.data,

@@ -10,6 +10,7 @@ from rich.table import Table
 from holdfast.cli.parse import take_name, take_profile
 from holdfast.data.catalogue import KNOWN
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.parts import settings
 from holdfast.recipes import (
     METHODS,
     PROFILES,
@@ -18,8 +19,6 @@ from holdfast.recipes import (
     evaluation_cost,
     origin,
     recipe,
-    settings,
-    training_cost,
 )
 
 USAGE = """usage: holdfast recipes [NAME] [--profile smoke|laptop|fast|paper] [--dataset D]
@@ -74,19 +73,24 @@ def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
     for heading in ("recipe", "method", "epochs", "F an image and epoch", "time"):
         table.add_column(heading, justify="left" if heading in ("recipe", "method") else "right")
     for dataset in datasets:
-        if profile == "laptop" and dataset == "cifar10":
-            continue
-        one = seconds_per_forward(recipe(f"{dataset}-at", profile).model, KNOWN[dataset].shape, device)
+        one = seconds_per_forward(
+            recipe(f"{dataset}-at", profile).model, KNOWN[SETUPS[dataset]().base.data.name].shape, device
+        )
         for method, make in METHODS.items():
             name = f"{dataset}-{method}"
             config = recipe(name, profile)
-            images = min(config.data.train_size or KNOWN[dataset].train, KNOWN[dataset].train)
+            images = min(
+                config.data.train_size or KNOWN[SETUPS[dataset]().base.data.name].train,
+                KNOWN[SETUPS[dataset]().base.data.name].train,
+            )
             ev = evaluation(dataset, profile)
             accuracy, attribution = evaluation_cost(ev)
-            passes = config.optim.epochs * images * training_cost(config)
-            passes += (ev.n_examples or KNOWN[dataset].test) * accuracy + ev.n_attribution * attribution
+            passes = config.optim.epochs * images * config.objective.cost
+            passes += (
+                ev.n_examples or KNOWN[SETUPS[dataset]().base.data.name].test
+            ) * accuracy + ev.n_attribution * attribution
             about = (make.__doc__ or "").strip()
-            table.add_row(name, about, str(config.optim.epochs), str(training_cost(config)), duration(passes * one))
+            table.add_row(name, about, str(config.optim.epochs), f"{config.objective.cost:g}", duration(passes * one))
     console.print(table)
 
 

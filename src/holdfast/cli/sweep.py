@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from holdfast.cli.parse import parse, take_name, whole_numbers, words
-from holdfast.config import PLAIN, Acceleration
 from holdfast.errors import HoldfastError
 from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
 
@@ -25,26 +24,17 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
-class PathOptions:
-    """Path integrals in training."""
-
-    internal_batch_size: int | None = None
-    """Path points in memory at once: less memory, the same result up to rounding, more time."""
-
-
-@dataclass(frozen=True)
 class SweepOptions:
     out: str | None = None
     """Folder of the sweep; runs/sweep-PROFILE by default. The same command goes on where it stopped."""
     profile: str | None = None
     """smoke, laptop, fast or paper (the default of a named plan)."""
     datasets: str | None = None
-    """Comma-separated; smoke: digits, laptop: mnist,fashion_mnist, else mnist,fashion_mnist,cifar10."""
+    """Comma-separated; smoke: digits, else mnist,fashion_mnist,cifar10."""
     methods: str | None = None
     """Comma-separated methods in place of the plan's; holdfast recipes lists them."""
     seeds: str | None = None
     """Comma-separated; 0 by default."""
-    igr: PathOptions = PathOptions()
     time_limit: str | None = None
     """Stop cleanly after so long, e.g. 90s, 30m, 2h, 1d."""
     executor: Literal["serial", "ray"] = "serial"
@@ -57,11 +47,8 @@ class SweepOptions:
     """Ray: GPUs of one run, e.g. 0.5 to run two on each; 1 where there are GPUs."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
-    acceleration: Annotated[Acceleration, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff] = PLAIN
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
-    check_memory: bool = True
-    """Estimate the memory first, and refuse to start what would not fit."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Only list the runs, what each costs and how far it is."""
 
@@ -85,7 +72,6 @@ def run(argv: Sequence[str]) -> None:
         datasets=words(options.datasets),
         methods=words(options.methods),
         seeds=whole_numbers("--seeds", options.seeds),
-        internal_batch_size=options.igr.internal_batch_size,
     )
     root = Path(options.out or f"runs/sweep-{plan.profile}")
     if options.dry_run:
@@ -97,7 +83,7 @@ def run(argv: Sequence[str]) -> None:
 
 def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None) -> Iterator[Outcome]:
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import check_acceleration, pick_device
+    from holdfast.cli.where import pick_device
     from holdfast.sweep.drive import sweep_here, sweep_on_ray
 
     if options.executor == "ray":
@@ -108,23 +94,18 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
             jobs=options.jobs,
             gpus_per_run=options.gpus_per_run,
             device=options.device,
-            acceleration=options.acceleration,
             data_dir=options.data_dir,
             deadline=deadline,
-            memory_check=options.check_memory,
         )
     device = pick_device(options.device)
-    check_acceleration(options.acceleration, device)
     return sweep_here(
         plan,
         root,
         jobs=options.jobs or 1,
         device=device,
-        acceleration=options.acceleration,
         data_dir=options.data_dir,
         watch=Display,
         deadline=deadline,
-        memory_check=options.check_memory,
     )
 
 
@@ -185,7 +166,6 @@ def _check(options: SweepOptions) -> None:
     for name, value in (
         ("--jobs", options.jobs),
         ("--gpus-per-run", options.gpus_per_run),
-        ("--igr.internal-batch-size", options.igr.internal_batch_size),
     ):
         if value is not None and not 0 < value < float("inf"):
             raise HoldfastError(f"{name} is {value}; it must be more than 0.")

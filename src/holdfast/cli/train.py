@@ -10,8 +10,9 @@ from typing import Annotated
 import tyro
 
 from holdfast.cli.parse import parse, take_name, take_profile
-from holdfast.config import PLAIN, Acceleration, TrainConfig
+from holdfast.cli.part_options import take_parts
 from holdfast.recipes import recipe, recipe_names
+from holdfast.train.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,16 @@ class TrainOptions:
     """Continue an unfinished run in that folder."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
-    acceleration: Annotated[Acceleration, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff] = PLAIN
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
 
 
 DESCRIPTION = (
     f"holdfast train RECIPE [--profile smoke|laptop|fast|paper] [options]: train one of {', '.join(recipe_names())}. "
-    "The profile sets the defaults of the other options. On several GPUs: "
-    "torchrun --nproc-per-node 4 -m holdfast train RECIPE [options]; batch_size stays that of all together."
+    "The profile sets the defaults of the other options. --objective NAME, --objective.attack NAME, "
+    "--objective.attribution NAME put another part in place (file.py:Class is one of your own); its fields are "
+    "options too. On several GPUs: torchrun --nproc-per-node 4 -m holdfast train RECIPE [options]; batch_size stays "
+    "that of all together."
 )
 
 
@@ -40,12 +42,13 @@ def run(argv: Sequence[str]) -> None:
         parse(TrainOptions(recipe("digits-trades-igr")), ["--help"], "train RECIPE", DESCRIPTION)
     name, rest = take_name(argv, "the recipe", "train", "digits-trades-igr (holdfast recipes lists them all)")
     profile, rest = take_profile(rest)
-    options = parse(TrainOptions(recipe(name, profile or "paper")), rest, f"train {name}", DESCRIPTION)
+    config, rest = take_parts(recipe(name, profile or "paper"), rest)
+    options = parse(TrainOptions(config), rest, f"train {name}", DESCRIPTION)
 
     from rich.console import Console
 
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import acceleration, pick_device
+    from holdfast.cli.where import pick_device
     from holdfast.train import train
     from holdfast.train.distributed import joined
 
@@ -53,8 +56,7 @@ def run(argv: Sequence[str]) -> None:
     with joined() as world:
         with world.together():
             device = world.device_of(pick_device(options.device))
-            faster = acceleration(options.acceleration, device)
-        with faster, Display(name, Console(stderr=True, quiet=not world.leads)) as display:
+        with Display(name, Console(stderr=True, quiet=not world.leads)) as display:
             train(
                 options.config,
                 out,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -16,12 +14,15 @@ from holdfast.seeding import generator_of
 ATTACKS = ("fgsm", "pgd20", "pgd40", "cw_inf")
 
 
-def prediction_attacks(model: Model, config: EvalConfig, batch: int, device: torch.device) -> Iterator[Attack]:
-    """The attacks of `ATTACKS` in order; each draws from its own generator, so none depends on another."""
-    yield FGSM(model, eps=config.eps)
-    for kind, name, steps in ((PGD, "pgd20", 20), (PGD, "pgd40", 40), (CWInf, "cw_inf", config.cw_steps)):
-        generator = generator_of(config.seed, name, batch, device=device)
-        yield kind(model, eps=config.eps, alpha=config.pgd_alpha, steps=steps, generator=generator)
+def prediction_attacks(config: EvalConfig) -> dict[str, Attack]:
+    """The attacks of `ATTACKS` in order."""
+    eps, alpha = config.eps, config.pgd_alpha
+    return {
+        "fgsm": FGSM(eps),
+        "pgd20": PGD(eps, alpha, 20),
+        "pgd40": PGD(eps, alpha, 40),
+        "cw_inf": CWInf(eps, alpha, config.cw_steps),
+    }
 
 
 def predict(model: Model, images: Tensor) -> Tensor:
@@ -35,6 +36,7 @@ def accuracy_records(
 ) -> list[Record]:
     """One row an image: its label, the clean prediction, and the prediction under each attack."""
     columns = {"label": labels, "prediction": predict(model, images)}
-    for name, attack in zip(ATTACKS, prediction_attacks(model, config, batch, images.device), strict=True):
-        columns[name] = predict(model, attack(images, labels))
+    for name, attack in prediction_attacks(config).items():
+        generator = generator_of(config.seed, name, batch, device=images.device)
+        columns[name] = predict(model, attack(model, images, labels, generator=generator))
     return to_records(columns, index)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from holdfast.attacks import IFIA
-from holdfast.attribution import integrated_gradients
-from holdfast.config import EvalConfig, IFIAObjective
+from holdfast.attacks import IFIA, AttributionAttack, KendallGoal, RandomSigns
+from holdfast.attacks.goals import Goal
+from holdfast.attribution import IntegratedGradients, integrated_gradients
+from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.records import Record, to_records
 from holdfast.metrics import (
@@ -23,6 +23,7 @@ from holdfast.metrics import (
     topk_intersection,
 )
 from holdfast.models.state import Model
+from holdfast.parts import find
 from holdfast.seeding import generator_of
 
 
@@ -57,43 +58,34 @@ def similarities(adversarial: Tensor, clean: Tensor, k: int) -> dict[str, Tensor
     }
 
 
-def ifia_attacks(model: Model, config: EvalConfig, batch: int, device: torch.device) -> dict[str, IFIA]:
+def ifia_attacks(config: EvalConfig) -> dict[str, AttributionAttack]:
     """The attacks of an evaluation: the configured one, the one on Kendall's tau, and random signs."""
     ifia = config.ifia
+    path = IntegratedGradients(n_steps=ifia.n_steps)
 
-    def attack(name: str, objective: IFIAObjective, **changed: Any) -> IFIA:
-        settings = {
-            "eps": ifia.eps,
-            "alpha": ifia.alpha,
-            "steps": ifia.steps,
-            "restarts": ifia.restarts,
-            "random_start": ifia.random_start,
-            **changed,
-        }
+    def attack(goal: Goal) -> IFIA:
         return IFIA(
-            model,
-            k=ifia.k,
-            objective=objective,
-            n_steps=ifia.n_steps,
-            surrogate_beta=ifia.surrogate_beta,
-            generator=generator_of(config.seed, name, batch, device=device),
-            **settings,
+            ifia.eps, ifia.alpha, ifia.steps, ifia.k, goal, path, ifia.surrogate_beta, ifia.restarts, ifia.random_start
         )
 
     return {
-        "ifia": attack("ifia", ifia.objective),
-        "rank": attack("rank", "kendall"),
-        "random": attack(
-            "random", "random", alpha=2 * ifia.eps or 1.0, steps=config.random_draws, restarts=1, random_start=False
-        ),
+        "ifia": attack(find(Goal, ifia.objective)()),
+        "rank": attack(KendallGoal()),
+        "random": RandomSigns(ifia.eps, config.random_draws, ifia.k, path),
     }
 
 
 def attack_attributions(
-    model: Model, attack: IFIA, images: Tensor, labels: Tensor, clean: Tensor, config: EvalConfig
+    model: Model,
+    attack: AttributionAttack,
+    images: Tensor,
+    labels: Tensor,
+    clean: Tensor,
+    config: EvalConfig,
+    generator: torch.Generator,
 ) -> AttackedAttributions:
     """Run one attack and compare its maps with ``clean``; a failed attack counts as similarity 1."""
-    found = attack.run(images, labels)
+    found = attack.run(model, images, labels, generator=generator)
     adversarial = score_map(model, found.adv_images, labels, config)
     values = {
         name: torch.where(found.succeeded, value, torch.ones_like(value))
@@ -106,9 +98,13 @@ def attribution_records(
     model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, config: EvalConfig
 ) -> list[Record]:
     """One row an image: similarities under IFIA, whether it succeeded and when, and under the other attacks."""
-    attacks = ifia_attacks(model, config, batch, images.device)
     clean = score_map(model, images, labels, config)
-    attacked = {name: attack_attributions(model, a, images, labels, clean, config) for name, a in attacks.items()}
+    attacked = {
+        name: attack_attributions(
+            model, attack, images, labels, clean, config, generator_of(config.seed, name, batch, device=images.device)
+        )
+        for name, attack in ifia_attacks(config).items()
+    }
     ifia = attacked.pop("ifia")
     columns = {
         "label": labels,

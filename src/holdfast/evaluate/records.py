@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from holdfast.errors import HoldfastError
-from holdfast.train.folder import make_folder, write_atomically
+from holdfast.files import make_folder, write_atomically
 
 Record = dict[str, Any]
 

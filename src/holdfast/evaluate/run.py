@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from holdfast.config import EvalConfig, differences, load_config, to_json
+from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import accuracy_records, predict
@@ -17,10 +17,11 @@ from holdfast.evaluate.attribution import attribution_records
 from holdfast.evaluate.records import Record, RecordFolder
 from holdfast.evaluate.subject import check_subject
 from holdfast.evaluate.summary import Summary, summarise
+from holdfast.files import make_folder, write_atomically
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
+from holdfast.parts import differences, from_json, to_json
 from holdfast.train.distributed import ALONE, World, current_world
-from holdfast.train.folder import make_folder, write_atomically
 
 BatchRecords = Callable[[Model, Tensor, Tensor, list[int], int, EvalConfig], list[Record]]
 OnBatch = Callable[[str, int, int], None]
@@ -108,7 +109,7 @@ def _admit(model: Model, data: ImageData, config: EvalConfig, out: Path, rank: i
     make_folder(out)
     stored = out / "config.json"
     if stored.is_file():
-        changed = differences(load_config(EvalConfig, stored), config)
+        changed = differences(from_json(EvalConfig, stored.read_bytes(), str(stored)), config)
         if changed:
             raise HoldfastError(
                 f"{out} holds records made with other settings ({'; '.join(changed)}); choose another --out."

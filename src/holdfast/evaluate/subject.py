@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
+from holdfast.files import write_atomically
 from holdfast.models.state import Model
-from holdfast.train.folder import write_atomically
 
 
 def fingerprint(model: Model) -> str:

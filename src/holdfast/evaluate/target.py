@@ -9,13 +9,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from holdfast.config import TrainConfig, load_config
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
 from holdfast.models.resolve import BUILT_IN, build_model
 from holdfast.models.weights import load_weights
 from holdfast.seeding import seed_of
-from holdfast.train.folder import RunFolder
+from holdfast.train.folder import RunFolder, load_config
 
 Checkpoint = Literal["last", "best"]
 
@@ -52,7 +51,7 @@ def resolve_target(spec: str, *, checkpoint: Checkpoint = "last", weights: str |
         if weights is not None:
             raise HoldfastError(f"{spec} is a run and brings its own weights; drop --weights, or give a model instead.")
         run = RunFolder(path)
-        config = load_config(TrainConfig, run.config)
+        config = load_config(run.config)
         file = run.last if checkpoint == "last" else run.best
         if not run.finished:
             remedy = f"finish it with holdfast train {config.recipe} --out {path} --resume"

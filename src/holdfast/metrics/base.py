@@ -17,7 +17,7 @@ class Metric(Part, ABC):
     """``metric(maps, reference)`` -> one number per image; both are signed maps (B, ...) of one shape."""
 
     kind: ClassVar[str] = "metric"
-    package: ClassVar[str] = "holdfast.metrics"
+    package: ClassVar[str | tuple[str, ...]] = "holdfast.metrics"
     unit: ClassVar[str] = ""
     """"%" for shares in [0, 1] that tables show in percent, else empty."""
     higher_is_better: ClassVar[bool | None] = True

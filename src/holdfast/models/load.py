@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-from holdfast.config import TrainConfig, load_config
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
 from holdfast.models.pretrained import load_pretrained, pretrained_names
@@ -53,13 +53,22 @@ def load_model(
             f"{model_name!r} is neither a folder here nor a network for {dataset} that comes with the package "
             f"({names}); give the folder of a finished run, or model_dir."
         )
-    config = load_config(TrainConfig, folder / "config.json")
-    if config.data.name != dataset:
-        raise HoldfastError(
-            f"{folder} was trained on {config.data.name}, not on {dataset}; pass dataset={config.data.name!r}."
-        )
+    spec, trained_on = _of_run(folder / "config.json")
+    if trained_on != dataset:
+        raise HoldfastError(f"{folder} was trained on {trained_on}, not on {dataset}; pass dataset={trained_on!r}.")
     data = load_dataset(dataset, "val", data_dir=data_dir)
     with torch.random.fork_rng(devices=[]):
-        model = build_model(config.model, data.shape, data.num_classes)
+        model = build_model(spec, data.shape, data.num_classes)
     load_weights(model, folder / f"{checkpoint}.safetensors")
     return model.eval()
+
+
+def _of_run(config: Path) -> tuple[str, str]:
+    """The network and the data set of a training run."""
+    try:
+        plain = json.loads(config.read_text())
+        return plain["model"], plain["data"]["name"]
+    except OSError:
+        raise HoldfastError(f"{config} does not exist; give a folder that holdfast train wrote.") from None
+    except (KeyError, TypeError, ValueError):
+        raise HoldfastError(f"{config} is damaged; restore it, or train again.") from None

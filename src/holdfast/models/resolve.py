@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,9 +15,14 @@ from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
 from holdfast.models.resnet import ResNet18
 from holdfast.models.small_cnn import SmallCNN
 from holdfast.models.state import evaluating
+from holdfast.parts import imported
 from holdfast.validate import check_logits
 
-BUILT_IN: dict[str, Callable[..., nn.Module]] = {"small_cnn": SmallCNN, "resnet18": ResNet18}
+BUILT_IN: dict[str, Callable[..., nn.Module]] = {
+    "small_cnn": SmallCNN,
+    "resnet18": ResNet18,
+    "resnet18_quarter": partial(ResNet18, width=16),
+}
 
 
 def build_model(spec: str, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -36,7 +38,7 @@ def build_model(spec: str, shape: tuple[int, int, int], num_classes: int) -> nn.
         HoldfastError: when the factory cannot be imported, does not return an ``nn.Module``, or the module
             does not map such images to at least ``num_classes`` logits.
     """
-    factory = BUILT_IN.get(spec) or _import_factory(spec)
+    factory = _factory(spec)
     offered = {"num_classes": num_classes, "in_channels": shape[0], "image_size": shape[1]}
     accepted = _accepted(factory, offered)
     try:
@@ -92,37 +94,9 @@ def _accepted(factory: Callable[..., Any], offered: dict[str, int]) -> dict[str,
     return {name: value for name, value in offered.items() if name in parameters}
 
 
-def _import_factory(spec: str) -> Callable[..., Any]:
-    where, colon, name = spec.rpartition(":")
-    if not colon:
+def _factory(spec: str) -> Callable[..., Any]:
+    if spec in BUILT_IN:
+        return BUILT_IN[spec]
+    if ":" not in spec:
         raise unknown_name("model", spec, BUILT_IN, "Or give your own as module:factory or file.py:factory.")
-    try:
-        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except HoldfastError:
-        raise
-    except Exception as error:
-        raise HoldfastError(
-            f"model {spec!r}: importing {where} failed with {type(error).__name__}: {error}. "
-            "Check the path, and that its dependencies are installed."
-        ) from error
-    if not callable(getattr(module, name, None)):
-        functions = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise unknown_name(f"factory in {where}", name, functions)
-    return getattr(module, name)
-
-
-def _import_file(path: Path) -> Any:
-    if not path.is_file():
-        raise HoldfastError(f"model file {path} does not exist; give file.py:factory with a path from here.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    registered = sys.modules.setdefault(path.stem, module) is module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        if registered:  # leave no half-made module behind
-            del sys.modules[path.stem]
-        raise
-    return module
+    return imported(spec, "model")

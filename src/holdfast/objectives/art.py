@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from holdfast.attacks.base import Attack, GradientAscent
+from holdfast.attacks import Attack
+from holdfast.attacks.base import GradientAscent, random_start
 from holdfast.attribution.path import Path, selected_logits
 from holdfast.attribution.second_order import SecondOrder
 from holdfast.metrics.linear import unit
 from holdfast.metrics.rank import topk_indices
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model, eagerly, evaluating
-from holdfast.objectives.base import AttackFactory, LossOutput, adversarial_images, combine
+from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_count, check_positive
 
 
@@ -47,7 +51,94 @@ def class_gradients(network: Model, z: Tensor, labels: Tensor, *, weights: bool 
     return true, other
 
 
-class ART:
+@dataclass(frozen=True)
+class ARTAttack(GradientAscent):
+    """Ascends the soft margin of `ART` at one image, over the features that matter most. Distance: Linf.
+
+    At the start of each run the ``k`` features are found whose gradient of the label's logit is largest in
+    absolute value, on the network itself. The image and both gradients are restricted to them, and the margin
+    of what is left, on the softplus twin, is ascended. The published CIFAR-10 code takes 1000 of 3072 features,
+    3 steps of 5/255 within eps = 8/255 and a random start; there is none for MNIST, so that k = 100 is ours,
+    as are the evaluation mode, restarts, and their comparison by the margin over all features.
+
+    Args:
+        eps: largest perturbation, pixels in [0, 1].
+        alpha: step size in the same unit.
+        steps: number of steps.
+        k: number of features that the margin sees.
+        surrogate_beta: sharpness of the softplus twin.
+        masked_steps: move those features alone. As published, the steps move all of them, since each
+            shifts the gradients of the others.
+        random_start: start from a uniform point of the ball.
+        restarts: runs from new random starts; for each image the one of the largest margin is returned.
+
+    Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
+
+    Raises:
+        HoldfastError: on impossible settings, among them k above the number of features.
+
+    Cost: 6 forward passes per image and step, and 2 an image and run to find the features.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),
+        ...                           torch.nn.Linear(8, 2))
+        >>> images, labels = torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])
+        >>> adv = ARTAttack(eps=0.1, alpha=0.05, steps=4, k=2)(net, images, labels)
+        >>> bool((adv - images).abs().max() <= 0.1 + 1e-6)
+        True
+    """
+
+    _: KW_ONLY
+    k: int = 100
+    surrogate_beta: float = 50.0
+    masked_steps: bool = False
+    random_start: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("k", self.k)
+        check_positive("surrogate_beta", self.surrogate_beta)
+
+    @property
+    def cost(self) -> float:
+        return self.restarts * (2.0 + 6.0 * self.steps)
+
+    def start(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        return random_start(images, self.eps, self.norm, generator) if self.random_start else images.clone()
+
+    def prepare(self, model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The labels, and a mask of every feature: the margin that restarts are compared by."""
+        return labels, torch.ones_like(images).flatten(1)
+
+    def mask(self, model: Model, start: Tensor, labels: Tensor) -> Float[Tensor, "B D"]:
+        """1 at the k features of largest absolute gradient of the label's logit on the network, else 0."""
+        gradient = Path(model, labels, "riemann_right", n_steps=1).gradient(start, labels).flatten(1)
+        return torch.zeros_like(gradient).scatter(1, topk_indices(gradient.abs(), self.k), 1.0)
+
+    def value(self, model: Model, adv: Tensor, *reference: Tensor) -> Tensor:
+        labels, mask = reference
+        with torch.enable_grad():
+            z = adv if adv.requires_grad else adv.detach().requires_grad_()
+            gradients = class_gradients(SoftplusTwin(model, self.surrogate_beta), z, labels, weights=False)
+            return soft_margin(*((m.flatten(1) * mask)[None] for m in (z, *gradients)))[0]
+
+    def gradient(self, model: Model, adv: Tensor, *reference: Tensor) -> Tensor:
+        with torch.enable_grad():
+            adv = adv.detach().requires_grad_()
+            gradient = torch.autograd.grad(self.value(model, adv, *reference).sum(), adv)[0]
+        return gradient * reference[1].view_as(gradient) if self.masked_steps else gradient
+
+    def ascend(self, model: Model, images: Tensor, reference: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+        adv = self.start(images, generator)
+        mask = self.mask(model, adv, reference[0])
+        return self.climb(model, adv, images, (reference[0], mask))
+
+    def score(self, model: Model, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
+        return self.value(model, adv, *reference).detach().double()
+
+
+@dataclass(frozen=True)
+class ART(Objective):
     r"""Attributional robustness training of Singh et al., 2020 (https://arxiv.org/abs/1911.13073; IGR paper, Eq. 49).
 
     .. math:: CE(f(\tilde x), y) + \lambda \log(1 + \exp(-(d_{an} - d_{ap}))), \quad d = 1 - \cos(x, g(x))
@@ -63,33 +154,39 @@ class ART:
     black pixels count), the gradients are taken in evaluation mode (there: in training mode).
 
     Args:
-        attack: an attack or a factory; the method's own is `ARTAttack`.
+        attack: makes x_adv; the method's own is `ARTAttack`.
         lam: weight of the soft margin.
         surrogate_beta: sharpness of the softplus twin.
 
     Raises:
         HoldfastError: on a negative weight or a sharpness of 0; from the attack on images outside [0, 1].
 
-    Cost beside the attack: 21 forward passes an image, 9 of them for the gradients at each of x and x_adv.
+    Cost beside the attack: 21 forward passes per image, 9 of them for the gradients at each of x and x_adv.
 
     Example:
-        >>> from functools import partial
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),
         ...                           torch.nn.Linear(8, 2))
-        >>> objective = ART(partial(ARTAttack, eps=0.1, alpha=0.05, steps=3, k=2))
+        >>> objective = ART(ARTAttack(eps=0.1, alpha=0.05, steps=3, k=2))
         >>> list(objective(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).parts)
         ['ce', 'margin']
     """
 
-    def __init__(self, attack: Attack | AttackFactory, lam: float = 0.5, surrogate_beta: float = 50.0) -> None:
-        check_positive("lam", lam, zero=True)
-        check_positive("surrogate_beta", surrogate_beta)
-        self.attack = attack
-        self.lam = lam
-        self.surrogate_beta = surrogate_beta
+    formula: ClassVar[str] = r"CE(f(\tilde x), y) + \lambda \log(1 + \exp(-(d_{an} - d_{ap})))"
 
-    def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
-        x_adv = adversarial_images(self.attack, model, x, y)
+    attack: Attack = ARTAttack()
+    lam: float = 0.5
+    surrogate_beta: float = 50.0
+
+    def __post_init__(self) -> None:
+        check_positive("lam", self.lam, zero=True)
+        check_positive("surrogate_beta", self.surrogate_beta)
+
+    @property
+    def cost(self) -> float:
+        return 21.0 + self.attack.cost
+
+    def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
+        x_adv = self.attack(model, x, y, generator=generator)
         ce = F.cross_entropy(model(x_adv), y)
         both = torch.cat([x, x_adv]).detach().requires_grad_()
         with evaluating(model), torch.enable_grad():
@@ -97,98 +194,3 @@ class ART:
             maps = (m.flatten(1).view(2, len(x), -1) for m in (both.detach(), *gradients))
             margin = soft_margin(*maps).mean()
         return combine(x_adv, ce=(1.0, ce), margin=(self.lam, margin))
-
-
-class ARTAttack(GradientAscent):
-    """Ascends the soft margin of `ART` at one image, over the features that matter most. Distance: Linf.
-
-    At the start of each run the ``k`` features are found whose gradient of the label's logit is largest in
-    absolute value, on the network itself. The image and both gradients are restricted to them, and the margin
-    of what is left, on the softplus twin, is ascended. The published CIFAR-10 code takes 1000 of 3072 features,
-    3 steps of 5/255 within eps = 8/255 and a random start; there is none for MNIST, so that k = 100 is ours,
-    as are the evaluation mode, restarts, and their comparison by the margin over all features.
-
-    Args:
-        model: maps images to logits.
-        eps: largest perturbation, pixels in [0, 1].
-        alpha: step size in the same unit.
-        steps: number of steps.
-        k: number of features that the margin sees.
-        surrogate_beta: sharpness of the softplus twin.
-        masked_steps: move those features alone. As published, the steps move all of them, since each
-            shifts the gradients of the others.
-        random_start: start from a uniform point of the ball.
-        restarts: runs from new random starts; for each image the one of the largest margin is returned.
-        generator: source of the random starts; None draws a fresh seed from the operating system.
-
-    Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
-
-    Raises:
-        HoldfastError: on impossible settings, among them k above the number of features.
-
-    Cost: 6 forward passes an image and step, and 2 an image and run to find the features.
-
-    Example:
-        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),
-        ...                           torch.nn.Linear(8, 2))
-        >>> images, labels = torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])
-        >>> adv = ARTAttack(net, eps=0.1, alpha=0.05, steps=4, k=2)(images, labels)
-        >>> bool((adv - images).abs().max() <= 0.1 + 1e-6)
-        True
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        *,
-        eps: float,
-        alpha: float,
-        steps: int,
-        k: int = 100,
-        surrogate_beta: float = 50.0,
-        masked_steps: bool = False,
-        random_start: bool = True,
-        restarts: int = 1,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(
-            model,
-            eps=eps,
-            alpha=alpha,
-            steps=steps,
-            random_start=random_start,
-            restarts=restarts,
-            generator=generator,
-        )
-        check_count("k", k)
-        self.k = k
-        self.masked_steps = masked_steps
-        self.surrogate = SoftplusTwin(model, surrogate_beta)
-
-    def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The labels, and a mask of every feature: the margin that restarts are compared by."""
-        return labels, torch.ones_like(images).flatten(1)
-
-    def mask(self, start: Tensor, labels: Tensor) -> Float[Tensor, "B D"]:
-        """1 at the k features of largest absolute gradient of the label's logit on the network, else 0."""
-        label_logit = Path(self.model, labels, "riemann_right", n_steps=1)
-        gradient = label_logit.gradient(start, labels).flatten(1)
-        return torch.zeros_like(gradient).scatter(1, topk_indices(gradient.abs(), self.k), 1.0)
-
-    def value(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        labels, mask = reference
-        with torch.enable_grad():
-            z = adv if adv.requires_grad else adv.detach().requires_grad_()
-            gradients = class_gradients(self.surrogate, z, labels, weights=False)
-            return soft_margin(*((m.flatten(1) * mask)[None] for m in (z, *gradients)))[0]
-
-    def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        gradient = super().direction(adv, *reference)
-        return gradient * reference[1].view_as(gradient) if self.masked_steps else gradient
-
-    def _ascend(self, images: Tensor, reference: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-        adv = self.start(images, generator)
-        return self._climb(adv, images, (reference[0], self.mask(adv, reference[0])))
-
-    def _score(self, adv: Tensor, reference: tuple[Tensor, ...], labels: Tensor) -> Tensor:
-        return self.value(adv, *reference).detach().double()

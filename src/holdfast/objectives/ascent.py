@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import partial
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.attacks.base import GradientAscent
-from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path, by_whole_paths
-from holdfast.config import Method
+from holdfast.attacks.base import GradientAscent, random_start
+from holdfast.attribution.path import by_whole_paths
 from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
-from holdfast.validate import check_count
+from holdfast.validate import check_positive
 
 
+@dataclass(frozen=True)
 class AttributionAscent(GradientAscent):
     """Projected steepest ascent of `measure` in the Linf ball.
 
@@ -25,58 +24,44 @@ class AttributionAscent(GradientAscent):
     restarts are compared on the network, by the measure alone.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        eps: float,
-        alpha: float,
-        steps: int,
-        n_steps: int = 5,
-        method: Method = "riemann_right",
-        surrogate_beta: float | None = 50.0,
-        internal_batch_size: int | None = None,
-        random_start: bool = True,
-        restarts: int = 1,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(
-            model,
-            eps=eps,
-            alpha=alpha,
-            steps=steps,
-            random_start=random_start,
-            restarts=restarts,
-            generator=generator,
-        )
-        check_count("n_steps", n_steps)
-        if internal_batch_size is not None:
-            check_count("internal_batch_size", internal_batch_size)
-        self.n_steps = n_steps
-        self.method: Method = method
-        self.surrogate_beta = surrogate_beta
-        self.internal_batch_size = internal_batch_size
-        self.surrogate = model if surrogate_beta is None else SoftplusTwin(model, surrogate_beta)
+    _: KW_ONLY
+    surrogate_beta: float | None = 50.0
+    random_start: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.surrogate_beta is not None:
+            check_positive("surrogate_beta", self.surrogate_beta)
 
     @abstractmethod
-    def measure(self, network: Model, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
-        """What is ascended, attributions taken from ``network``: the model or its twin."""
+    def measure(self, model: Model, network: Model, adv: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
+        """What is ascended, per image; attributions are taken from ``network``: the model or its twin."""
 
-    def value(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        return self.measure(self.model, adv, *reference)
+    @property
+    @abstractmethod
+    def path_points(self) -> int:
+        """Gradients per image that `measure` integrates."""
 
-    def followed(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        return self.measure(self.surrogate, adv, *reference)
+    @property
+    def cost(self) -> float:
+        return self.steps * self.restarts * 4.0 * self.path_points
 
-    def direction(self, adv: Tensor, *reference: Tensor) -> Tensor:
-        at_once = partial(self._compiled, self._gradient)
-        return by_whole_paths(at_once, self.n_steps, self.internal_batch_size, adv, *reference)
+    def start(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        return random_start(images, self.eps, self.norm, generator) if self.random_start else images.clone()
 
-    def attribution(self, network: Model, images: Tensor, labels: Tensor) -> Tensor:
-        """Integrated gradients of the labels' logits from black, differentiable where the images are."""
-        path = Path(network, labels, self.method, self.n_steps, create_graph=images.requires_grad, weights=False)
-        return path_attribution(path, images, rows=self.internal_batch_size)
+    def value(self, model: Model, adv: Tensor, *reference: Tensor) -> Tensor:
+        return self.measure(model, model, adv, *reference)
 
-    def _score(self, adv: Tensor, reference: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+    def gradient(self, model: Model, adv: Tensor, *reference: Tensor) -> Tensor:
+        network = model if self.surrogate_beta is None else SoftplusTwin(model, self.surrogate_beta)
+
+        def of_some(adv: Tensor, *reference: Tensor) -> Tensor:
+            with torch.enable_grad():
+                adv = adv.detach().requires_grad_()
+                return torch.autograd.grad(self.measure(model, network, adv, *reference).sum(), adv)[0]
+
+        return by_whole_paths(of_some, self.path_points, None, adv, *reference)
+
+    def score(self, model: Model, adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.value(adv, *reference).double()
+            return self.value(model, adv, *reference).double()

@@ -1,19 +1,16 @@
-"""What a training objective is: a callable on (model, x, y) that returns a loss, its parts and its x_adv."""
+"""What a training objective is: a part called on (model, x, y) that returns a loss, its parts and its x_adv."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
-from holdfast.attacks.base import Attack
-from holdfast.config import Method
 from holdfast.models.state import Model
-from holdfast.validate import check_count, check_positive
-
-AttackFactory = Callable[[Model], Attack]
+from holdfast.parts import Part
 
 
 @dataclass(frozen=True)
@@ -25,49 +22,33 @@ class LossOutput:
     x_adv: Tensor | None = None
 
 
-@runtime_checkable
-class Objective(Protocol):
-    """``objective(model, x, y)``: the model is used in the mode it is in; attacks run in evaluation mode."""
+@dataclass(frozen=True)
+class Objective(Part, ABC):
+    """``objective(model, x, y)``: the model is used in the mode it is in; attacks run in evaluation mode.
 
-    def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput: ...
-
-
-class AttributionObjective:
-    """The settings that objectives over a path integral share; a subclass says what is minimised.
-
-    Raises:
-        HoldfastError: on a negative weight or a count below 1.
+    One of your own is a frozen dataclass that defines ``__call__``; the rest tells tables and estimates about it.
     """
 
-    def __init__(
-        self,
-        attack: Attack | AttackFactory,
-        lam: float = 1.0,
-        n_steps: int = 10,
-        method: Method = "riemann_right",
-        internal_batch_size: int | None = None,
-    ) -> None:
-        check_positive("lam", lam, zero=True)
-        check_count("n_steps", n_steps)
-        if internal_batch_size is not None:
-            check_count("internal_batch_size", internal_batch_size)
-        self.attack = attack
-        self.lam = lam
-        self.n_steps = n_steps
-        self.method: Method = method
-        self.internal_batch_size = internal_batch_size
+    kind: ClassVar[str] = "objective"
+    package: ClassVar[str | tuple[str, ...]] = "holdfast.objectives"
+    formula: ClassVar[str] = ""
+    """The loss in LaTeX, for pages."""
+    chooses_by: ClassVar[Literal["adversarial", "natural"]] = "adversarial"
+    """The held-out accuracy that the best checkpoint is chosen by."""
 
+    @abstractmethod
+    def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
+        """The loss of a batch; ``generator`` is the source of all randomness, None draws a fresh seed."""
 
-def adversarial_images(attack: Attack | AttackFactory, model: Model, x: Tensor, y: Tensor) -> Tensor:
-    """Run an attack object, or build one for ``model`` from a factory such as ``partial(PGD, eps=...)``."""
-    bound = attack if isinstance(attack, Attack) else attack(model)
-    return bound(x, y)
+    @property
+    def cost(self) -> float:
+        """Forward passes per image of a training step, attack and gradient included, for a piecewise-linear network."""
+        return 3.0
 
 
 def combine(x_adv: Tensor | None, **parts: tuple[float, Tensor]) -> LossOutput:
     """``sum(weight * term)`` with each unweighted term kept by name.
 
-    >>> import torch
     >>> combine(None, ce=(1.0, torch.tensor(2.0)), kl=(6.0, torch.tensor(0.5))).loss
     tensor(5.)
     """

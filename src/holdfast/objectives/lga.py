@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,11 +13,12 @@ from holdfast.attacks.base import fresh_generator, random_start
 from holdfast.attribution.path import Path
 from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model, evaluating
-from holdfast.objectives.base import LossOutput, combine
+from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_count, check_positive
 
 
-class LGA:
+@dataclass(frozen=True)
+class LGA(Objective):
     r"""Local gradient alignment of Joo et al., 2023 (https://arxiv.org/abs/2211.15900).
 
     .. math:: CE(f(x), y) + E_\delta [\lambda_2 \|g(x + \delta) - g(x)\|_2^2
@@ -35,12 +39,11 @@ class LGA:
         lam_l2: weight of the squared distance.
         lam_cos: weight of the cosine distance.
         samples: draws of the noise an image, held in memory together.
-        generator: source of the noise; None draws a fresh seed from the operating system.
 
     Raises:
         HoldfastError: on a negative eps or weight, or a count below 1.
 
-    Cost for a piecewise-linear network: ``5 + 4 * samples`` forward passes an image.
+    Cost for a piecewise-linear network: ``5 + 4 * samples`` forward passes per image.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),
@@ -50,27 +53,28 @@ class LGA:
         (['ce', 'l2', 'cosine'], None)
     """
 
-    def __init__(
-        self,
-        eps: float,
-        lam_l2: float = 0.01,
-        lam_cos: float = 0.1,
-        samples: int = 1,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        for name, value in (("eps", eps), ("lam_l2", lam_l2), ("lam_cos", lam_cos)):
-            check_positive(name, value, zero=True)
-        check_count("samples", samples)
-        self.eps = eps
-        self.lam_l2 = lam_l2
-        self.lam_cos = lam_cos
-        self.samples = samples
-        self.generator = generator
+    formula: ClassVar[str] = (
+        r"CE(f(x), y) + E_\delta[\lambda_2 \|g(x + \delta) - g(x)\|_2^2 + \lambda_c (1 - \cos(g(x + \delta), g(x))) / 2]"
+    )
 
-    def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
+    eps: float = 4 / 255
+    lam_l2: float = 0.01
+    lam_cos: float = 0.1
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("eps", "lam_l2", "lam_cos"):
+            check_positive(name, getattr(self, name), zero=True)
+        check_count("samples", self.samples)
+
+    @property
+    def cost(self) -> float:
+        return 5.0 + 4.0 * self.samples
+
+    def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
         ce = F.cross_entropy(model(x), y)
         images = x.detach().repeat(self.samples, *[1] * (x.ndim - 1))
-        noisy = random_start(images, self.eps, "Linf", self.generator or fresh_generator(x.device))
+        noisy = random_start(images, self.eps, "Linf", generator or fresh_generator(x.device))
         label_logit = Path(model, y, "riemann_right", n_steps=1, create_graph=True)
         with evaluating(model), torch.enable_grad():
             clean = label_logit.gradient(x, y).flatten(1).repeat(self.samples, 1)

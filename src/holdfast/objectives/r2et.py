@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -10,7 +13,7 @@ from torch import Tensor
 from holdfast.errors import HoldfastError
 from holdfast.metrics.rank import topk_indices
 from holdfast.models.state import Model, evaluating
-from holdfast.objectives.base import LossOutput, combine
+from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.objectives.ig_norm import LossPath
 from holdfast.objectives.ssr import largest_hessian_eigenvalue
 from holdfast.validate import check_count, check_positive
@@ -29,7 +32,8 @@ def thickness(saliency: Float[Tensor, "B ..."], k: int) -> Float[Tensor, " B"]:
     return ranked[:, :k].mean(1) - ranked[:, k:].mean(1)
 
 
-class R2ET:
+@dataclass(frozen=True)
+class R2ET(Objective):
     r"""R2ET, training for thick rankings, of Chen et al., 2024 (https://arxiv.org/abs/2212.14106).
 
     .. math:: CE(f(x), y) - \lambda_1 \, thickness_k(|\nabla_x CE|) + \lambda_2 \|H\|_2
@@ -58,7 +62,7 @@ class R2ET:
     Raises:
         HoldfastError: on a negative weight, or k not below the number of features.
 
-    Cost for a piecewise-linear network: ``classes + 16`` forward passes an image (26 for ten classes).
+    Cost for a piecewise-linear network: ``classes + 16`` forward passes per image (26 for ten classes).
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),
@@ -68,15 +72,22 @@ class R2ET:
         (['ce', 'thickness', 'curvature'], None)
     """
 
-    def __init__(self, k: int, lam1: float = 1.0, lam2: float = 0.1) -> None:
-        check_count("k", k)
-        check_positive("lam1", lam1, zero=True)
-        check_positive("lam2", lam2, zero=True)
-        self.k = k
-        self.lam1 = lam1
-        self.lam2 = lam2
+    formula: ClassVar[str] = r"CE(f(x), y) - \lambda_1\, thickness_k(|\nabla_x CE|) + \lambda_2 \|H\|_2"
 
-    def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
+    k: int = 100
+    lam1: float = 1.0
+    lam2: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_count("k", self.k)
+        check_positive("lam1", self.lam1, zero=True)
+        check_positive("lam2", self.lam2, zero=True)
+
+    @property
+    def cost(self) -> float:
+        return 26.0
+
+    def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
         ce = F.cross_entropy(model(x), y)
         loss_path = LossPath(model, y, "riemann_right", n_steps=1, create_graph=True)
         with evaluating(model), torch.enable_grad():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -10,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from holdfast.attribution.second_order import SecondOrder
 from holdfast.models.state import Model, eagerly, evaluating
-from holdfast.objectives.base import LossOutput, combine
+from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_logits, check_positive
 
 
@@ -82,7 +85,8 @@ def _top_eigenvector(jacobian: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
     return (jacobian * direction[:, None]).sum(2), direction
 
 
-class SSR:
+@dataclass(frozen=True)
+class SSR(Objective):
     r"""Smooth surface regularisation of Wang et al., 2020 (https://arxiv.org/abs/2006.06643; IGR paper, Eq. 52).
 
     .. math:: CE(f(x), y) + \lambda \max_i \xi_i, \quad \xi = eig(W (diag(p) - p p^T) W^T)
@@ -112,10 +116,17 @@ class SSR:
         (['ce', 'eigenvalue'], None)
     """
 
-    def __init__(self, lam: float = 6.6) -> None:
-        check_positive("lam", lam, zero=True)
-        self.lam = lam
+    formula: ClassVar[str] = r"CE(f(x), y) + \lambda \max_i \xi_i"
 
-    def __call__(self, model: Model, x: Tensor, y: Tensor) -> LossOutput:
+    lam: float = 6.6
+
+    def __post_init__(self) -> None:
+        check_positive("lam", self.lam, zero=True)
+
+    @property
+    def cost(self) -> float:
+        return 20.0
+
+    def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
         ce = F.cross_entropy(model(x), y)
         return combine(None, ce=(1.0, ce), eigenvalue=(self.lam, largest_hessian_eigenvalue(model, x).mean()))

@@ -1,17 +1,17 @@
-"""Complete configurations by name: a data set, a method and a profile, every field with its origin. No torch here."""
+"""Complete configurations by name: a data set, a method and a profile, every field with its origin."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from holdfast.config import EvalConfig, TrainConfig
+from holdfast.config import EvalConfig
 from holdfast.errors import unknown_name
-from holdfast.recipes.cost import evaluation_cost, training_cost
-from holdfast.recipes.methods import METHOD_ORIGINS, METHODS, TABLE2, TABLE3, TITLES
+from holdfast.parts import settings
+from holdfast.recipes.methods import METHOD_ORIGINS, METHODS, TABLE2, TABLE3
 from holdfast.recipes.profiles import PROFILES, apply_profile
 from holdfast.recipes.setups import OURS, SETUPS, Setup, setup
+from holdfast.train.config import TrainConfig
 
 __all__ = [
     "METHODS",
@@ -27,9 +27,8 @@ __all__ = [
     "origin",
     "recipe",
     "recipe_names",
-    "settings",
     "setup",
-    "training_cost",
+    "title",
 ]
 
 
@@ -48,8 +47,8 @@ def recipe(name: str, profile: str = "paper") -> TrainConfig:
     Raises:
         HoldfastError: for an unknown name or profile, with the nearest ones.
 
-    >>> recipe("mnist-trades-igr").objective.beta, recipe("mnist-trades-igr", "laptop").optim.epochs
-    (1.0, 5)
+    >>> recipe("mnist-trades-igr").objective.base.beta, recipe("mnist-trades-igr", "laptop").optim.epochs
+    (1.0, 4)
     """
     if name not in recipe_names():
         raise unknown_name("recipe", name, recipe_names(), "List them with: holdfast recipes.")
@@ -65,8 +64,10 @@ def method_recipe(dataset: str, method: str, profile: str = "paper", seed: int =
     """
     if method not in METHODS:
         raise unknown_name("method", method, METHODS, "List them with: holdfast recipes.")
-    config = METHODS[method](apply_profile(profile, setup(dataset)))
-    return replace(config, recipe=f"{dataset}-{method}", seed=seed)
+    s = apply_profile(profile, setup(dataset))
+    return replace(
+        s.base, recipe=f"{dataset}-{method}", objective=METHODS[method](s), validation=s.validation, seed=seed
+    )
 
 
 def evaluation(dataset: str, profile: str = "paper") -> EvalConfig:
@@ -74,12 +75,25 @@ def evaluation(dataset: str, profile: str = "paper") -> EvalConfig:
     return apply_profile(profile, setup(dataset)).evaluation
 
 
+def title(method: str) -> str:
+    """The name of a method in tables: that of its objective; a stranger's is its own.
+
+    >>> title("trades-igr"), title("mine")
+    ('TRADES+IGR', 'mine')
+    """
+    return METHODS[method](setup("digits")).title if method in METHODS else method
+
+
+TITLES = {method: title(method) for method in METHODS}
+"""The names of the methods in tables."""
+
+
 def origin(dataset: str, field: str, method: str | None = None, profile: str = "paper") -> str:
     """Where a recipe's value comes from: "paper", "cited code" or "ours".
 
     A value that a reduced profile changes is ours, whoever stated the full one.
 
-    >>> origin("mnist", "optim.lr"), origin("mnist", "igr.lam"), origin("digits", "optim.lr")
+    >>> origin("mnist", "optim.lr"), origin("mnist", "objective.lam"), origin("digits", "optim.lr")
     ('paper', 'ours', 'ours')
     >>> origin("mnist", "optim.lr", profile="laptop"), origin("mnist", "objective.lam", "art")
     ('ours', 'cited code')
@@ -87,9 +101,10 @@ def origin(dataset: str, field: str, method: str | None = None, profile: str = "
     full, reduced = (_value(dataset, field, method or "trades-igr", name) for name in ("paper", profile))
     if full != reduced:
         return OURS
-    if method is not None and (method, field) in METHOD_ORIGINS:
-        return METHOD_ORIGINS[method, field]
-    return setup(dataset).origins.get(field, OURS)
+    short = field.removeprefix("objective.").removeprefix("base.")
+    if method is not None and (method, short) in METHOD_ORIGINS:
+        return METHOD_ORIGINS[method, short]
+    return setup(dataset).origins.get(short, OURS)
 
 
 def _value(dataset: str, field: str, method: str, profile: str) -> Any:
@@ -98,16 +113,13 @@ def _value(dataset: str, field: str, method: str, profile: str) -> Any:
     return everything.get(field)
 
 
-def settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field of a configuration with its dotted name.
+def evaluation_cost(config: EvalConfig) -> tuple[int, int]:
+    """Forward passes of (an image whose prediction is attacked, an image whose attribution is attacked).
 
-    >>> from holdfast.config import AttackConfig
-    >>> list(settings(AttackConfig(), "attack."))
-    [('attack.eps', 0.1), ('attack.alpha', 0.025), ('attack.steps', 10)]
+    >>> evaluation_cost(EvalConfig())
+    (185, 48800)
     """
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if is_dataclass(value):
-            yield from settings(value, f"{prefix}{field.name}.")
-        else:
-            yield f"{prefix}{field.name}", value
+    prediction = 3 + 2 * (1 + 20 + 40 + config.cw_steps)
+    ifia = config.ifia
+    attack = ifia.restarts * ifia.steps * 6 * ifia.n_steps
+    return prediction, 2 * attack + config.random_draws * 2 * ifia.n_steps + 8 * config.score_n_steps

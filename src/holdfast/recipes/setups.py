@@ -1,4 +1,4 @@
-"""What the methods share on each data set, and where each value comes from. No torch here.
+"""What the methods share on each data set, and where each value comes from.
 
 Origins: "paper" (stated there), "cited code" (the published code of TRADES, MART, Madry's challenge, Chen et
 al., Singh et al. or Wang et al., which the paper says it follows), "ours" (nobody says; see docs/choices.md).
@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from holdfast.config import (
-    AttackConfig,
-    DataConfig,
-    EvalConfig,
-    IFIAConfig,
-    IGRConfig,
-    OptimConfig,
-    TrainConfig,
-)
+from holdfast.attacks import PGD
+from holdfast.config import EvalConfig, IFIAConfig
+from holdfast.train.config import DataConfig, OptimConfig, TrainConfig
 
 PAPER, CODE, OURS = "paper", "cited code", "ours"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The inner attack of every row; Linf, pixels in [0, 1]."""
+
+    eps: float
+    alpha: float
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,17 @@ class Rivals:
     """Path points in their attacks (their code: 5 to 10)."""
     k: int = 100
     """Features that ART's attack looks at, and that R2ET ranks."""
-    art_attack: AttackConfig | None = None
+    art_attack: Budget | None = None
     """ART's own attack; None gives it the attack of every other row."""
+
+
+@dataclass(frozen=True)
+class Regulariser:
+    """IGR as every row has it."""
+
+    lam: float = 1.0
+    n_steps: int = 10
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,12 +53,19 @@ class Setup:
     """What the methods on one data set share, and where each value comes from."""
 
     base: TrainConfig
+    """All but the objective and the attack on held-out images."""
+    budget: Budget
     trades_beta: float
     mart_beta: float
-    igr: IGRConfig
+    igr: Regulariser
     rivals: Rivals
     evaluation: EvalConfig
     origins: dict[str, str]
+
+    @property
+    def validation(self) -> PGD:
+        """The attack on held-out images: that of training."""
+        return PGD(self.budget.eps, self.budget.alpha, self.budget.steps)
 
 
 def digits_setup() -> Setup:
@@ -54,13 +73,13 @@ def digits_setup() -> Setup:
     return Setup(
         base=TrainConfig(
             data=DataConfig("digits"),
-            attack=AttackConfig(eps=0.1, alpha=0.03, steps=5),
             optim=OptimConfig(lr=2e-3, epochs=22, batch_size=64, schedule="onecycle"),
             val_size=200,
         ),
+        budget=Budget(eps=0.1, alpha=0.03, steps=5),
         trades_beta=6.0,
         mart_beta=5.0,
-        igr=IGRConfig(lam=1.0, n_steps=5),
+        igr=Regulariser(n_steps=5),
         rivals=Rivals(n_steps=5, attack_n_steps=3, k=8),
         evaluation=EvalConfig(
             dataset="digits",
@@ -69,7 +88,7 @@ def digits_setup() -> Setup:
             pgd_alpha=0.01,
             ifia=IFIAConfig(eps=0.1, alpha=0.02, steps=40, k=8, n_steps=10),
         ),
-        origins={"igr.method": PAPER},
+        origins={"attribution.method": PAPER},
     )
 
 
@@ -78,13 +97,13 @@ def mnist_setup(name: str = "mnist") -> Setup:
     return Setup(
         base=TrainConfig(
             data=DataConfig(name),
-            attack=AttackConfig(eps=0.3, alpha=0.01, steps=40),
             optim=OptimConfig(name="adam", lr=1e-4, epochs=90, batch_size=128),
             val_size=1000,
         ),
+        budget=Budget(eps=0.3, alpha=0.01, steps=40),
         trades_beta=1.0,
         mart_beta=5.0,
-        igr=IGRConfig(lam=1.0, n_steps=10),
+        igr=Regulariser(),
         rivals=Rivals(),
         evaluation=EvalConfig(
             dataset=name,
@@ -102,9 +121,13 @@ def mnist_setup(name: str = "mnist") -> Setup:
             "attack.eps": PAPER,
             "attack.alpha": CODE,
             "attack.steps": CODE,
-            "objective.beta": CODE,
-            "igr.method": PAPER,
-            "igr.adversary": PAPER,
+            "validation.eps": PAPER,
+            "validation.alpha": CODE,
+            "validation.steps": CODE,
+            "beta": CODE,
+            "attribution": PAPER,
+            "attribution.method": PAPER,
+            "share": PAPER,
             "evaluation.eps": PAPER,
             "evaluation.ifia.eps": PAPER,
             "evaluation.ifia.alpha": CODE,
@@ -120,6 +143,18 @@ def fashion_mnist_setup() -> Setup:
     return mnist_setup("fashion_mnist")
 
 
+def fashion_mnist_01_setup() -> Setup:
+    """Fashion-MNIST at eps = 0.1 (Chen et al.'s own radius), where networks are useful."""
+    s = fashion_mnist_setup()
+    ev = s.evaluation
+    return replace(
+        s,
+        budget=Budget(eps=0.1, alpha=0.01, steps=20),
+        evaluation=replace(ev, eps=0.1, pgd_alpha=0.01, ifia=replace(ev.ifia, eps=0.1)),
+        origins=s.origins | dict.fromkeys(("attack.eps", "validation.eps", "evaluation.eps"), CODE),
+    )
+
+
 def cifar10_setup() -> Setup:
     """CIFAR-10: ResNet-18 with the paper's SGD schedule, the cited codes' attack and augmentation."""
     mnist = mnist_setup()
@@ -127,7 +162,6 @@ def cifar10_setup() -> Setup:
         base=TrainConfig(
             data=DataConfig("cifar10", augment="crop_flip"),
             model="resnet18",
-            attack=AttackConfig(eps=8 / 255, alpha=0.007, steps=10),
             optim=OptimConfig(
                 name="sgd",
                 lr=0.1,
@@ -140,10 +174,11 @@ def cifar10_setup() -> Setup:
             ),
             val_size=1000,
         ),
+        budget=Budget(eps=8 / 255, alpha=0.007, steps=10),
         trades_beta=6.0,
         mart_beta=5.0,
-        igr=IGRConfig(lam=1.0, n_steps=5),
-        rivals=Rivals(k=1000, art_attack=AttackConfig(eps=8 / 255, alpha=5 / 255, steps=3)),
+        igr=Regulariser(n_steps=5),
+        rivals=Rivals(k=1000, art_attack=Budget(eps=8 / 255, alpha=5 / 255, steps=3)),
         evaluation=EvalConfig(
             dataset="cifar10",
             eps=8 / 255,
@@ -165,12 +200,13 @@ SETUPS: dict[str, Callable[[], Setup]] = {
     "digits": digits_setup,
     "mnist": mnist_setup,
     "fashion_mnist": fashion_mnist_setup,
+    "fashion_mnist_01": fashion_mnist_01_setup,
     "cifar10": cifar10_setup,
 }
 
 
 def setup(dataset: str) -> Setup:
-    """The setup of a data set; any data set without one of its own starts from CIFAR-10's."""
+    """The setup of a data set; one without its own starts from CIFAR-10's, and must say so itself."""
     if dataset in SETUPS:
         return SETUPS[dataset]()
     cifar = cifar10_setup()

@@ -12,6 +12,7 @@ from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks, score_map
 from holdfast.report.model import AttackedView, ExampleView
+from holdfast.seeding import generator_of
 
 POOL = 200
 
@@ -37,9 +38,10 @@ def attacked_examples(
     images, labels = images[index], labels[index]
     attacked = {}
     for title, model in models.items():
-        attack = ifia_attacks(model, config, batch, images.device)["ifia"]
+        generator = generator_of(config.seed, "ifia", batch, device=images.device)
+        attack = ifia_attacks(config)["ifia"]
         clean = score_map(model, images, labels, config)
-        attacked[title] = attack_attributions(model, attack, images, labels, clean, config)
+        attacked[title] = attack_attributions(model, attack, images, labels, clean, config, generator)
     return [
         ExampleView(
             index=int(i),

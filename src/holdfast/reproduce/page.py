@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from holdfast.files import make_folder, write_atomically
 from holdfast.report.images import data_uri
 from holdfast.reproduce.model import PaperFigure, Reproduction, TextTable
 from holdfast.reproduce.sections.claims import Claims, gather_claims
@@ -17,7 +18,6 @@ from holdfast.reproduce.sections.runs import ShownRecipe, ShownWarning, build_re
 from holdfast.reproduce.sections.settings import SettingsSet, settings_sets
 from holdfast.reproduce.sections.tables import ShownTable, show_table
 from holdfast.reproduce.sections.words import Anchors, Link, clauses, short_title
-from holdfast.train.folder import make_folder, write_atomically
 
 SVG_LIMIT = 400_000
 """Bytes above which a figure is shown as PNG."""

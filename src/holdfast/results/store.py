@@ -6,17 +6,21 @@ import gzip
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.config import EvalConfig, TrainConfig, differences, from_json, load_config
+from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.records import Record
 from holdfast.evaluate.summary import Summary, summarise
-from holdfast.recipes import TITLES
-from holdfast.train.folder import RunFolder, make_folder, read_metrics, write_atomically
+from holdfast.files import make_folder, write_atomically
+from holdfast.parts import differences, from_json, from_plain, to_plain
+from holdfast.recipes import METHODS, title
+from holdfast.results.first_schema import train_config
+from holdfast.train.config import TrainConfig
+from holdfast.train.folder import RunFolder, load_config, read_metrics
 
 KINDS = ("accuracy", "attribution")
 
@@ -48,7 +52,7 @@ class RunResult:
     @property
     def title(self) -> str:
         """The method as the paper writes it, for example "TRADES+IGR"."""
-        return TITLES.get(self.method, self.method)
+        return title(self.method)
 
     @property
     def seed(self) -> int:
@@ -75,8 +79,8 @@ def read_run(folder: Path, evaluation: Path) -> RunResult:
         if not file.is_file():
             raise HoldfastError(f"{file} does not exist: the run is not finished; run its sweep again to finish it.")
     return RunResult(
-        train=load_config(TrainConfig, run.config),
-        evaluation=load_config(EvalConfig, evaluation / "config.json"),
+        train=load_config(run.config),
+        evaluation=from_json(EvalConfig, (evaluation / "config.json").read_bytes(), str(evaluation)),
         training=json.loads(run.result.read_text()),
         log=read_metrics(run.metrics),
         summary=json.loads((evaluation / "summary.json").read_text()),
@@ -112,8 +116,8 @@ def export_run(result: RunResult, out: Path) -> Path:
     records = path.with_suffix(".records.gz")
     records.write_bytes(packed)
     document = {
-        "train": asdict(result.train),
-        "evaluation": asdict(result.evaluation),
+        "train": to_plain(result.train),
+        "evaluation": to_plain(result.evaluation),
         "training": result.training,
         "log": result.log,
         "summary": result.summary,
@@ -152,8 +156,8 @@ def load_result(path: Path) -> RunResult:
         row = json.loads(line)
         rows[row.pop("kind")].append(row)
     result = RunResult(
-        train=from_json(TrainConfig, json.dumps(document["train"]), str(path)),
-        evaluation=from_json(EvalConfig, json.dumps(document["evaluation"]), str(path)),
+        train=_training(document["train"], str(path)),
+        evaluation=from_plain(EvalConfig, document["evaluation"], str(path)),
         training=document["training"],
         log=document["log"],
         summary=document["summary"],
@@ -163,6 +167,11 @@ def load_result(path: Path) -> RunResult:
     if stored.keys() != again.keys() or any(abs(stored[key]["mean"] - again[key].mean) > 1e-9 for key in again):
         raise HoldfastError(f"{path} holds numbers that its records do not give; restore it, or run it again.")
     return result
+
+
+def _training(plain: dict[str, Any], where: str) -> TrainConfig:
+    """The training settings of a result, of this schema or of the first."""
+    return train_config(plain) if "attack" in plain else from_plain(TrainConfig, plain, where)
 
 
 def recomputed(result: RunResult) -> Summary:
@@ -184,7 +193,7 @@ def load_results(folder: Path, *, methods: Sequence[str] | None = None) -> list[
     found = [load_result(path) for path in sorted(folder.glob("*.json"))]
     chosen = [r for r in found if methods is None or r.method in methods]
     refuse_mixture(chosen)
-    order = list(TITLES)
+    order = list(METHODS)
     return sorted(chosen, key=lambda r: (r.dataset, order.index(r.method) if r.method in order else 99, r.seed))
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from holdfast.config import PLAIN, Acceleration
+from holdfast.data import load_dataset
+from holdfast.data.catalogue import SPLITS
 from holdfast.errors import HoldfastError
 from holdfast.sweep.execute import Outcome, execute, is_finished
-from holdfast.sweep.memory import DataFacts, check_memory, data_facts, need_of
 from holdfast.sweep.plan import Plan, Run
 from holdfast.sweep.processes import in_processes
 from holdfast.sweep.ray import on_ray, ray_cluster, share_of
@@ -23,11 +23,9 @@ def sweep_here(
     *,
     jobs: int = 1,
     device: str = "cpu",
-    acceleration: Acceleration = PLAIN,
     data_dir: str | None = None,
     watch: Watch = Silent,
     deadline: float | None = None,
-    memory_check: bool = True,
 ) -> Iterator[Outcome]:
     """Do every run of ``plan`` in ``root`` on this machine.
 
@@ -35,23 +33,18 @@ def sweep_here(
 
     Args:
         jobs: runs at once; above 1 each has a process of its own and a share of the threads.
-        acceleration: what keeps a GPU busy.
         watch: opens a progress display for a title (with one job).
         deadline: seconds since 1970 after which every run is saved and left.
-        memory_check: estimate the memory first, and refuse to start what would not fit.
 
     Raises:
-        HoldfastError: at the first step, before anything is written: another sweep's folder, missing data, too
-            little memory. A run that fails later is an outcome.
+        HoldfastError: at the first step, before anything is written: another sweep's folder or missing data. A run that fails later is an outcome.
     """
     if jobs < 1:
         raise HoldfastError(f"jobs is {jobs}; it must be at least 1.")
-    done, left, facts = _prepare(plan, root, data_dir)
-    if memory_check:
-        check_memory(left, facts, device, jobs)
+    done, left = _prepare(plan, root, data_dir)
     claim(plan, root)
     yield from done
-    job = partial(execute, root=root, device=device, acceleration=acceleration, data_dir=data_dir, deadline=deadline)
+    job = partial(execute, root=root, device=device, data_dir=data_dir, deadline=deadline)
     yield from map(partial(job, watch=watch), left) if jobs == 1 else in_processes(job, left, jobs)
 
 
@@ -63,10 +56,8 @@ def sweep_on_ray(
     jobs: int | None = None,
     gpus_per_run: float | None = None,
     device: str = "auto",
-    acceleration: Acceleration = PLAIN,
     data_dir: str | None = None,
     deadline: float | None = None,
-    memory_check: bool = True,
 ) -> Iterator[Outcome]:
     """The same as tasks of Ray: of one at ``address``, else of one started here and ended afterwards.
 
@@ -74,33 +65,31 @@ def sweep_on_ray(
         jobs: runs at once; by default as many as the GPUs, else the cores, allow.
         gpus_per_run: a fraction shares a GPU between runs; 1 by default where there are GPUs.
         device: cpu, cuda, or auto for cuda where Ray has GPUs.
-        acceleration: what keeps GPUs busy, where there are any.
 
     Raises:
         HoldfastError: as `sweep_here`; Ray is missing, unreachable, or has no machine for such a run.
     """
-    done, left, facts = _prepare(plan, root, data_dir)
+    done, left = _prepare(plan, root, data_dir)
     if not left:
         yield from done
         return
     with ray_cluster(address) as ray:
-        memory = max(need_of(run, facts[run.train.data.name]).total for run in left) if memory_check else 0
-        share = share_of(ray, jobs=jobs, gpus_per_run=gpus_per_run, device=device, memory=memory)
+        share = share_of(ray, jobs=jobs, gpus_per_run=gpus_per_run, device=device)
         claim(plan, root)
         yield from done
         where = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
         place = "cuda" if share.gpus else "cpu"
-        job = partial(
-            execute, root=root.resolve(), device=place, acceleration=acceleration, data_dir=where, deadline=deadline
-        )
+        job = partial(execute, root=root.resolve(), device=place, data_dir=where, deadline=deadline)
         yield from on_ray(ray, job, left, share)
 
 
-def _prepare(plan: Plan, root: Path, data_dir: str | None) -> tuple[list[Outcome], list[Run], dict[str, DataFacts]]:
-    """What is done, what is left, and the data that it needs."""
+def _prepare(plan: Plan, root: Path, data_dir: str | None) -> tuple[list[Outcome], list[Run]]:
+    """What is done and what is left; its data is loaded once, so that a missing set is found now and decoded once."""
     check_settings(plan, root)
     runs = plan.runs()
     finished = {run.name for run in runs if is_finished(run, root)}
     left = [run for run in runs if run.name not in finished]
-    facts = data_facts({run.train.data.name: None for run in left}, data_dir)
-    return [Outcome(run, "skipped") for run in runs if run.name in finished], left, facts
+    for name in {run.train.data.name: None for run in left}:
+        for split in SPLITS:
+            load_dataset(name, split, data_dir=data_dir)
+    return [Outcome(run, "skipped") for run in runs if run.name in finished], left

@@ -12,16 +12,17 @@ from typing import Literal
 
 import torch
 
-from holdfast.attacks.accelerated import accelerated
-from holdfast.config import PLAIN, Acceleration, EvalConfig, TrainConfig, load_config
+from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import evaluate
 from holdfast.evaluate.target import resolve_target
+from holdfast.files import make_folder, write_atomically
+from holdfast.parts import from_json
 from holdfast.sweep.plan import Run
 from holdfast.sweep.watch import Silent, Watch, Watcher
 from holdfast.train import RunFolder, train
-from holdfast.train.folder import make_folder, write_atomically
+from holdfast.train.config import TrainConfig
 
 Status = Literal["finished", "skipped", "stopped", "failed"]
 State = Literal["finished", "trained", "begun", "failed", "new"]
@@ -50,7 +51,6 @@ def execute(
     root: Path,
     *,
     device: str = "cpu",
-    acceleration: Acceleration = PLAIN,
     data_dir: str | None = None,
     watch: Watch = Silent,
     deadline: float | None = None,
@@ -62,7 +62,6 @@ def execute(
     this function: the message is in the outcome and in ``root/failures/NAME.txt`` until the run succeeds.
 
     Args:
-        acceleration: what keeps a GPU busy.
         watch: opens a progress display for a title.
         deadline: seconds since 1970 (``time.time()``); after it the state is saved, and the rest is left.
     """
@@ -73,7 +72,7 @@ def execute(
             return Outcome(run, "skipped")
         if _is_past(deadline):
             return Outcome(run, "stopped")
-        with watch(run.title) as display, accelerated(acceleration):
+        with watch(run.title) as display:
             whole = _train(run, root, device, data_dir, display, deadline)
             if whole:
                 _evaluate(run, root, device, data_dir, display, deadline)
@@ -149,8 +148,8 @@ def _is_trained(run: Run, root: Path) -> bool:
 
 def _holds(folder: Path, config: TrainConfig | EvalConfig) -> bool:
     try:
-        return load_config(type(config), folder / "config.json") == config
-    except HoldfastError:
+        return from_json(type(config), (folder / "config.json").read_bytes(), str(folder)) == config
+    except (OSError, HoldfastError):
         return False
 
 
@@ -162,9 +161,6 @@ def _message(error: Exception, failure: Path) -> str:
     if isinstance(error, HoldfastError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return (
-            "out of memory; run fewer at once (--jobs, --gpus-per-run), or let IGR hold fewer path points "
-            "(--igr.internal-batch-size)."
-        )
+        return "out of memory; run fewer at once (--jobs, --gpus-per-run), or choose a profile with smaller batches."
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {first} (unforeseen; the traceback is in {failure})"

@@ -1,4 +1,4 @@
-"""Which runs a sweep is made of: methods x data sets x seeds under one profile. No torch here."""
+"""Which runs a sweep is made of: methods x data sets x seeds under one profile."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from holdfast.config import EvalConfig, TrainConfig, config_hash
+from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.parts import config_hash
 from holdfast.recipes import (
     METHODS,
     PROFILES,
@@ -17,8 +18,8 @@ from holdfast.recipes import (
     evaluation,
     evaluation_cost,
     method_recipe,
-    training_cost,
 )
+from holdfast.train.config import TrainConfig
 
 PLANS: dict[str, tuple[str, ...]] = {
     "core": TABLE3,
@@ -30,8 +31,8 @@ PLANS: dict[str, tuple[str, ...]] = {
 }
 """The methods of each named plan. core: what the paper adds IGR to, with and without it."""
 
-DATASETS = {"smoke": ("digits",), "laptop": ("mnist", "fashion_mnist")}
-"""Data sets of a named plan where they are not the paper's three; laptop has no recipes for CIFAR-10."""
+DATASETS = {"smoke": ("digits",)}
+"""Data sets of a named plan where they are not the paper's three."""
 PAPER_DATASETS = ("mnist", "fashion_mnist", "cifar10")
 EXAMPLE = '{"methods": ["at", "at-igr"], "datasets": ["mnist"], "seeds": [0, 1, 2], "profile": "laptop"}'
 
@@ -74,7 +75,7 @@ class Run:
             or {"train": known.train, "val": known.val, "test": known.test}[self.evaluation.split]
         )
         prediction, attribution = evaluation_cost(self.evaluation)
-        training = training_cost(self.train) * images * self.train.optim.epochs
+        training = int(self.train.objective.cost) * images * self.train.optim.epochs
         return training + prediction * shown + attribution * min(self.evaluation.n_attribution, shown)
 
 
@@ -92,8 +93,6 @@ class Plan:
     datasets: tuple[str, ...]
     seeds: tuple[int, ...] = (0,)
     profile: str = "paper"
-    internal_batch_size: int | None = None
-    """Path points of IGR and of the rivals in memory at once, in every run; None takes as many as run fastest."""
 
     def __post_init__(self) -> None:
         for what in ("methods", "datasets", "seeds"):
@@ -116,8 +115,6 @@ class Plan:
             for dataset in self.datasets:
                 for method in self.methods:
                     train = method_recipe(dataset, method, self.profile, seed)
-                    if self.internal_batch_size is not None:
-                        train = replace(train, igr=replace(train.igr, internal_batch_size=self.internal_batch_size))
                     found[Run(train, evaluation(dataset, self.profile))] = None
         return list(found)
 
@@ -129,7 +126,6 @@ def load_plan(
     datasets: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
-    internal_batch_size: int | None = None,
 ) -> Plan:
     """A plan by its name, or from a JSON file; what is given beside it takes the place of the plan's own.
 
@@ -154,7 +150,6 @@ def load_plan(
         "datasets": None if datasets is None else tuple(datasets),
         "methods": None if methods is None else tuple(methods),
         "seeds": None if seeds is None else tuple(seeds),
-        "internal_batch_size": internal_batch_size,
     }
     return replace(plan, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 

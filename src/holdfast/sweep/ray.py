@@ -25,11 +25,10 @@ PASSED_ON = ("HOLDFAST_DATA", "HOLDFAST_CACHE")
 
 @dataclass(frozen=True)
 class Share:
-    """What one task takes of a machine: cores (or a fraction of one), GPUs and bytes (0: unknown)."""
+    """What one task takes of a machine: cores (or a fraction of one) and GPUs."""
 
     cpus: float
     gpus: float
-    memory: int
     at_once: int
 
 
@@ -84,33 +83,23 @@ def share_of(
     jobs: int | None = None,
     gpus_per_run: float | None = None,
     device: str = "auto",
-    memory: int = 0,
 ) -> Share:
     """How the machines that Ray has are divided: ``jobs`` tasks at once, or as many as GPUs (else cores) allow.
-
-    Args:
-        memory: bytes that Ray sets aside for a task on CPUs, so that no machine is given more than it holds.
 
     Raises:
         HoldfastError: no machine has what one task asks for.
     """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus, gpus = (sum(m.get(what, 0.0) for m in machines) for what in ("CPU", "GPU"))
-    most_cpus, most_gpus, most_memory = (max(m.get(what, 0.0) for m in machines) for what in ("CPU", "GPU", "memory"))
+    most_cpus, most_gpus = (max(m.get(what, 0.0) for m in machines) for what in ("CPU", "GPU"))
     if device == "cuda" and not gpus:
         raise HoldfastError("Ray has no GPU; start it where there is one, or choose --device cpu.")
     gpus_each = (1.0 if gpus_per_run is None else gpus_per_run) if gpus and device != "cpu" else 0.0
     if gpus_each > most_gpus:
         raise HoldfastError(f"--gpus-per-run is {gpus_each:g}, but no machine of Ray has more than {most_gpus:g}.")
-    if not gpus_each and memory > most_memory:
-        raise HoldfastError(
-            f"a run would take about {memory / 2**30:.1f} GiB, and no machine of Ray offers more than "
-            f"{most_memory / 2**30:.1f} GiB; take machines with more memory, or a profile with smaller batches "
-            "(--no-check-memory starts all the same)."
-        )
     at_once = jobs or int(gpus / gpus_each if gpus_each else cpus) or 1
     each = min(cpus / at_once, most_cpus)
-    return Share(float(int(each)) if each >= 1 else each, gpus_each, 0 if gpus_each else memory, at_once)
+    return Share(float(int(each)) if each >= 1 else each, gpus_each, at_once)
 
 
 def on_ray(ray: ModuleType, job: Job, runs: Sequence[Run], share: Share) -> Iterator[Outcome]:
@@ -120,7 +109,7 @@ def on_ray(ray: ModuleType, job: Job, runs: Sequence[Run], share: Share) -> Iter
     folders of the sweep and the data must be the same on every machine.
     """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "memory": share.memory or None, "max_retries": RETRIES}
+    options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_retries": RETRIES}
     task = ray.remote(_work).options(**options)
     waiting = list(reversed(runs))
     active: dict[Any, Run] = {}

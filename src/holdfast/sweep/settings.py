@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.config import EvalConfig, differences, from_json, to_json
+from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
+from holdfast.files import make_folder, write_atomically
+from holdfast.parts import differences, from_json, to_json
 from holdfast.sweep.plan import Plan
-from holdfast.train.folder import make_folder, write_atomically
 
 FILE = "sweep.json"
 
@@ -16,8 +17,6 @@ FILE = "sweep.json"
 @dataclass(frozen=True)
 class SweepSettings:
     """What every run of a folder shares."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     profile: str
     evaluations: dict[str, EvalConfig]

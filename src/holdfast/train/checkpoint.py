@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from holdfast.errors import HoldfastError
+from holdfast.files import writable
 from holdfast.models.weights import load_weights, save_weights
 from holdfast.train.distributed import World
-from holdfast.train.folder import writable
 
 
 @dataclass

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.errors import HoldfastError, HoldfastWarning
 
@@ -188,6 +188,13 @@ def joined() -> Iterator[World]:
             raise
     else:
         dist.destroy_process_group()
+
+
+def share_buffers(world: World, model: nn.Module) -> None:
+    """Give every process the buffers (running statistics) of rank 0."""
+    if world.size > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def sum_gradients(world: World, parameters: Sequence[Tensor]) -> None:

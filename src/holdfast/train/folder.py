@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from holdfast.config import TrainConfig, differences, load_config, to_json
 from holdfast.errors import HoldfastError
+from holdfast.files import locked, make_folder, writable, write_atomically
+from holdfast.parts import differences, from_json, to_json
+from holdfast.train.config import TrainConfig
 
 
 class RunFolder:
@@ -42,15 +40,7 @@ class RunFolder:
         """
         make_folder(self.path)
         self._refuse_strangers()
-        with writable(self.path):
-            lock = open(self.path / ".lock", "w")  # noqa: SIM115
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise HoldfastError(
-                    f"{self.path} is in use by another holdfast process; wait for it, or choose another --out."
-                ) from None
+        with locked(self.path):
             self._admit(config, resume=resume)
             yield
 
@@ -74,7 +64,7 @@ class RunFolder:
             raise HoldfastError(
                 f"{self.path} holds an unfinished run; continue it with --resume, or choose another --out."
             )
-        changed = differences(load_config(TrainConfig, self.config), config)
+        changed = differences(load_config(self.config), config)
         if changed:
             raise HoldfastError(
                 f"{self.path} was started with other settings ({'; '.join(changed)}); "
@@ -82,56 +72,11 @@ class RunFolder:
             )
 
 
-def make_folder(path: Path) -> None:
-    """Make ``path`` and the folders above it."""
-    with writable(path):
-        path.mkdir(parents=True, exist_ok=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that ``path`` holds either its old content or all of the new one.
-
-    Processes that write the same path at once do not disturb each other: the last one stays.
-    """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    with writable(path):
-        try:
-            with open(unfinished, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def writable(path: Path) -> Iterator[None]:
-    """Turn a full disk, or a place that cannot be written, into a message that says what survives."""
-    try:
-        yield
-    except HoldfastError:
-        raise
-    except Exception as error:
-        chain = list(_chain(error))
-        if any(getattr(e, "errno", None) == errno.ENOSPC or "No space left" in str(e) for e in chain):
-            raise HoldfastError(
-                f"no space left on the disk while writing {path}; what was written before is intact: "
-                "free some space and run the same command again (a training run: with --resume)."
-            ) from None
-        if isinstance(error, OSError):
-            raise HoldfastError(
-                f"cannot write {path} ({error.strerror or error}); what was written before is intact: "
-                "make it writable, or choose another --out."
-            ) from None
-        raise
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__context__
+def load_config(path: Path) -> TrainConfig:
+    """The stored settings of a run."""
+    if not path.is_file():
+        raise HoldfastError(f"{path} does not exist; give a folder that holdfast train wrote.")
+    return from_json(TrainConfig, path.read_bytes(), str(path))
 
 
 class MetricsLog:

@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from holdfast.config import Precision, TrainConfig, config_hash
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
 from holdfast.errors import HoldfastWarning
+from holdfast.files import writable, write_atomically
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput
+from holdfast.parts import config_hash
 from holdfast.seeding import seed_of
-from holdfast.train.build import build_objective, build_optimizer, check_train_config, learning_rate
 from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint, share_checkpoint
-from holdfast.train.distributed import World, current_world, sum_gradients
-from holdfast.train.folder import MetricsLog, RunFolder, writable, write_atomically
-from holdfast.train.global_batch import as_in_global_batch, own_part
-from holdfast.train.precision import arithmetic, check_precision, lay_out, products
+from holdfast.train.config import TrainConfig
+from holdfast.train.distributed import World, current_world, share_buffers, sum_gradients
+from holdfast.train.folder import MetricsLog, RunFolder
+from holdfast.train.optimizer import at_radius, build_optimizer, learning_rate, radius_share
+from holdfast.train.precision import Precision, arithmetic, check_precision, lay_out, products
 from holdfast.train.validation import validate
 
 CHECKPOINT_SECONDS = 300.0
@@ -65,11 +66,11 @@ def train(
     random state is left as it was. When ``stop`` says so after a step, the run is saved and left unfinished.
 
     Inside a process group (``torchrun``; gloo for CPU tensors) all processes call this with the same arguments
-    but for their ``device``. They share each global batch, draw the random numbers that one process would, and
-    end with its weights up to the order of floating-point sums, if the objective is a mean over images (and the
-    network's randomness is of the kinds in `as_in_global_batch`). In float32 that order can turn the sign of a
-    gradient in an attack, as another processor can. Rank 0 alone writes; a ``stop`` in any process stops all;
-    any number of processes may resume.
+    but for their ``device``, with the usual semantics of data parallel training: each takes its own part of every
+    global batch, draws its own random numbers, and normalises over its own images with the running statistics of
+    rank 0; the gradient is the mean over all images. Where nothing is random and nothing couples images, the weights
+    are those of one process up to the order of floating-point sums. Rank 0 alone writes; a ``stop`` in any process
+    stops all; any number of processes may resume.
 
     Raises:
         HoldfastError: bad settings, missing data, a folder in use or finished, a loss that is not finite; in all
@@ -78,7 +79,6 @@ def train(
     world = current_world()
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         with world.together():
-            check_train_config(config)
             check_precision(config.precision, torch.device(device))
             parts = _network_and_loaders(config, world, device, data_dir)
             run = _Run(config, RunFolder(Path(out)), world, *parts, on_step, stop, checkpoint_seconds)
@@ -137,7 +137,6 @@ class _Run:
         self.checkpoint_seconds = checkpoint_seconds
         self.device = next(model.parameters()).device
         self.generator = torch.Generator(self.device)
-        self.objective = build_objective(config, self.generator)
         self.optimizer = build_optimizer(config.optim, model)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.progress = Progress()
@@ -196,18 +195,33 @@ class _Run:
 
     def gradient(self, step: int, epoch: int, i: int, precision: Precision) -> dict[str, float]:
         """Leave the gradient of batch ``i`` in the parameters; returns the terms of the loss."""
-        self.generator.manual_seed(seed_of(self.config.seed, "attack", step))
-        torch.manual_seed(seed_of(self.config.seed, "dropout", step))
-        x, y, share, weight = own_part(self.train_loader, epoch, i)
+        own = (self.world.rank,) if self.world.rank else ()
+        self.generator.manual_seed(seed_of(self.config.seed, "attack", step, *own))
+        torch.manual_seed(seed_of(self.config.seed, "dropout", step, *own))
+        x, y, weight = self.own_images(epoch, i)
+        objective = at_radius(self.config.objective, radius_share(self.config.optim, step, self.total))
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with as_in_global_batch(self.world, share, weight), arithmetic(precision, self.device):
-            output = self.objective(self.model, x, y)
+        share_buffers(self.world, self.model)
+        with arithmetic(precision, self.device):
+            output = objective(self.model, x, y, generator=self.generator)
         losses = self.losses(output, weight, step)
         with products(precision):
             (output.loss * weight).backward()
         sum_gradients(self.world, self.parameters)
         return losses
+
+    def own_images(self, epoch: int, i: int) -> tuple[Tensor, Tensor, float]:
+        """Images and labels of this process, and their weight in the mean over the global batch.
+
+        A process that a short last batch leaves without images goes through the motions on one of weight 0, because
+        the others wait for it wherever they exchange something.
+        """
+        share = self.train_loader.share(i)
+        if len(share) > 0:
+            return *self.train_loader.batch(epoch, i), share.weight
+        x, y = self.train_loader.batch(epoch, 0)
+        return x[:1], y[:1], 0.0
 
     def compare_precisions(self, step: int, epoch: int, i: int) -> None:
         """Once an epoch: the cosine between the step's gradients in the run's precision and in float32, logged."""
@@ -241,7 +255,7 @@ class _Run:
             terms = ", ".join(f"{name} = {value:.4g}" for name, value in losses.items())
             raise self.world.refusal(
                 f"the loss is not finite at step {step + 1} of {self.total} ({terms}); no weights were changed by it: "
-                f"lower --optim.lr (now {self.config.optim.lr:g}) or --igr.lam, and check the images."
+                f"lower --optim.lr (now {self.config.optim.lr:g}) or the objective's weights, and check the images."
             )
         for name, value in losses.items():
             self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
@@ -258,7 +272,7 @@ class _Run:
         progress = self.progress
         with products("float32"):
             measured = validate(self.model, self.val_loader, self.config)
-        score = measured["natural" if self.config.objective.name == "standard" else "adversarial"]
+        score = measured[self.config.objective.chooses_by]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, epoch
             self.world.first(self.keep_best)

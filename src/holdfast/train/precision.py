@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 import torch
 from torch import nn
 
-from holdfast.config import Precision
 from holdfast.errors import HoldfastError
 from holdfast.models.arithmetic import float32_products
+
+Precision = Literal["float32", "tfloat32", "bfloat16"]
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:

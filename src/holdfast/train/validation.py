@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from holdfast.attacks import PGD
 from holdfast.attribution import integrated_gradients
-from holdfast.config import TrainConfig
 from holdfast.data.loader import DeviceLoader
 from holdfast.metrics import cosine_similarity
 from holdfast.models.state import evaluating
 from holdfast.seeding import generator_of
+from holdfast.train.config import TrainConfig
 from holdfast.train.distributed import current_world
+
+POINTS = 5
+"""Path points of the attributions that are compared after each epoch."""
 
 
 def validate(model: nn.Module, loader: DeviceLoader, config: TrainConfig) -> dict[str, float]:
@@ -30,9 +32,8 @@ def validate(model: nn.Module, loader: DeviceLoader, config: TrainConfig) -> dic
 def _totals(model: nn.Module, x: Tensor, y: Tensor, i: int, config: TrainConfig) -> tuple[int, int, float, int]:
     """The sums over batch ``i`` of the three measures, and its number of images."""
     generator = generator_of(config.seed, "validation", i, device=x.device)
-    attack = config.attack
-    x_adv = PGD(model, eps=attack.eps, alpha=attack.alpha, steps=attack.steps, generator=generator)(x, y)
-    clean, adversarial = (integrated_gradients(model, images, y, n_steps=config.igr.n_steps) for images in (x, x_adv))
+    x_adv = config.validation(model, x, y, generator=generator)
+    clean, adversarial = (integrated_gradients(model, images, y, n_steps=POINTS) for images in (x, x_adv))
     cosine = cosine_similarity(adversarial, clean).sum().item()
     return _correct(model, x, y), _correct(model, x_adv, y), cosine, len(y)
 

@@ -1,0 +1,84 @@
+"""Files that are whole or absent, folders held by one process, and disks that are full."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from holdfast.errors import HoldfastError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for one process.
+
+    Raises:
+        HoldfastError: another process holds it.
+    """
+    with writable(folder):
+        lock = open(folder / ".lock", "w")  # noqa: SIM115
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise HoldfastError(
+                f"{folder} is in use by another holdfast process; wait for it, or choose another --out."
+            ) from None
+        yield
+
+
+def make_folder(path: Path) -> None:
+    """Make ``path`` and the folders above it."""
+    with writable(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that ``path`` holds either its old content or all of the new one.
+
+    Processes that write the same path at once do not disturb each other: the last one stays.
+    """
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with writable(path):
+        try:
+            with open(unfinished, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn a full disk, or a place that cannot be written, into a message that says what survives."""
+    try:
+        yield
+    except HoldfastError:
+        raise
+    except Exception as error:
+        chain = list(_chain(error))
+        if any(getattr(e, "errno", None) == errno.ENOSPC or "No space left" in str(e) for e in chain):
+            raise HoldfastError(
+                f"no space left on the disk while writing {path}; what was written before is intact: "
+                "free some space and run the same command again (a training run: with --resume)."
+            ) from None
+        if isinstance(error, OSError):
+            raise HoldfastError(
+                f"cannot write {path} ({error.strerror or error}); what was written before is intact: "
+                "make it writable, or choose another --out."
+            ) from None
+        raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__

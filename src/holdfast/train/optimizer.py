@@ -1,0 +1,69 @@
+"""The optimiser of a run, and how its rate and the attacks' radius change from step to step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from holdfast.errors import HoldfastError
+from holdfast.objectives import Objective
+from holdfast.parts import Part, changed_parts
+from holdfast.train.config import OptimConfig
+
+
+def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Adam or SGD over the parameters that require a gradient."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise HoldfastError("the model has no parameters to train; set requires_grad on some of them.")
+    if config.name == "adam":
+        return torch.optim.Adam(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+
+
+def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int) -> float:
+    """The rate of global step ``step`` (from 0).
+
+    onecycle rises linearly to ``lr`` over the first quarter and falls to 0 along a cosine.
+
+    >>> config = OptimConfig(lr=1.0, epochs=4, schedule="multistep", milestones=(3, 4))
+    >>> [round(learning_rate(config, step, 1), 4) for step in range(4)]
+    [1.0, 1.0, 0.1, 0.01]
+    """
+    if config.schedule == "multistep":
+        epoch = step // steps_per_epoch + 1
+        return config.lr * config.gamma ** sum(epoch >= m for m in config.milestones)
+    if config.schedule == "onecycle":
+        done = (step + 1) / (config.epochs * steps_per_epoch)
+        return config.lr * (done / 0.25 if done < 0.25 else (1 + math.cos(math.pi * (done - 0.25) / 0.75)) / 2)
+    return config.lr
+
+
+def at_radius(objective: Objective, share: float) -> Objective:
+    """The objective with every ``eps`` in it multiplied by ``share``; step sizes stay as they are.
+
+    >>> from holdfast import AT, PGD
+    >>> at_radius(AT(PGD(eps=0.3, alpha=0.1)), 0.5).attack
+    PGD(eps=0.15, alpha=0.1, steps=10, norm='Linf', restarts=1, random_start=True)
+    """
+
+    if share == 1:
+        return objective
+
+    def shrunk(part: Any) -> Any:
+        return replace(part, eps=part.eps * share) if "eps" in {f.name for f in fields(part)} else part
+
+    return changed_parts(objective, Part, shrunk)
+
+
+def radius_share(config: OptimConfig, step: int, total: int) -> float:
+    """The part of the full radius at global step ``step`` (from 0) of ``total``.
+
+    >>> [radius_share(OptimConfig(eps_warmup=0.5), step, 8) for step in (0, 1, 3, 7)]
+    [0.25, 0.5, 1.0, 1.0]
+    """
+    return min(1.0, (step + 1) / (config.eps_warmup * total)) if config.eps_warmup else 1.0
