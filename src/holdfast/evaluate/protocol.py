@@ -1,0 +1,187 @@
+"""What an evaluation is: which images, which attacks on predictions, attributions x attacks x metrics."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, TypeVar
+
+from holdfast.attacks import Attack
+from holdfast.attribution.base import Attribution
+from holdfast.errors import HoldfastError
+from holdfast.metrics import Metric
+from holdfast.metrics.rank import check_k
+from holdfast.parts import Part, find, from_plain, non_default, to_plain
+from holdfast.validate import check_count
+
+P = TypeVar("P", bound=Part)
+NATURAL = "natural"
+"""The name of no attack, in records of predictions."""
+RESERVED = (NATURAL, "worst")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything that decides the numbers of an evaluation.
+
+    The first of ``attacks`` is the one that a table shows; the worst case is over all of them.
+    """
+
+    dataset: str = "digits"
+    """digits, mnist, fashion_mnist, cifar10, a Hub id owner/name, or a folder."""
+    split: str = "test"
+    """Which images."""
+    n_examples: int | None = None
+    """Images for the accuracies (the first ones of the split); None takes all."""
+    n_attribution: int = 1000
+    """Correctly classified images whose attributions are attacked (the first ones of those)."""
+    predictions: Mapping[str, Attack] = field(default_factory=dict)
+    """Attacks on predictions by name."""
+    attributions: tuple[Attribution, ...] = ()
+    """What is attacked and scored, in float32 on the network itself."""
+    attacks: Mapping[str, Attack] = field(default_factory=dict)
+    """Attacks on attributions by name."""
+    metrics: tuple[Metric, ...] = ()
+    """The columns of the records."""
+    batch_size: int = 100
+    """Images attacked at once; part of the settings because it seeds the random starts."""
+    seed: int = 0
+    """Seed of the random starts."""
+
+    def check(self, n_images: int, shape: tuple[int, ...]) -> None:
+        """Raise HoldfastError where images of ``shape`` (without the batch) cannot be evaluated so."""
+        for name in ("batch_size", "n_attribution"):
+            check_count(name, getattr(self, name))
+        if self.n_examples is not None and not 1 <= self.n_examples <= n_images:
+            raise HoldfastError(
+                f"n_examples is {self.n_examples}; the {self.split} split of {self.dataset} has {n_images} images."
+            )
+        for name in [*self.predictions, *self.attacks]:
+            if name in RESERVED or not name:
+                raise HoldfastError(f"an attack is called {name!r}, which records use themselves; rename it.")
+        _refuse_twins("metrics have the key", [m.key for m in self.metrics])
+        _refuse_twins("attributions are", [name_of(a) for a in self.attributions])
+        for metric in self.metrics:
+            metric.check(shape)
+        for name, attack in self.attacks.items():
+            if not attacks_attributions(attack):
+                raise HoldfastError(
+                    f"attack {name!r} takes no attribution, so it attacks predictions; give it among predictions."
+                )
+            if isinstance(getattr(attack, "k", None), int):
+                _check_k(name, attack.k, shape)  # type: ignore[attr-defined]
+
+
+def _check_k(name: str, k: int, shape: tuple[int, ...]) -> None:
+    try:
+        check_k(k, prod(shape))
+    except HoldfastError as error:
+        raise HoldfastError(f"attack {name!r}: {error}") from None
+
+
+def _refuse_twins(what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise HoldfastError(f"two {what} {name}; leave one out, or give them different settings.")
+
+
+def attacks_attributions(attack: Attack) -> bool:
+    """Whether an attack is run on an attribution (``run(..., attribution=...)``) rather than on predictions."""
+    return "attribution" in inspect.signature(attack.run).parameters
+
+
+def name_of(part: Part) -> str:
+    """A part by its class and what differs from the defaults, as `part_named` reads it.
+
+    >>> from holdfast import PGD, TopK
+    >>> name_of(TopK()), name_of(PGD(eps=0.3, steps=40))
+    ('TopK', 'PGD(eps=0.3, steps=40)')
+    """
+    return _written(non_default(part))
+
+
+def _written(plain: Any) -> str:
+    if isinstance(plain, dict) and "part" in plain:
+        own = ", ".join(f"{k}={_written(v)}" for k, v in plain.items() if k != "part")
+        return f"{plain['part']}({own})" if own else plain["part"]
+    return json.dumps(plain) if isinstance(plain, dict | list) else repr(plain)
+
+
+def part_named(kind: type[P], text: str) -> P:
+    """A part from ``Name``, ``Name(field=value)``, ``module:Class`` or ``file.py:Class(field=value)``.
+
+    Raises:
+        HoldfastError: no such part, or no such settings of it.
+
+    >>> from holdfast.metrics import Metric
+    >>> part_named(Metric, "top-k(k=8)")
+    TopK(magnitude=True, k=8)
+    """
+    spec, bracket, arguments = text.partition("(")
+    cls = find(kind, spec.strip())
+    plain: dict[str, Any] = {}
+    if bracket:
+        try:
+            call = ast.parse(f"f({arguments}", mode="eval").body
+            assert isinstance(call, ast.Call)
+            assert not call.args
+            plain = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+        except (SyntaxError, ValueError, AssertionError):
+            raise HoldfastError(
+                f"{kind.kind} {text!r} cannot be read; write it like {spec}(field=1, other='text')."
+            ) from None
+    try:
+        return cls(**{k: from_plain(type(v), v, text) for k, v in plain.items()})
+    except TypeError as error:
+        raise HoldfastError(f"{kind.kind} {text!r}: {error}.") from None
+
+
+def by_name(kind: type[P], parts: Mapping[str, P | str] | Iterable[P | str]) -> dict[str, P]:
+    """Parts by their names; those that are text are looked up, and those without a name are called `name_of`."""
+    given = list(parts.values() if isinstance(parts, Mapping) else parts)
+    made = [part_named(kind, p) if isinstance(p, str) else p for p in given]
+    for part in made:
+        if not isinstance(part, kind):
+            raise HoldfastError(f"{part!r} is no {kind.kind}; give parts of holdfast.{kind.__name__}, or their names.")
+    return dict(zip(parts if isinstance(parts, Mapping) else map(name_of, made), made, strict=True))
+
+
+def protocol_differences(old: Protocol, new: Protocol, *, shared: bool = False) -> list[str]:
+    """Settings in which two protocols differ, as ``name: old -> new``.
+
+    ``shared`` leaves out what only one of them has (one more attack, attribution or metric), which changes no number
+    of the other.
+    """
+    before, after = (_leaves(_named(p, shared)) for p in (old, new))
+    if shared:
+        before, after = _in_common(before, after), _in_common(after, before)
+    names = [*before, *(n for n in after if n not in before)]
+    return [f"{n}: {before.get(n)} -> {after.get(n)}" for n in names if before.get(n) != after.get(n)]
+
+
+def _named(protocol: Protocol, shared: bool) -> dict[str, Any]:
+    plain = to_plain(protocol)
+    plain["attributions"] = {name_of(a): True for a in protocol.attributions}
+    plain["metrics"] = {} if shared else {m.key: p for m, p in zip(protocol.metrics, plain["metrics"], strict=True)}
+    return plain
+
+
+def _in_common(leaves: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Without the settings of attacks and attributions that the other has none of."""
+    there = {_entry(name) for name in others}
+    return {name: leaf for name, leaf in leaves.items() if "." not in name or _entry(name) in there}
+
+
+def _entry(name: str) -> tuple[str, ...]:
+    return tuple(name.split(".", 2)[:2])
+
+
+def _leaves(plain: Any, prefix: str = "") -> dict[str, Any]:
+    inner = plain.items() if isinstance(plain, dict) else enumerate(plain) if isinstance(plain, list) else None
+    if inner is None:
+        return {prefix.rstrip("."): plain}
+    return {name: leaf for key, value in inner for name, leaf in _leaves(value, f"{prefix}{key}.").items()}

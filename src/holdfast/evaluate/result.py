@@ -1,0 +1,78 @@
+"""What an evaluation gives back: records, numbers, a table and a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from holdfast.evaluate.protocol import Protocol
+from holdfast.evaluate.summary import Summary, frame_of
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """The robustness of one model: every record, and the means over images with their 95 % intervals.
+
+    A notebook shows its table.
+    """
+
+    name: str
+    protocol: Protocol
+    subject: dict[str, str]
+    """The network and the images, by name and SHA-256."""
+    environment: dict[str, str]
+    records: pd.DataFrame = field(repr=False)
+    """One row per image and attack; see `holdfast.evaluate.records`."""
+    summary: Summary = field(repr=False)
+    folder: Path | None = None
+    """Where the records lie, if they were kept."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Signs that the numbers are not to be trusted, each with what to do."""
+        return self.summary.warnings
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        return frame_of(self.records, self.protocol, self.summary.n_features)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per quantity: attribution, attack, metric, title, unit, mean, low, high, n, chance."""
+        return self._frame.copy()
+
+    def table(self) -> pd.DataFrame:
+        """The means as people read them: a row per attribution and attack, a column per metric, shares in per cent."""
+        frame = self._frame.copy()
+        percent = frame["unit"] == "%"
+        frame["shown"] = frame["mean"].map("{:.3f}".format)
+        frame.loc[percent, "shown"] = (100 * frame["mean"]).map("{:.1f} %".format)
+        order = list(dict.fromkeys(frame["title"]))
+        rows = list(dict.fromkeys(zip(frame["attribution"], frame["attack"], strict=True)))
+        wide = frame.pivot(index=["attribution", "attack"], columns="title", values="shown").fillna("")
+        return wide.reindex(index=pd.MultiIndex.from_tuples(rows, names=wide.index.names), columns=order)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a page of its own: the table, the numbers behind it, the settings and the warnings.
+
+        Returns:
+            The path of the page.
+        """
+        from holdfast.evaluate.page import write_result_page
+
+        return write_result_page(self, Path(path))
+
+    def __repr__(self) -> str:
+        head = f"{self.name} on {self.subject['data']}"
+        warnings = "".join(f"\n! {text}" for text in self.warnings)
+        return f"{head}\n{self.table().to_string()}{warnings}"
+
+    def _repr_html_(self) -> str:
+        return self.table().to_html(escape=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as plain values."""
+        return self.summary.to_dict()
