@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from holdfast.evaluate.protocol import Protocol
+from holdfast.evaluate.records import rows_of
 from holdfast.evaluate.summary import Summary, frame_of
 
 
@@ -25,11 +27,15 @@ class EvaluationResult:
     subject: dict[str, str]
     """The network and the images, by name and SHA-256."""
     environment: dict[str, str]
-    records: pd.DataFrame = field(repr=False)
-    """One row per image and attack; see `holdfast.evaluate.records`."""
+    table_of_records: pa.Table = field(repr=False)
     summary: Summary = field(repr=False)
     folder: Path | None = None
     """Where the records lie, if they were kept."""
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """One row per image and attack; see `holdfast.evaluate.records`."""
+        return rows_of(self.table_of_records)
 
     @property
     def warnings(self) -> list[str]:
@@ -45,15 +51,14 @@ class EvaluationResult:
         return self._frame.copy()
 
     def table(self) -> pd.DataFrame:
-        """The means as people read them: a row per attribution and attack, a column per metric, shares in per cent."""
+        """The means as people read them: a row per attribution and metric, a column per attack, shares in per cent."""
         frame = self._frame.copy()
-        percent = frame["unit"] == "%"
-        frame["shown"] = frame["mean"].map("{:.3f}".format)
-        frame.loc[percent, "shown"] = (100 * frame["mean"]).map("{:.1f} %".format)
-        order = list(dict.fromkeys(frame["title"]))
-        rows = list(dict.fromkeys(zip(frame["attribution"], frame["attack"], strict=True)))
-        wide = frame.pivot(index=["attribution", "attack"], columns="title", values="shown").fillna("")
-        return wide.reindex(index=pd.MultiIndex.from_tuples(rows, names=wide.index.names), columns=order)
+        numbers = zip(frame["mean"], frame["unit"], strict=True)
+        frame["shown"] = [f"{100 * mean:.1f} %" if unit == "%" else f"{mean:.3f}" for mean, unit in numbers]
+        rows = list(dict.fromkeys(zip(frame["attribution"], frame["title"], strict=True)))
+        wide = frame.pivot(index=["attribution", "title"], columns="attack", values="shown").fillna("")
+        wide = wide.reindex(index=pd.MultiIndex.from_tuples(rows), columns=list(dict.fromkeys(frame["attack"])))
+        return wide.rename_axis(index=["", ""], columns=None)
 
     def to_html(self, path: str | Path) -> Path:
         """Write a page of its own: the table, the numbers behind it, the settings and the warnings.

@@ -160,14 +160,14 @@ class _Job:
             attribution = self._records("attribution", correct, per_image, attribution_rows)
         if accuracy is None or attribution is None:
             return None
-        records = rows_of(pa.concat_tables([accuracy, attribution]))
+        table = pa.concat_tables([accuracy, attribution])
         features = self.data.images[0].numel()
-        summary = summarise(records, protocol, features)
+        summary = summarise(rows_of(table), protocol, features)
         text = json.dumps(summary.to_dict(), indent=2) + "\n"
         self.world.first(lambda: write_atomically(self.out / "summary.json", text))
         environment = environment_of(self.device)
         name, folder = name or self.subject["model"], self.out if keep else None
-        return EvaluationResult(name, protocol, self.subject, environment, records, summary, folder)
+        return EvaluationResult(name, protocol, self.subject, environment, table, summary, folder)
 
     def _admit(self) -> None:
         """Raise unless records of this network, these images and these settings may be written into the folder."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from holdfast.evaluate.checks import check_records
@@ -32,7 +33,7 @@ class Interval:
     n: int
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
+def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> Interval:
     """Mean and percentile-bootstrap interval (2,000 resamples, fixed seed) over images.
 
     >>> mean_interval([1.0, 1.0, 1.0])
@@ -48,7 +49,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, float(interval.low), float(interval.high), len(x))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quantity:
     """One column of numbers in the records, one per image."""
 
@@ -58,8 +59,9 @@ class Quantity:
     """Its name; "natural" for none, "worst" for the worst of all for each image."""
     metric: str
     """The column; "accuracy" or "failure_rate"."""
-    values: pd.Series = field(repr=False, compare=False)
-    """By the images' indices, without those that have none."""
+    index: NDArray[np.int64] = field(repr=False)
+    """The images that have one."""
+    values: NDArray[np.float64] = field(repr=False)
 
 
 def quantities(records: pd.DataFrame, lower_is_better: Sequence[str] = ()) -> Iterator[Quantity]:
@@ -68,30 +70,53 @@ def quantities(records: pd.DataFrame, lower_is_better: Sequence[str] = ()) -> It
     The worst case of a metric is taken over all attacks on an attribution, where all have it: its smallest value, or
     its largest if it is named in ``lower_is_better``.
     """
-    accuracy = records[records["kind"] == "accuracy"]
-    for attack, rows in accuracy.groupby("attack", sort=False):
-        yield Quantity("", str(attack), "accuracy", _by_image(rows, "correct"))
-    attacked = records[records["kind"] == "attribution"]
+    columns = _Columns(records)
+    accuracy = columns.text["kind"] == "accuracy"
+    for attack in columns.there("attack", accuracy):
+        yield columns.quantity("", attack, "accuracy", "correct", accuracy)
     metrics = [name for name in records.columns if name not in COLUMNS]
-    for attribution, own in attacked.groupby("attribution", sort=False):
-        groups = {str(attack): rows for attack, rows in own.groupby("attack", sort=False)}
-        found: dict[str, list[pd.Series]] = {}
-        for attack, rows in groups.items():
+    for attribution in columns.there("attribution", ~accuracy):
+        own = columns.text["attribution"] == attribution
+        attacks = columns.there("attack", own)
+        found: dict[str, list[Quantity]] = {metric: [] for metric in metrics}
+        for attack in attacks:
             for metric in (*metrics, *MEASURED):
-                values = _by_image(rows, metric)
-                if len(values):
-                    yield Quantity(str(attribution), attack, metric, values)
-                    found.setdefault(metric, []).append(values)
-            yield Quantity(str(attribution), attack, "failure_rate", 1.0 - _by_image(rows, "succeeded"))
+                quantity = columns.quantity(attribution, attack, metric, metric, own)
+                if len(quantity.values):
+                    yield quantity
+                    found.setdefault(metric, []).append(quantity)
+            succeeded = columns.quantity(attribution, attack, "failure_rate", "succeeded", own)
+            if len(succeeded.values):
+                yield replace(succeeded, values=1.0 - succeeded.values)
         for metric in metrics:
-            if len(found.get(metric, ())) == len(groups) and metric not in NOT_SHOWN:
-                beside = pd.concat(found[metric], axis=1, join="inner")
-                worst = beside.max(axis=1) if metric in lower_is_better else beside.min(axis=1)
-                yield Quantity(str(attribution), WORST, metric, worst)
+            if len(found[metric]) == len(attacks) and metric not in NOT_SHOWN:
+                yield _worst(found[metric], metric in lower_is_better)
 
 
-def _by_image(rows: pd.DataFrame, column: str) -> pd.Series:
-    return rows.set_index("index")[column].dropna().astype("float64")
+def _worst(quantities: Sequence[Quantity], lower_is_better: bool) -> Quantity:
+    """The worst of several for each image that all of them have."""
+    first = quantities[0]
+    beside = pd.concat([pd.Series(q.values, q.index) for q in quantities], axis=1, join="inner")
+    worst = (beside.max(axis=1) if lower_is_better else beside.min(axis=1)).to_numpy()
+    return Quantity(first.attribution, WORST, first.metric, beside.index.to_numpy(), worst)
+
+
+class _Columns:
+    """Records as arrays."""
+
+    def __init__(self, records: pd.DataFrame) -> None:
+        self.records = records
+        self.index = records["index"].to_numpy(dtype=np.int64)
+        self.text = {name: records[name].to_numpy(dtype=object) for name in ("kind", "attribution", "attack")}
+
+    def there(self, column: str, rows: NDArray[np.bool_]) -> list[str]:
+        return list(dict.fromkeys(self.text[column][rows]))
+
+    def quantity(self, attribution: str, attack: str, metric: str, column: str, rows: NDArray[np.bool_]) -> Quantity:
+        chosen = np.flatnonzero(rows & (self.text["attack"] == attack))
+        values = self.records[column].iloc[chosen].to_numpy(dtype=np.float64, na_value=np.nan)
+        known = ~np.isnan(values)
+        return Quantity(attribution, attack, metric, self.index[chosen][known], values[known])
 
 
 class Names:
@@ -107,23 +132,19 @@ class Names:
         self.attacks = list(dict.fromkeys(attacked["attack"]))
         topk = next((name for name in records.columns if name.startswith("top_")), None)
         self._short = {} if topk is None else {topk: "topk"}
-        self._long = {short: name for name, short in self._short.items()}
 
     def of(self, quantity: Quantity) -> str:
         """The short name of a quantity."""
         if not quantity.attribution:
             return quantity.attack
-        stem = self._short.get(quantity.metric, quantity.metric)
-        stem = stem if quantity.attack == self.attacks[0] else f"{quantity.attack}_{stem}"
+        stem = self.short(quantity.attack, quantity.metric)
         first = quantity.attribution == self.attributions[0]
         return stem if first else f"{quantity.attribution}: {stem}"
 
-    def find(self, name: str) -> tuple[str, str, str]:
-        """The attribution, attack and column that a short name of an attack on an attribution stands for."""
-        attribution, _, stem = name.rpartition(": ")
-        attack = next((a for a in self.attacks[1:] if stem.startswith(f"{a}_")), None)
-        stem = stem if attack is None else stem.removeprefix(f"{attack}_")
-        return attribution or self.attributions[0], attack or self.attacks[0], self._long.get(stem, stem)
+    def short(self, attack: str, metric: str) -> str:
+        """A column under an attack on the first attribution."""
+        stem = self._short.get(metric, metric)
+        return stem if attack in self.attacks[:1] else f"{attack}_{stem}"
 
 
 @dataclass(frozen=True)
@@ -147,9 +168,8 @@ def summarise(records: pd.DataFrame, protocol: Protocol, n_features: int) -> Sum
     """All means, intervals, chance levels and warnings of an evaluation, from its records alone."""
     names = Names(records)
     metrics = {names.of(q): mean_interval(q.values) for q in shown(records, protocol.metrics)}
-    chance = {
-        names._short.get(m.key, m.key): level for m in protocol.metrics if (level := m.chance(n_features)) is not None
-    }
+    levels = {names.short(names.attacks[0], m.key): m.chance(n_features) for m in protocol.metrics if names.attacks}
+    chance = {name: level for name, level in levels.items() if level is not None}
     k = next((m.k for m in protocol.metrics if hasattr(m, "k")), 1)
     return Summary(metrics, chance, k, n_features, check_records(records, protocol))
 
