@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.attribution import compiled_gradients, igr_penalty, integrated_gradients
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
+    from holdfast.evaluate import EvaluationResult, Protocol, evaluate
     from holdfast.metrics import (
         Cosine,
         KendallTau,
@@ -58,6 +59,7 @@ _HOMES = {
     "holdfast.attribution": ("compiled_gradients", "igr_penalty", "integrated_gradients"),
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
+    "holdfast.evaluate": ("EvaluationResult", "Protocol", "evaluate"),
     "holdfast.metrics": (
         "Cosine",
         "KendallTau",
@@ -102,6 +104,7 @@ __all__ = [
     "AdvAAT",
     "CWInf",
     "Cosine",
+    "EvaluationResult",
     "FGSM",
     "HoldfastError",
     "HoldfastWarning",
@@ -117,6 +120,7 @@ __all__ = [
     "Metric",
     "PGD",
     "Pearson",
+    "Protocol",
     "R2ET",
     "SSR",
     "SoftplusTwin",
@@ -128,6 +132,7 @@ __all__ = [
     "activation_consistency",
     "compiled_gradients",
     "cosine_similarity",
+    "evaluate",
     "goodman_kruskal_gamma",
     "igr_penalty",
     "integrated_gradients",

@@ -156,7 +156,7 @@ def protocol_differences(old: Protocol, new: Protocol, *, shared: bool = False) 
     ``shared`` leaves out what only one of them has (one more attack, attribution or metric), which changes no number
     of the other.
     """
-    before, after = (_leaves(_named(p, shared)) for p in (old, new))
+    before, after = (leaves(_named(p, shared)) for p in (old, new))
     if shared:
         before, after = _in_common(before, after), _in_common(after, before)
     names = [*before, *(n for n in after if n not in before)]
@@ -180,8 +180,13 @@ def _entry(name: str) -> tuple[str, ...]:
     return tuple(name.split(".", 2)[:2])
 
 
-def _leaves(plain: Any, prefix: str = "") -> dict[str, Any]:
+def leaves(plain: Any, prefix: str = "") -> dict[str, Any]:
+    """Every value of nested dictionaries and lists by its dotted name.
+
+    >>> leaves({"attack": {"eps": 0.1}, "seeds": [3, 5]})
+    {'attack.eps': 0.1, 'seeds.0': 3, 'seeds.1': 5}
+    """
     inner = plain.items() if isinstance(plain, dict) else enumerate(plain) if isinstance(plain, list) else None
     if inner is None:
         return {prefix.rstrip("."): plain}
-    return {name: leaf for key, value in inner for name, leaf in _leaves(value, f"{prefix}{key}.").items()}
+    return {name: leaf for key, value in inner for name, leaf in leaves(value, f"{prefix}{key}.").items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,8 @@ class EvaluationResult:
         Returns:
             The path of the page.
         """
-        from holdfast.evaluate.page import write_result_page
-
-        return write_result_page(self, Path(path))
+        page = import_module("holdfast.report.evaluation")  # a floor above, where pages are made
+        return Path(page.write_evaluation(self, Path(path)))
 
     def __repr__(self) -> str:
         head = f"{self.name} on {self.subject['data']}"

@@ -101,7 +101,7 @@ def evaluate(
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for key, kind, parts in (("predictions", Attack, predictions), ("attacks", Attack, attacks)):
         if parts is not None:
-            changed[key] = by_name(kind, parts)  # type: ignore[type-abstract]
+            changed[key] = by_name(kind, parts)
     if attributions is not None:
         changed["attributions"] = tuple(by_name(Attribution, attributions).values())  # type: ignore[type-abstract]
     if metrics is not None:

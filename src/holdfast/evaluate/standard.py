@@ -88,7 +88,7 @@ def protocol_of(config: EvalConfig, metrics: tuple[Metric, ...] | None = None) -
             "rank": attack(KendallGoal()),
             "random": RandomSigns(ifia.eps, config.random_draws, ifia.k, path),
         },
-        metrics=metrics or standard_metrics(ifia.k, known and known.shape),
+        metrics=metrics or standard_metrics(ifia.k, known.shape if known else None),
         batch_size=config.batch_size,
         seed=config.seed,
     )
@@ -109,7 +109,7 @@ def config_of(protocol: Protocol) -> EvalConfig:
         objective: Any = _OBJECTIVES[type(ifia.goal)]
         return EvalConfig(
             dataset=protocol.dataset,
-            split=protocol.split,
+            split=protocol.split,  # type: ignore[arg-type]
             n_examples=protocol.n_examples,
             n_attribution=protocol.n_attribution,
             eps=pgd.eps,
@@ -138,4 +138,4 @@ def config_of(protocol: Protocol) -> EvalConfig:
         ) from None
 
 
-_OBJECTIVES = {TopKGoal: "topk", KendallGoal: "kendall", MassCenterGoal: "mass_center"}
+_OBJECTIVES: dict[type, str] = {TopKGoal: "topk", KendallGoal: "kendall", MassCenterGoal: "mass_center"}
