@@ -11,12 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.attacks.base import Attack, Images, Labels, borrowed, fresh_generator, per_image, plain
+from holdfast.attacks.base import Attack, Images, Labels, borrowed, per_image, plain
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_share
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
+from holdfast.seeding import fresh_generator
 
 Select = Literal["kendall", "topk"]
 READABLE = {"cpu"}

@@ -17,6 +17,7 @@ from holdfast.attribution.path import check_target
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
+from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_images, check_labels, check_positive
 
 Norm = Literal["Linf", "L2"]
@@ -62,13 +63,6 @@ def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Genera
         radius = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
         noise = eps * per_image(radius, images) * _unit(direction)
     return (images + noise).clamp(0, 1)
-
-
-def fresh_generator(device: torch.device) -> torch.Generator:
-    """A generator seeded by the operating system, so that the global one is never touched."""
-    generator = torch.Generator(device)
-    generator.seed()
-    return generator
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from holdfast.attacks.base import fresh_generator, random_start
+from holdfast.attacks.base import random_start
 from holdfast.attribution.path import Path
 from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, Objective, combine
+from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_positive
 
 
