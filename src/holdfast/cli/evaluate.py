@@ -174,14 +174,14 @@ def with_parts(protocol: Protocol, named: Mapping[str, Sequence[str]], config: E
     """
     from holdfast.attacks import Attack
     from holdfast.attribution.base import Attribution
-    from holdfast.evaluate.protocol import attacks_attributions, by_name, name_of, part_named
+    from holdfast.evaluate.protocol import attacks_attributions, by_name, part_named
     from holdfast.metrics import Metric
 
     settings = {"eps": config.eps, "k": config.ifia.k}
     predictions, attacks, metrics = dict(protocol.predictions), dict(protocol.attacks), list(protocol.metrics)
     for spec in named.get("attack", ()):
         attack = _at(part_named(Attack, spec), spec, settings)  # type: ignore[type-abstract]
-        (attacks if attacks_attributions(attack) else predictions).setdefault(name_of(attack), attack)
+        (attacks if attacks_attributions(attack) else predictions).setdefault(spec.rpartition(":")[2], attack)
     for spec in named.get("metric", ()):
         metric = _at(part_named(Metric, spec), spec, settings)  # type: ignore[type-abstract]
         if metric not in metrics:

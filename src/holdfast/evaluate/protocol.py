@@ -95,7 +95,7 @@ def attacks_attributions(attack: Attack) -> bool:
 
 
 def name_of(part: Part) -> str:
-    """A part by its class and what differs from the defaults, as `part_named` reads it.
+    """A part by its class and what differs from the defaults; without the file that it is from.
 
     >>> from holdfast import PGD, TopK
     >>> name_of(TopK()), name_of(PGD(eps=0.3, steps=40))
@@ -107,7 +107,8 @@ def name_of(part: Part) -> str:
 def _written(plain: Any) -> str:
     if isinstance(plain, dict) and "part" in plain:
         own = ", ".join(f"{k}={_written(v)}" for k, v in plain.items() if k != "part")
-        return f"{plain['part']}({own})" if own else plain["part"]
+        name = str(plain["part"]).rpartition(":")[2]
+        return f"{name}({own})" if own else name
     return json.dumps(plain) if isinstance(plain, dict | list) else repr(plain)
 
 

@@ -29,7 +29,8 @@ from holdfast.evaluate.summary import summarise
 from holdfast.files import make_folder, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
-from holdfast.models.state import Model
+from holdfast.models.outputs import adapted
+from holdfast.models.state import Model, evaluating
 from holdfast.parts import from_json, to_json
 from holdfast.train.distributed import ALONE, World, current_world
 
@@ -143,10 +144,11 @@ class _Job:
         world_size: int,
         on_batch: OnBatch | None,
     ) -> None:
-        self.model, self.data, self.protocol, self.out, self.world = model, data, protocol, out, world
+        self.subject = subject_of(model, data)
+        self.data, self.protocol, self.out, self.world = data, protocol, out, world
         self.device, self.rank, self.world_size = device, rank, world_size
         self.on_batch = on_batch or (lambda *_: None)
-        self.subject = subject_of(model, data)
+        self.model = self._with_logits(model)
 
     def result(self, name: str | None, *, keep: bool) -> EvaluationResult | None:
         """Do this shard's missing batches; the result once every shard has done its own."""
@@ -168,6 +170,12 @@ class _Job:
         environment = environment_of(self.device)
         name, folder = name or self.subject["model"], self.out if keep else None
         return EvaluationResult(name, protocol, self.subject, environment, table, summary, folder)
+
+    def _with_logits(self, model: Model) -> Model:
+        """The model itself, or around it what reads the logits in what it returns."""
+        images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
+        with evaluating(model), torch.no_grad():
+            return adapted(model, model(images), len(images))
 
     def _admit(self) -> None:
         """Raise unless records of this network, these images and these settings may be written into the folder."""
