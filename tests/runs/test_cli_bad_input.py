@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from holdfast.cli import main
-from holdfast.config import TrainConfig
 from holdfast.train import RunFolder, train
+from holdfast.train.config import TrainConfig
 
 NETS = """
 import torch

@@ -13,9 +13,12 @@ from torch import nn
 
 from holdfast import __version__, load_model
 from holdfast.cli import COMMANDS, main
-from holdfast.config import EvalConfig, TrainConfig, load_config
-from holdfast.recipes import evaluation, recipe, recipe_names, settings
+from holdfast.config import EvalConfig
+from holdfast.parts import settings
+from holdfast.recipes import evaluation, recipe, recipe_names
 from holdfast.train import RunFolder
+from holdfast.train.config import TrainConfig
+from holdfast.train.folder import load_config
 
 SHORT = "--device cpu --data.train-size 64 --attack.steps 2 --igr.n-steps 2 --optim.batch-size 32 --val-size 20"
 SHORT_EVAL = (
@@ -112,7 +115,7 @@ def test_train_stores_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureF
     line = f"train digits-mart-igr --out run {SHORT} --optim.epochs 1 --igr.lam 0.5 --seed 3 --optim.milestones 4 5"
     shown = output_of(line, capsys)
     assert "holdfast evaluate run" in shown
-    config = load_config(TrainConfig, tmp_path / "run" / "config.json")
+    config = load_config(tmp_path / "run" / "config.json")
     assert (config.igr.lam, config.seed, config.optim.milestones, config.val_size) == (0.5, 3, (4, 5), 20)
     assert (config.recipe, config.objective) == ("digits-mart-igr", recipe("digits-mart-igr").objective)
     assert sorted(p.name for p in (tmp_path / "run").iterdir() if not p.name.startswith(".")) == [
@@ -142,7 +145,7 @@ def test_evaluate_a_run(finished_run: RunFolder, tmp_path: Path, capsys: pytest.
     assert f"{summary['metrics']['natural']['mean']:.1%}".rstrip("%") in shown
     assert "chance" in shown.lower()
     assert str(out) in shown
-    config = load_config(EvalConfig, out / "config.json")
+    config = from_json(EvalConfig, (out / "config.json").read_bytes(), "here")
     assert (config.dataset, config.n_examples, config.ifia.k) == ("digits", 20, evaluation("digits").ifia.k)
     again = output_of(f"evaluate {finished_run.path} --out {out} {SHORT_EVAL}", capsys)
     assert again == shown

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from holdfast.train.global_batch import as_in_global_batch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -42,7 +43,6 @@ from holdfast.evaluate import evaluate
 from holdfast.models.weights import save_weights
 from holdfast.train import RunFolder, read_metrics, train
 from holdfast.train.distributed import ALONE, World, joined
-from holdfast.train.global_batch import as_in_global_batch
 
 HERE = Path(__file__).parent
 SMOOTH, NORMALISED = f"{HERE / 'golden_losses.py'}:network", f"{HERE / 'on_processes.py'}:normalised"
@@ -274,7 +274,7 @@ def test_a_killed_process_ends_all_and_one_process_resumes(
     assert "SIGKILL" in shown
     assert not folder.finished
     assert read_metrics(folder.metrics)
-    config = load_config(TrainConfig, folder.config)
+    config = load_config(folder.config)
     assert_equal_runs(train(config, folder.path, resume=True), alone(config), atol=1e-9)
 
 
@@ -297,7 +297,10 @@ def test_records_are_those_of_one_process(tmp_path: Path, toy: nn.Module, test_i
     assert shown.stdout.count("Records and summary: records") == 1
     assert shown.stdout.count("Natural (%)") == 1
     whole, shared = tmp_path / "whole", tmp_path / "records"
-    assert evaluate(toy, test_images, load_config(EvalConfig, shared / "config.json"), whole) is not None
+    assert (
+        evaluate(toy, test_images, from_json(EvalConfig, (shared / "config.json").read_bytes(), "here"), whole)
+        is not None
+    )
     names = sorted(str(p.relative_to(whole)) for p in whole.rglob("*") if p.is_file())
     assert names == sorted(str(p.relative_to(shared)) for p in shared.rglob("*") if p.is_file())
     assert sum("attribution" in name for name in names) == 4

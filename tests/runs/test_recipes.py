@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from holdfast.train.build import build_objective, build_optimizer, check_train_config
 
 from holdfast import HoldfastError
-from holdfast.config import EvalConfig, TrainConfig
+from holdfast.config import EvalConfig
 from holdfast.models.resolve import build_model
 from holdfast.recipes import METHODS, SETUPS, evaluation, origin, recipe, recipe_names, settings, setup, training_cost
-from holdfast.train.build import build_objective, build_optimizer, check_train_config
+from holdfast.train.config import TrainConfig
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 

@@ -15,12 +15,12 @@ import torch
 import holdfast.train.loop as loop
 from holdfast.cli import main
 from holdfast.cli.sweep import _seconds
-from holdfast.config import TrainConfig
 from holdfast.errors import HoldfastError
 from holdfast.objectives import Objective
 from holdfast.recipes.profiles import PROFILES
 from holdfast.reproduce.sections.words import duration
 from holdfast.sweep import load_plan
+from holdfast.train.config import TrainConfig
 
 SCRIPT = Path(__file__).with_name("sweep_tiny.py")
 SMOKE = ["--profile", "smoke", "--device", "cpu", "--methods"]

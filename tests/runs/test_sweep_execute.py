@@ -12,13 +12,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from holdfast.sweep.memory import (
+    DataFacts,
+    check_memory,
+    data_facts,
+    evaluation_points,
+    need_of,
+    training_points,
+)
+from holdfast.train.build import build_objective
 from safetensors.torch import load_file
 
 from bench.measure import peak_bytes
 from holdfast import HoldfastError, compiled_gradients, load_model
 from holdfast.attacks import graphs
 from holdfast.attribution.compiled import compiling
-from holdfast.config import Acceleration, EvalConfig, TrainConfig
+from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate import evaluate
 from holdfast.evaluate.attribution import attribution_records
@@ -28,18 +37,10 @@ from holdfast.sweep import Run
 from holdfast.sweep import execute as execute_module
 from holdfast.sweep.drive import sweep_here
 from holdfast.sweep.execute import Outcome, execute, state_of
-from holdfast.sweep.memory import (
-    DataFacts,
-    check_memory,
-    data_facts,
-    evaluation_points,
-    need_of,
-    training_points,
-)
 from holdfast.sweep.plan import Plan
 from holdfast.sweep.processes import in_processes
 from holdfast.train import train
-from holdfast.train.build import build_objective
+from holdfast.train.config import TrainConfig
 
 MakeTrain = Callable[..., TrainConfig]
 MODULE = "holdfast.sweep.execute"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from holdfast import HoldfastError
-from holdfast.config import config_hash, to_json
+from holdfast.parts import config_hash, to_json
 from holdfast.recipes import METHODS, TABLE2, TABLE3, evaluation, method_recipe
 from holdfast.sweep import PLANS, Plan, load_plan
 from holdfast.sweep.settings import check_settings, claim

@@ -1,22 +1,23 @@
-"""From settings to rates, optimisers and objectives; values that no run could use are refused first."""
+"""From settings to rates, radii and optimisers; values that no run could use are refused first."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from holdfast import AT, IGR, MART, TRADES, HoldfastError, Standard
-from holdfast.config import OptimConfig, TrainConfig
-from holdfast.objectives import IGRAttack
+from holdfast import AT, IGR, LGA, MART, TRADES, HoldfastError, Standard
+from holdfast.attacks import PGD
+from holdfast.attribution import IntegratedGradients
+from holdfast.objectives import IGRAttack, Objective
 from holdfast.recipes import recipe
-from holdfast.train import train
-from holdfast.train.build import build_objective, build_optimizer, check_train_config, learning_rate
+from holdfast.train import OptimConfig, TrainConfig, train
+from holdfast.train.optimizer import at_radius, build_optimizer, learning_rate, radius_share
 
 
 def rates(config: OptimConfig, per_epoch: int) -> list[float]:
@@ -100,52 +101,47 @@ def test_frozen_parameters_are_left_out() -> None:
     ("method", "kind"),
     [("standard", Standard), ("at", AT), ("trades", TRADES), ("mart", MART)],
 )
-def test_objectives(method: str, kind: type) -> None:
-    generator = torch.Generator()
-    assert type(build_objective(recipe(f"mnist-{method}"), generator)) is kind
+def test_objectives(method: str, kind: type[Objective]) -> None:
+    plain = recipe(f"mnist-{method}").objective
+    assert type(plain) is kind
     if method == "standard":
         return
-    config = recipe(f"mnist-{method}-igr")
-    objective = build_objective(config, generator)
+    objective = recipe(f"mnist-{method}-igr").objective
     assert isinstance(objective, IGR)
-    assert type(objective.base) is kind
-    assert (objective.lam, objective.n_steps, objective.method) == (config.igr.lam, 10, "riemann_right")
-    assert getattr(objective.base, "beta", config.objective.beta) == config.objective.beta
-    attack = objective.base.attack(nn.Identity())
+    assert objective.base == plain
+    assert (objective.lam, objective.attribution) == (1.0, IntegratedGradients(10, "riemann_right"))
+    attack = plain.attack  # type: ignore[attr-defined]
     assert (attack.eps, attack.alpha, attack.steps, attack.norm) == (0.3, 0.01, 40, "Linf")
-    assert attack.generator is generator
 
 
 NAN, INF = float("nan"), float("inf")
-REFUSED = [
-    *[("attack", "eps", value) for value in (-0.1, NAN, INF)],
-    *[("attack", "alpha", value) for value in (0.0, -0.1, NAN)],
-    ("attack", "steps", 0),
-    ("objective", "beta", -1.0),
-    *[("igr", "lam", value) for value in (-1.0, NAN)],
-    ("igr", "n_steps", 0),
-    ("igr", "internal_batch_size", 0),
-    *[("optim", "lr", value) for value in (0.0, -1.0, NAN, INF)],
-    ("optim", "momentum", -0.5),
-    ("optim", "weight_decay", -1.0),
-    ("optim", "gamma", -1.0),
-    ("optim", "epochs", 0),
-    ("optim", "batch_size", -3),
+REFUSED: list[tuple[type, dict[str, object]]] = [
+    *[(PGD, {"eps": value}) for value in (-0.1, NAN, INF)],
+    *[(PGD, {"alpha": value}) for value in (0.0, -0.1, NAN)],
+    (PGD, {"steps": 0}),
+    (TRADES, {"beta": -1.0}),
+    *[(IGR, {"lam": value}) for value in (-1.0, NAN)],
+    *[(IGR, {"share": value}) for value in (0.0, 1.5, NAN)],
+    *[(OptimConfig, {"lr": value}) for value in (0.0, -1.0, NAN, INF)],
+    (OptimConfig, {"momentum": -0.5}),
+    (OptimConfig, {"weight_decay": -1.0}),
+    (OptimConfig, {"gamma": -1.0}),
+    (OptimConfig, {"epochs": 0}),
+    (OptimConfig, {"batch_size": -3}),
+    *[(OptimConfig, {"eps_warmup": value}) for value in (-0.1, 1.1, NAN)],
+    (TrainConfig, {"val_size": 0}),
 ]
 
 
-@pytest.mark.parametrize(("part", "field", "value"), REFUSED)
-def test_unusable_values_are_named(part: str, field: str, value: float, tmp_path: Path) -> None:
-    config = recipe("digits-trades-igr")
-    config = replace(config, **{part: replace(getattr(config, part), **{field: value})})  # type: ignore[arg-type]
-    with pytest.raises(HoldfastError, match=rf"^{part}\.{field} is {value}; it must be"):
-        train(config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize(("part", "given"), REFUSED)
+def test_unusable_values_are_named_when_a_part_is_made(part: type, given: dict[str, object]) -> None:
+    ((name, value),) = given.items()
+    with pytest.raises(HoldfastError, match=rf"{name} is {value}; it (must be|is a part)"):
+        part(**given)
 
 
 def test_unusable_sizes(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> None:
     for config, words in (
-        (tiny(val_size=0), "val_size is 0"),
         (tiny(data_train_size=0), "choose 1 to 1197"),
         (tiny(data_train_size=5000), "choose 1 to 1197"),
         (tiny(data_name="digitz"), "did you mean digits"),
@@ -156,24 +152,38 @@ def test_unusable_sizes(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> Non
     assert not (tmp_path / "run").exists(), "a refused run leaves nothing behind"
 
 
-def test_igr_over_standard_training_gets_images_to_compare_with() -> None:
-    config = recipe("digits-standard-igr")
-    check_train_config(config)
-    objective = build_objective(config, torch.Generator())
-    assert isinstance(objective, IGR)
-    assert isinstance(objective.base, Standard)
-    assert objective.base.attack is not None
-    assert build_objective(replace(config, igr=replace(config.igr, lam=0.0)), torch.Generator()).attack is None
-
-
-def test_igr_with_its_own_adversary() -> None:
-    objective = build_objective(recipe("digits-at-igr-own"), torch.Generator())
-    assert isinstance(objective, IGR)
-    assert objective.attack.func is IGRAttack
-    assert build_objective(recipe("digits-at-igr"), torch.Generator()).attack is None
-
-
 def test_a_validation_set_smaller_than_asked_for_is_used_whole(
     tmp_path: Path, tiny: Callable[..., TrainConfig]
 ) -> None:
     assert train(tiny("digits-standard", optim_epochs=1, val_size=100_000), tmp_path).finished
+
+
+def test_the_radius_grows_in_every_attack_and_step_sizes_stay() -> None:
+    objective = IGR(AT(PGD(0.3, 0.1, 4)), attack=IGRAttack(0.2, 0.05, 3))
+    shrunk = at_radius(objective, 0.25)
+    assert (shrunk.base.attack, shrunk.attack) == (PGD(0.075, 0.1, 4), IGRAttack(0.05, 0.05, 3))  # type: ignore[attr-defined]
+    assert at_radius(LGA(eps=0.4), 0.5) == LGA(eps=0.2)
+    assert at_radius(objective, 1.0) is objective
+
+
+def test_the_radius_of_each_step() -> None:
+    shares = [radius_share(OptimConfig(eps_warmup=0.4), step, 10) for step in range(10)]
+    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1])
+    assert [radius_share(OptimConfig(), step, 3) for step in range(3)] == [1, 1, 1]
+    assert radius_share(OptimConfig(eps_warmup=1.0), 9, 10) == 1
+
+
+def test_the_radius_reaches_the_attack(
+    tmp_path: Path, tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 steps, the first two of them a warm-up; validation always has the full radius."""
+    used: list[float] = []
+    real = PGD.perturb
+
+    def perturb(self: PGD, *args: Any) -> torch.Tensor:
+        used.append(self.eps)
+        return real(self, *args)
+
+    monkeypatch.setattr(PGD, "perturb", perturb)
+    train(tiny("digits-at", optim_eps_warmup=0.5), tmp_path)
+    assert used == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.1, 0.1])
