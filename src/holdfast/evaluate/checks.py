@@ -85,7 +85,7 @@ def _control_check(rows: pd.DataFrame, metric: Metric, attacks: list[str], contr
 
 def _strength_checks(rows: pd.DataFrame, name: str, protocol: Protocol) -> Iterator[str]:
     succeeded = rows["succeeded"].astype(float)
-    failures = 1.0 - float(succeeded.mean())
+    failures = float((1.0 - succeeded).mean())
     if failures > NOTABLE_FAILURES:
         yield (
             f"{name} found nothing on {failures:.1%} of the images (each counts as 1.0): the means look more robust "

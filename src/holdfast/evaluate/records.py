@@ -7,6 +7,7 @@ every column, so that ``pandas.read_parquet(folder)`` gives everything; what a r
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ COLUMNS = {
 """What every record has beside one column per metric. ``index``: the image in its split; ``status``: "ok", or what is
 odd about the image's map; ``prediction``: -1 where the logits are not numbers; ``best_step``: 0 for none."""
 OK = "ok"
+CHECKSUM = b"holdfast.sha256"
 
 
 def table_of(rows: dict[str, Any], metrics: Sequence[str]) -> pa.Table:
@@ -47,8 +49,9 @@ def table_of(rows: dict[str, Any], metrics: Sequence[str]) -> pa.Table:
 
 
 def packed(table: pa.Table) -> bytes:
-    """A table as a Parquet file; equal tables give equal bytes."""
+    """A table as a Parquet file that holds the SHA-256 of its values; equal tables give equal bytes."""
     buffer = io.BytesIO()
+    table = table.replace_schema_metadata({CHECKSUM: _digest(table)})
     numbers = [f.name for f in table.schema if pa.types.is_floating(f.type)]
     pq.write_table(
         table,
@@ -56,8 +59,6 @@ def packed(table: pa.Table) -> bytes:
         compression="zstd",
         use_dictionary=[name for name in table.column_names if name not in numbers],
         use_byte_stream_split=numbers,
-        write_page_checksum=True,
-        store_schema=False,
     )
     return buffer.getvalue()
 
@@ -68,8 +69,24 @@ def rows_of(table: pa.Table) -> pd.DataFrame:
 
 
 def unpacked(content: bytes) -> pa.Table:
-    """The table in a Parquet file, whose checksums must hold."""
-    return pq.read_table(io.BytesIO(content), page_checksum_verification=True)
+    """The table in a Parquet file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        table = pq.read_table(io.BytesIO(content))
+        whole = (table.schema.metadata or {}).get(CHECKSUM) == _digest(table)
+    except (pa.ArrowException, KeyError, OSError, TypeError, UnicodeError):
+        whole = False
+    if not whole:
+        raise ValueError("no table whose checksum holds")
+    return table.replace_schema_metadata(None)
+
+
+def _digest(table: pa.Table) -> bytes:
+    columns = {f"{field.name} {field.type}": table[field.name].to_pylist() for field in table.schema}
+    return hashlib.sha256(repr(columns).encode()).hexdigest().encode()
 
 
 class RecordFolder:
@@ -107,7 +124,7 @@ class RecordFolder:
         try:
             table = unpacked(path.read_bytes())
             whole = table["index"].to_pylist() == index * self.per_image and set(self.metrics) < set(table.column_names)
-        except (pa.ArrowException, KeyError, OSError, TypeError, ValueError):
+        except (OSError, ValueError):
             whole = False
         if not whole:
             raise HoldfastError(
@@ -121,4 +138,7 @@ def read_records(folder: Path) -> pa.Table:
     files = [file for kind in KINDS for file in sorted((folder / "records").glob(f"{kind}-*.parquet"))]
     if not files:
         raise HoldfastError(f"{folder} holds no records; evaluate into it first.")
-    return pa.concat_tables([unpacked(file.read_bytes()) for file in files])
+    try:
+        return pa.concat_tables([unpacked(file.read_bytes()) for file in files])
+    except ValueError:
+        raise HoldfastError(f"a record file in {folder / 'records'} is damaged; evaluate again into it.") from None
