@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -14,7 +14,7 @@ from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
-from holdfast.parts import Part, config_hash
+from holdfast.parts import config_hash
 from holdfast.recipes import evaluation
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from holdfast.data.image_data import ImageData
     from holdfast.train.distributed import World
-
-P = TypeVar("P", bound=Part)
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def _prepare(
     device = world.device_of(pick_device(options.device))
     data = load_dataset(dataset, config.split, data_dir=options.data_dir)
     model = target.load(data, device)
-    protocol = with_parts(protocol_of(config), named, config)
+    protocol = with_parts(protocol_of(config), named)
     key = config_hash({"protocol": protocol, "checkpoint": options.checkpoint, "weights": options.weights})
     out = Path(options.out) if options.out else target.folder / f"eval-{key}"
     run = Path(spec) if Path(spec).is_dir() else None
@@ -167,36 +165,29 @@ def take_named(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     return found, rest
 
 
-def with_parts(protocol: Protocol, named: Mapping[str, Sequence[str]], config: EvalConfig) -> Protocol:
+def with_parts(protocol: Protocol, named: Mapping[str, Sequence[str]]) -> Protocol:
     """A protocol with the attributions that were named in place of its own, and more attacks and metrics.
 
-    A radius or k that is not given is that of the evaluation.
+    A radius or k that is not given is that of the protocol.
     """
     from holdfast.attacks import Attack
     from holdfast.attribution.base import Attribution
-    from holdfast.evaluate.protocol import attacks_attributions, by_name, part_named
+    from holdfast.evaluate.protocol import attacks_attributions, by_name, usual_settings
     from holdfast.metrics import Metric
 
-    settings = {"eps": config.eps, "k": config.ifia.k}
-    predictions, attacks, metrics = dict(protocol.predictions), dict(protocol.attacks), list(protocol.metrics)
-    for spec in named.get("attack", ()):
-        attack = _at(part_named(Attack, spec), spec, settings)  # type: ignore[type-abstract]
-        (attacks if attacks_attributions(attack) else predictions).setdefault(spec.rpartition(":")[2], attack)
-    for spec in named.get("metric", ()):
-        metric = _at(part_named(Metric, spec), spec, settings)  # type: ignore[type-abstract]
-        if metric not in metrics:
-            metrics.append(metric)
-    attributions = protocol.attributions
-    if "attribution" in named:
-        attributions = tuple(by_name(Attribution, named["attribution"]).values())  # type: ignore[type-abstract]
+    usual = usual_settings(protocol)
+    attacks = by_name(Attack, named.get("attack", ()), usual)  # type: ignore[type-abstract]
+    metrics = by_name(Metric, named.get("metric", ()), usual)  # type: ignore[type-abstract]
+    attributions = by_name(Attribution, named.get("attribution", ()))  # type: ignore[type-abstract]
+    on_maps = {name: attack for name, attack in attacks.items() if attacks_attributions(attack)}
+    on_predictions = {name: attack for name, attack in attacks.items() if name not in on_maps}
     return replace(
-        protocol, predictions=predictions, attributions=attributions, attacks=attacks, metrics=tuple(metrics)
+        protocol,
+        predictions={**protocol.predictions, **on_predictions},
+        attributions=tuple(attributions.values()) or protocol.attributions,
+        attacks={**protocol.attacks, **on_maps},
+        metrics=(*protocol.metrics, *(m for m in metrics.values() if m not in protocol.metrics)),
     )
-
-
-def _at(part: P, spec: str, settings: Mapping[str, float]) -> P:
-    own = {name: value for name, value in settings.items() if hasattr(part, name) and f"{name}=" not in spec}
-    return replace(part, **own)
 
 
 def _exported(result: EvaluationResult, job: _Job, out: Path) -> Path:

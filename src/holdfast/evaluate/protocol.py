@@ -6,7 +6,7 @@ import ast
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import prod
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.metrics import Metric
 from holdfast.metrics.rank import check_k
-from holdfast.parts import Part, find, from_plain, non_default, to_plain
+from holdfast.parts import Part, find, non_default, to_plain
 from holdfast.validate import check_count
 
 P = TypeVar("P", bound=Part)
@@ -76,6 +76,17 @@ class Protocol:
                 _check_k(name, attack.k, shape)  # type: ignore[attr-defined]
 
 
+def usual_settings(protocol: Protocol) -> dict[str, Any]:
+    """The radius and k of the first attack, for parts that are named without their own.
+
+    >>> from holdfast import IFIA
+    >>> usual_settings(Protocol(attacks={"ifia": IFIA(eps=0.1, k=8)}))
+    {'eps': 0.1, 'k': 8}
+    """
+    main = next(iter(protocol.attacks.values()), None)
+    return {name: getattr(main, name) for name in ("eps", "k") if hasattr(main, name)}
+
+
 def _check_k(name: str, k: int, shape: tuple[int, ...]) -> None:
     try:
         check_k(k, prod(shape))
@@ -112,8 +123,10 @@ def _written(plain: Any) -> str:
     return json.dumps(plain) if isinstance(plain, dict | list) else repr(plain)
 
 
-def part_named(kind: type[P], text: str) -> P:
+def part_named(kind: type[P], text: str, usual: Mapping[str, Any] | None = None) -> P:
     """A part from ``Name``, ``Name(field=value)``, ``module:Class`` or ``file.py:Class(field=value)``.
+
+    ``usual`` holds values for those of its fields that the text does not give.
 
     Raises:
         HoldfastError: no such part, or no such settings of it.
@@ -135,20 +148,32 @@ def part_named(kind: type[P], text: str) -> P:
             raise HoldfastError(
                 f"{kind.kind} {text!r} cannot be read; write it like {spec}(field=1, other='text')."
             ) from None
+    own = {f.name for f in fields(cls)}
+    plain = {**{k: v for k, v in (usual or {}).items() if k in own}, **plain}
     try:
-        return cls(**{k: from_plain(type(v), v, text) for k, v in plain.items()})
+        return cls(**plain)
     except TypeError as error:
         raise HoldfastError(f"{kind.kind} {text!r}: {error}.") from None
 
 
-def by_name(kind: type[P], parts: Mapping[str, P | str] | Iterable[P | str]) -> dict[str, P]:
-    """Parts by their names; those that are text are looked up, and those without a name are called `name_of`."""
+def by_name(
+    kind: type[P], parts: Mapping[str, P | str] | Iterable[P | str], usual: Mapping[str, Any] | None = None
+) -> dict[str, P]:
+    """Parts by their names; those that are text are looked up, and the nameless are called as the text or class.
+
+    Args:
+        usual: values of fields (the radius, k) that text does not give.
+    """
     given = list(parts.values() if isinstance(parts, Mapping) else parts)
-    made = [part_named(kind, p) if isinstance(p, str) else p for p in given]
+    made = [part_named(kind, p, usual or {}) if isinstance(p, str) else p for p in given]
     for part in made:
         if not isinstance(part, kind):
             raise HoldfastError(f"{part!r} is no {kind.kind}; give parts of holdfast.{kind.__name__}, or their names.")
-    return dict(zip(parts if isinstance(parts, Mapping) else map(name_of, made), made, strict=True))
+    if isinstance(parts, Mapping):
+        return dict(zip(parts, made, strict=True))
+    names = [p.rpartition(":")[2] if isinstance(p, str) else name_of(p) for p in given]
+    _refuse_twins(f"{kind.kind}s are called", names)
+    return dict(zip(names, made, strict=True))
 
 
 def protocol_differences(old: Protocol, new: Protocol, *, shared: bool = False) -> list[str]:

@@ -20,7 +20,7 @@ from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import accuracy_rows, predict
 from holdfast.evaluate.attribution import attribution_rows
 from holdfast.evaluate.given import Data, batch_of, data_of
-from holdfast.evaluate.protocol import Protocol, by_name, protocol_differences
+from holdfast.evaluate.protocol import Protocol, by_name, protocol_differences, usual_settings
 from holdfast.evaluate.records import RecordFolder, rows_of, table_of
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import default_protocol
@@ -93,27 +93,26 @@ def evaluate(
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.ReLU(),
         ...                           torch.nn.Linear(8, 2))
         >>> images = torch.rand(6, 1, 4, 4)
-        >>> result = evaluate(net, (images, net(images).argmax(1)), eps=0.1, attacks=["RandomSigns(eps=0.1)"])
+        >>> result = evaluate(net, (images, net(images).argmax(1)), eps=0.1, attacks=["random-signs"])
         >>> result.summary.metrics["natural"].mean
         1.0
     """
     chosen = data_of(data, protocol.split if protocol else "test")
+    if protocol is None:
+        protocol = default_protocol(chosen.shape, EPS if eps is None else eps, dataset=chosen.name, split=chosen.split)
+    elif eps is not None:
+        raise HoldfastError("eps is given beside a protocol, whose attacks have their own; give one of the two.")
     given = {"n_examples": n_examples, "n_attribution": n_attribution, "batch_size": batch_size, "seed": seed}
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    for key, kind, parts in (("predictions", Attack, predictions), ("attacks", Attack, attacks)):
+    usual = usual_settings(protocol)
+    for key, parts in (("predictions", predictions), ("attacks", attacks)):
         if parts is not None:
-            changed[key] = by_name(kind, parts)
+            changed[key] = by_name(Attack, parts, usual)
     if attributions is not None:
         changed["attributions"] = tuple(by_name(Attribution, attributions).values())  # type: ignore[type-abstract]
     if metrics is not None:
-        changed["metrics"] = tuple(by_name(Metric, metrics).values())  # type: ignore[type-abstract]
-    if protocol is None:
-        budget = EPS if eps is None else eps
-        protocol = default_protocol(chosen.shape, budget, dataset=chosen.name, split=chosen.split, **changed)
-    else:
-        if eps is not None:
-            raise HoldfastError("eps is given beside a protocol, whose attacks have their own; give one of the two.")
-        protocol = replace(protocol, **changed)
+        changed["metrics"] = tuple(by_name(Metric, metrics, usual).values())  # type: ignore[type-abstract]
+    protocol = replace(protocol, **changed)
     alone = rank is not None or world_size is not None
     world = ALONE if alone else current_world()
     shard = (rank or 0, 1 if world_size is None else world_size) if alone else (world.rank, world.size)
