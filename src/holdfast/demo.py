@@ -81,9 +81,7 @@ def compare(
             if not (done.finished and load_config(done.config) == train_config):
                 train(train_config, folder, device=device, data_dir=data_dir, resume=True, on_step=display.step)
             model = load_model(str(folder), dataset=config.dataset, data_dir=data_dir).to(device)
-            result = evaluate(
-                model, data, protocol_of(config), folder / "eval", device=device, on_batch=display.batch
-            )
+            result = evaluate(model, data, protocol_of(config), folder / "eval", device=device, on_batch=display.batch)
         assert result is not None
         contenders.append(Contender(title, train_config, folder, model, result.summary))
     comparison = _comparison(contenders, config, data, device, commands)

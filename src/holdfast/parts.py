@@ -108,13 +108,17 @@ def _check_part(kind: type[Part], found: Any, spec: str) -> None:
         raise HoldfastError(f"{what} is not a subclass of holdfast.{kind.__name__}; derive it from that class.")
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
-        raise HoldfastError(f"{what} does not define {', '.join(missing)}; a {kind.kind} needs it.")
+        raise HoldfastError(f"{what} does not define {', '.join(missing)}; {_a(kind.kind)} needs it.")
     if "__dataclass_params__" not in vars(found) or not found.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise HoldfastError(f"{what} is no frozen dataclass; decorate it with @dataclass(frozen=True).")
 
 
 _specs: dict[type, str] = {}
 """How the parts from outside the package were named when they were found."""
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def spec_of(cls: type[Part]) -> str:
@@ -290,7 +294,7 @@ def _from_union(options: tuple[Any, ...], plain: Any, where: str, place: str) ->
 
 def _part_from_plain(kind: type[Part], plain: Any, where: str, place: str) -> Part:
     if not isinstance(plain, dict) or not isinstance(plain.get("part"), str):
-        raise _misfit(where, place, f"a {kind.kind} is written as an object that says which under 'part'")
+        raise _misfit(where, place, f"{_a(kind.kind)} is written as an object that says which under 'part'")
     own = dict(plain)
     return _fields_from_plain(find(kind, own.pop("part")), own, where, place)
 

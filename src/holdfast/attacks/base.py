@@ -50,8 +50,10 @@ def project(adv: Tensor, images: Tensor, eps: float, norm: Norm = "Linf") -> Ten
 
 
 def step(adv: Tensor, gradient: Tensor, alpha: float, norm: Norm = "Linf") -> Tensor:
-    """One step of length ``alpha`` in the direction of steepest ascent of the norm."""
-    return adv + alpha * (gradient.sign() if norm == "Linf" else _unit(gradient))
+    """One step of length ``alpha`` in the direction of steepest ascent of the norm; NaN where the gradient is."""
+    if norm == "L2":
+        return adv + alpha * _unit(gradient)
+    return adv + alpha * gradient.sign().masked_fill(gradient.isnan(), float("nan"))  # torch's sign of NaN is 0
 
 
 def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Generator) -> Tensor:
@@ -98,8 +100,8 @@ class Attack(Part, ABC):
         Raises:
             HoldfastError: pixels outside [0, 1], labels that are no classes, a gradient that is NaN.
         """
-        with borrowed(model, x, y):
-            adv = self.perturb(model, plain(x), y, generator or fresh_generator(x.device))
+        with borrowed(model, x, y) as (images, labels):
+            adv = self.perturb(model, images, labels, generator or fresh_generator(x.device))
         broken = adv.flatten(1).isnan().any(1)
         if broken.any():
             raise HoldfastError(
@@ -123,19 +125,15 @@ class Attack(Part, ABC):
         """The attack itself: inputs are checked, the model is in evaluation mode."""
 
 
-def plain(x: Tensor) -> Tensor:
-    """``x`` outside any graph, as a tensor that autograd can use (not one of ``inference_mode``)."""
-    return x.detach().clone() if x.is_inference() else x.detach()
-
-
 @contextmanager
-def borrowed(model: Model, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Inside, the inputs of an attack are checked and the model is in evaluation mode."""
+def borrowed(model: Model, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inside, the model is in evaluation mode; yields the checked inputs, outside any graph and usable by autograd."""
     check_images(x)
     check_labels(y, len(x))
     check_target(model, x, y)
     with torch.inference_mode(False), evaluating(model):
-        yield
+        images, labels = (t.clone() if t.is_inference() else t for t in (x.detach(), y))
+        yield images, labels
 
 
 @dataclass(frozen=True)
@@ -188,9 +186,9 @@ class GradientAscent(Attack):
         for _ in range(self.restarts - 1):
             adv = self.ascend(model, images, reference, generator)
             score = self.score(model, adv, labels, *reference)
-            better = score > best_score
-            best_score = torch.where(better, score, best_score)
-            best = torch.where(per_image(better, adv), adv, best)
+            worse = (score > best_score) | score.isnan()
+            best_score = torch.where(worse, score, best_score)
+            best = torch.where(per_image(worse, adv), adv, best)
         return best
 
     def ascend(self, model: Model, images: Tensor, reference: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:

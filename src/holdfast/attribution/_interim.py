@@ -31,8 +31,14 @@ class IntegratedGradients(Attribution):
 def attribution_penalty(
     model, x, x_adv, target, *, attribution, distance=None, internal_batch_size=None, generator=None
 ):
+    import torch
+
     from holdfast.attribution.igr import _cosine_distance, pair_penalty
 
+    if not isinstance(attribution, IntegratedGradients):
+        both, target = torch.cat([x, x_adv]), torch.cat([target, target])
+        maps = attribution.map(model, both, target, create_graph=torch.is_grad_enabled())
+        return (distance or _cosine_distance)(*maps.chunk(2))
     return pair_penalty(
         distance or _cosine_distance,
         model,

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from holdfast.attribution.compiled import compiled
 from holdfast.attribution.cpu_operators import input_gradients
@@ -20,7 +19,7 @@ from holdfast.attribution.second_order import SecondOrder
 from holdfast.config import Method
 from holdfast.errors import HoldfastError
 from holdfast.models.arithmetic import autocast_state
-from holdfast.models.state import Model, eagerly, evaluating
+from holdfast.models.state import Model, eagerly, evaluating, math_attention
 from holdfast.validate import check_classes, check_logits
 
 CPU_FEATURES = 100_000
@@ -86,7 +85,7 @@ class Path:
 
     def gradient_with_graph(self, z: Tensor, target: Tensor) -> Tensor:
         """The same, differentiable."""
-        with eagerly(), sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=self.weights) as mode:
+        with eagerly(), math_attention(), SecondOrder(weights=self.weights) as mode:
             output = self.value(self.model(z), target)
         return mode.input_gradient(output, z)
 

@@ -15,7 +15,7 @@ from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
 from holdfast.parts import config_hash
-from holdfast.recipes import evaluation
+from holdfast.recipes import SETUPS, evaluation, setup, split_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -130,12 +130,13 @@ def _prepare(
         raise HoldfastError(
             f"{spec} is a model without a data set of its own; name one with --dataset, e.g. --dataset mnist."
         )
-    options = parse(
-        EvaluateOptions(evaluation(dataset, profile or target.profile)), rest, f"evaluate {spec}", DESCRIPTION
-    )
+    data = load_dataset(dataset, first.config.split, data_dir=first.data_dir)
+    own = target.recipe and split_name(target.recipe)[0]
+    source = own if own in SETUPS and setup(own).base.data.name == dataset else dataset
+    defaults = evaluation(source, profile or target.profile)
+    options = parse(EvaluateOptions(defaults), rest, f"evaluate {spec}", DESCRIPTION)
     config = replace(options.config, dataset=dataset)
     device = world.device_of(pick_device(options.device))
-    data = load_dataset(dataset, config.split, data_dir=options.data_dir)
     model = target.load(data, device)
     protocol = with_parts(protocol_of(config), named)
     key = config_hash({"protocol": protocol, "checkpoint": options.checkpoint, "weights": options.weights})

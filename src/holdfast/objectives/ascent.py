@@ -11,8 +11,8 @@ from torch import Tensor
 
 from holdfast.attacks.base import GradientAscent, random_start
 from holdfast.attribution.path import by_whole_paths
-from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
+from holdfast.models.twin import SoftplusTwin
 from holdfast.validate import check_positive
 
 

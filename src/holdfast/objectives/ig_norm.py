@@ -64,6 +64,8 @@ class IGNormAttack(AttributionAscent):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("n_steps", self.n_steps)
+        if self.internal_batch_size is not None:
+            check_count("internal_batch_size", self.internal_batch_size)
         if not self.random_start and type(self) is IGNormAttack:
             raise HoldfastError(
                 "random_start is False, but ||IG(x, x_adv)||_1 has gradient 0 at x_adv = x, where the attack would "

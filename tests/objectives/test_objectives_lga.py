@@ -89,10 +89,10 @@ def test_gradient_with_the_clean_gradient_held_fixed(
         assert float((found * tangent).sum()) == pytest.approx(expected, rel=1e-5, abs=1e-7)
 
 
-def points_seen(net: nn.Module, objective: LGA, x: Tensor, y: Tensor) -> list[Tensor]:
+def points_seen(net: nn.Module, objective: LGA, x: Tensor, y: Tensor, generator: torch.Generator) -> list[Tensor]:
     seen: list[Tensor] = []
     handle = net.register_forward_hook(lambda m, args, out: seen.append(args[0].detach()))
-    objective(net, x, y)
+    objective(net, x, y, generator=generator)
     handle.remove()
     return seen
 
@@ -100,8 +100,8 @@ def points_seen(net: nn.Module, objective: LGA, x: Tensor, y: Tensor) -> list[Te
 def test_noise_is_uniform_in_ball_and_box_and_fresh(make_network: Make) -> None:
     net = make_network("F.relu")
     x, y = torch.rand(40, 2, 8, 8), torch.arange(40) % 4
-    objective = LGA(eps=0.2, samples=3, generator=torch.Generator().manual_seed(1))
-    ce, clean, noisy = points_seen(net, objective, x, y)
+    objective, generator = LGA(eps=0.2, samples=3), torch.Generator().manual_seed(1)
+    ce, clean, noisy = points_seen(net, objective, x, y, generator)
     assert torch.equal(ce, x)
     assert torch.equal(clean, x)
     assert noisy.shape == (120, 2, 8, 8)
@@ -113,7 +113,7 @@ def test_noise_is_uniform_in_ball_and_box_and_fresh(make_network: Make) -> None:
     assert float(inside.mean()) == pytest.approx(0, abs=0.004)
     assert float(inside.std()) == pytest.approx(0.4 / 12**0.5, rel=0.02)
     assert not torch.equal(noise[0], noise[1])
-    assert not torch.equal(points_seen(net, objective, x, y)[2], noisy)
+    assert not torch.equal(points_seen(net, objective, x, y, generator)[2], noisy)
 
 
 def test_samples_are_averaged(make_network: Make, pair: Triple, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_reproducible_with_a_generator(make_network: Make) -> None:
     net = make_network("F.relu")
     x, y = torch.rand(3, 2, 8, 8), torch.tensor([0, 3, 1])
     once, again, other = (
-        LGA(eps=0.1, generator=torch.Generator().manual_seed(seed))(net, x, y).parts["l2"] for seed in (5, 5, 6)
+        LGA(eps=0.1)(net, x, y, generator=torch.Generator().manual_seed(seed)).parts["l2"] for seed in (5, 5, 6)
     )
     assert torch.equal(once, again)
     assert not torch.equal(once, other)

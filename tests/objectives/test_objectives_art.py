@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast import ART, HoldfastError
-from holdfast.attacks import Attack
 from holdfast.objectives import ARTAttack
 from holdfast.objectives.art import soft_margin
+from tests.oracles import Fixed
 
 Make = Callable[[str], nn.Module]
 Batch = tuple[Tensor, Tensor]
@@ -25,15 +25,6 @@ X = np.array([[0.5, 0.2], [0.1, 0.9]])
 X_ADV = np.array([[0.2, 0.4], [0.9, 0.1]])
 Y = np.array([0, 1])
 BETA = 2.0
-
-
-class Fixed(Attack):
-    def __init__(self, model: nn.Module, adv: Tensor) -> None:
-        super().__init__(model, eps=1.0)
-        self.adv = adv
-
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
-        return self.adv
 
 
 @pytest.fixture
@@ -67,7 +58,7 @@ def test_values_by_hand(tiny: nn.Module) -> None:
     logits = np.maximum(X_ADV @ W1.T, 0) @ W2.T
     ce = np.log(np.exp(logits).sum(1)) - logits[[0, 1], Y]
     x_adv = torch.from_numpy(X_ADV)
-    out = ART(Fixed(tiny, x_adv), lam=0.7, surrogate_beta=BETA)(tiny, torch.from_numpy(X), torch.from_numpy(Y))
+    out = ART(Fixed(x_adv), lam=0.7, surrogate_beta=BETA)(tiny, torch.from_numpy(X), torch.from_numpy(Y))
     assert out.x_adv is x_adv
     expected = {"ce": ce.mean(), "margin": np.mean(margins)}
     assert {name: float(v) for name, v in out.parts.items()} == pytest.approx(expected)
@@ -111,15 +102,13 @@ def first_start(images: Tensor, generator: torch.Generator) -> Tensor:
 @pytest.mark.parametrize("random_start", [False, True])
 def test_ball_box_and_ascent(trained: nn.Module, batch: Batch, masked_steps: bool, random_start: bool) -> None:
     images, labels = batch
-    net = attack(
-        trained, masked_steps=masked_steps, random_start=random_start, generator=torch.Generator().manual_seed(0)
-    )
-    adv = net(images, labels)
+    found = attack(masked_steps=masked_steps, random_start=random_start)
+    adv = found(trained, images, labels, generator=torch.Generator().manual_seed(0))
     start = first_start(images, torch.Generator().manual_seed(0)) if random_start else images
     assert float((adv - images).abs().max()) <= EPS + 1e-6
     assert 0 <= float(adv.min()) <= float(adv.max()) <= 1
-    reference = labels, net.mask(start, labels)
-    gain = (net.value(adv, *reference) - net.value(start, *reference)).detach()
+    reference = labels, found.mask(trained, start, labels)
+    gain = (found.value(trained, adv, *reference) - found.value(trained, start, *reference)).detach()
     assert int((gain > 0).sum()) >= 7  # signed steps may overshoot
     assert float(gain.mean()) > 0.05
 
@@ -129,7 +118,7 @@ def test_mask_is_the_top_gradients_of_the_network_at_the_start(trained: nn.Modul
     z = images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(trained(z).gather(1, labels[:, None]).sum(), z)
     order = gradient.abs().flatten(1).argsort(dim=1, descending=True, stable=True)
-    mask = attack(trained).mask(images, labels)
+    mask = attack().mask(trained, images, labels)
     assert mask.unique().tolist() == [0, 1]
     for row, top in zip(mask, order[:, :12], strict=True):
         assert sorted(row.nonzero()[:, 0].tolist()) == sorted(top.tolist())
@@ -137,10 +126,13 @@ def test_mask_is_the_top_gradients_of_the_network_at_the_start(trained: nn.Modul
 
 def test_masked_steps_move_the_mask_alone(trained: nn.Module, batch: Batch) -> None:
     images, labels = batch
-    masked, free = (attack(trained, masked_steps=m, generator=torch.Generator().manual_seed(0)) for m in (True, False))
+    masked, free = (attack(masked_steps=m) for m in (True, False))
     start = first_start(images, torch.Generator().manual_seed(0))
-    outside = masked.mask(start, labels).view_as(images) == 0
-    moved, moved_freely = ((net(images, labels) - start).abs() > 1e-6 for net in (masked, free))
+    outside = masked.mask(trained, start, labels).view_as(images) == 0
+    moved, moved_freely = (
+        (a(trained, images, labels, generator=torch.Generator().manual_seed(0)) - start).abs() > 1e-6
+        for a in (masked, free)
+    )
     assert not bool((moved & outside).any())
     assert bool((moved & ~outside).flatten(1).any(1).all())
     assert bool((moved_freely & outside).flatten(1).any(1).all())
@@ -151,8 +143,8 @@ def test_margin_sees_the_mask_alone(trained: nn.Module, batch: Batch) -> None:
     net = trained.double()
     net[2] = nn.AvgPool2d(2)
     images, labels = batch[0].double().clamp(0.1, 0.9), batch[1]
-    found = attack(net)
-    mask = found.mask(images, labels)
+    found = attack()
+    mask = found.mask(net, images, labels)
     top = mask.nonzero()[:, 1].view(8, 12)
     twin = nn.Sequential(*[nn.Softplus(beta=20.0) if isinstance(m, nn.ReLU) else m for m in net])
 
@@ -166,34 +158,39 @@ def test_margin_sees_the_mask_alone(trained: nn.Module, batch: Batch) -> None:
         image, true, other = (m.flatten(1).gather(1, top) for m in maps)
         return F.softplus(F.cosine_similarity(image, other, dim=1) - F.cosine_similarity(image, true, dim=1))
 
-    torch.testing.assert_close(found.value(images, labels, mask).detach(), value(images))
+    torch.testing.assert_close(found.value(net, images, labels, mask).detach(), value(images))
     h, tangent = 1e-6, torch.randn_like(images)
     slope = (value(images + h * tangent) - value(images - h * tangent)) / (2 * h)
-    direction = found.direction(images, labels, mask)
+    direction = found.gradient(net, images, labels, mask)
     torch.testing.assert_close((direction * tangent).flatten(1).sum(1), slope, rtol=1e-5, atol=1e-8)
 
 
 def test_images_do_not_depend_on_their_batch(trained: nn.Module, batch: Batch) -> None:
     net, images, labels = trained.double(), batch[0].double(), batch[1]
-    together = attack(net, random_start=False)(images, labels)
-    alone = [attack(net, random_start=False)(images[i : i + 1], labels[i : i + 1]) for i in range(8)]
+    fixed = attack(random_start=False).on(net)
+    together = fixed(images, labels)
+    alone = [fixed(images[i : i + 1], labels[i : i + 1]) for i in range(8)]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
 def test_restarts_keep_the_largest_margin_over_all_features(trained: nn.Module, batch: Batch) -> None:
     images, labels = batch
-    one, many = (attack(trained, restarts=r, generator=torch.Generator().manual_seed(0)) for r in (1, 4))
-    everywhere = one.prepare(images, labels)
-    gain = (many.value(many(images, labels), *everywhere) - one.value(one(images, labels), *everywhere)).detach()
+    everywhere = attack().prepare(trained, images, labels)
+
+    def margin(restarts: int) -> Tensor:
+        adv = attack(restarts=restarts)(trained, images, labels, generator=torch.Generator().manual_seed(0))
+        return attack().value(trained, adv, *everywhere).detach()
+
+    gain = margin(4) - margin(1)
     assert float(gain.min()) >= -1e-6
     assert float(gain.max()) > 1e-3
 
 
 def test_reproducible_with_a_generator(trained: nn.Module, batch: Batch) -> None:
-    once, again, other = (attack(trained, generator=torch.Generator().manual_seed(s))(*batch) for s in (0, 0, 1))
+    once, again, other = (attack()(trained, *batch, generator=torch.Generator().manual_seed(s)) for s in (0, 0, 1))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
-    assert not torch.equal(attack(trained)(*batch), attack(trained)(*batch))
+    assert not torch.equal(attack()(trained, *batch), attack()(trained, *batch))
 
 
 @pytest.mark.parametrize("no_grad", [False, True])
@@ -205,7 +202,7 @@ def test_attack_leaves_nothing_behind(make_network: Make, no_grad: bool) -> None
     flags = [m.training for m in net.modules()], [p.requires_grad for p in net.parameters()]
     x, y, rng = torch.rand(3, 2, 8, 8, requires_grad=True), torch.tensor([0, 3, 1]), torch.get_rng_state()
     with torch.set_grad_enabled(not no_grad):
-        adv = ARTAttack(net, eps=0.1, alpha=0.05, steps=2, k=5, restarts=2)(x, y)
+        adv = ARTAttack(eps=0.1, alpha=0.05, steps=2, k=5, restarts=2)(net, x, y)
         assert torch.is_grad_enabled() != no_grad
     assert not adv.requires_grad
     assert bool((adv != x).flatten(1).any(1).all())
@@ -216,10 +213,10 @@ def test_attack_leaves_nothing_behind(make_network: Make, no_grad: bool) -> None
 
 
 def test_training_lowers_the_margin(trained: nn.Module, batch: Batch) -> None:
-    objective = ART(partial(attack, generator=torch.Generator().manual_seed(0)))
+    objective, generator = ART(attack()), torch.Generator().manual_seed(0)
     optimizer, margins = torch.optim.Adam(trained.parameters(), lr=3e-3), []
     for _ in range(8):
-        out = objective(trained, *batch)
+        out = objective(trained, *batch, generator=generator)
         margins.append(float(out.parts["margin"]))
         optimizer.zero_grad()
         out.loss.backward()
@@ -230,11 +227,11 @@ def test_training_lowers_the_margin(trained: nn.Module, batch: Batch) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda net: ART(attack, lam=-1), "lam is -1"),
-        (lambda net: ART(attack, surrogate_beta=0), "surrogate_beta is 0"),
-        (lambda net: attack(net, k=0), "k is 0"),
-        (lambda net: attack(net, surrogate_beta=-1.0), "beta is -1"),
-        (lambda net: attack(net, k=65)(torch.rand(1, 1, 8, 8), torch.tensor([0])), "k is 65.* 64 features"),
+        (lambda net: ART(attack(), lam=-1), "lam is -1"),
+        (lambda net: ART(attack(), surrogate_beta=0), "surrogate_beta is 0"),
+        (lambda net: attack(k=0), "k is 0"),
+        (lambda net: attack(surrogate_beta=-1.0), "beta is -1"),
+        (lambda net: attack(k=65)(net, torch.rand(1, 1, 8, 8), torch.tensor([0])), "k is 65.* 64 features"),
     ],
 )
 def test_impossible_settings(trained: nn.Module, build: Callable[[nn.Module], object], message: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -11,20 +11,11 @@ from torch import Tensor, nn
 
 from holdfast import AT, IGR, MART, PGD, TPGD, TRADES, HoldfastError, LossOutput, Standard, igr_penalty
 from holdfast.attacks import Attack
+from holdfast.attribution import IntegratedGradients
+from holdfast.objectives import Objective
+from tests.oracles import Fixed
 
-pgd = partial(PGD, eps=0.1, alpha=0.05, steps=3, random_start=False)
-
-
-class Fixed(Attack):
-    """An attack that returns what it is told to, and counts."""
-
-    def __init__(self, model: nn.Module, adv: Tensor) -> None:
-        super().__init__(model, eps=1.0)
-        self.adv, self.calls = adv, 0
-
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
-        self.calls += 1
-        return self.adv
+pgd = PGD(eps=0.1, alpha=0.05, steps=3, random_start=False)
 
 
 class Logits(nn.Module):
@@ -68,7 +59,7 @@ def test_standard() -> None:
 
 def test_at() -> None:
     net = Logits()
-    out = AT(Fixed(net, X_ADV))(net, X, Y)
+    out = AT(Fixed(X_ADV))(net, X, Y)
     assert out.x_adv is X_ADV
     assert float(out.loss.detach()) == pytest.approx(mean([-math.log(Q[0][1]), -math.log(Q[1][0])]))
     assert set(out.parts) == {"ce"}
@@ -77,7 +68,7 @@ def test_at() -> None:
 @pytest.mark.parametrize("beta", [0.0, 1.0, 6.0])
 def test_trades(beta: float) -> None:
     net = Logits()
-    out = TRADES(Fixed(net, X_ADV), beta=beta)(net, X, Y)
+    out = TRADES(Fixed(X_ADV), beta=beta)(net, X, Y)
     ce = mean([-math.log(P[0][1]), -math.log(P[1][0])])
     divergence = mean([kl(P[0], Q[0]), kl(P[1], Q[1])])
     assert divergence != pytest.approx(mean([kl(Q[0], P[0]), kl(Q[1], P[1])]), rel=0.01)
@@ -87,7 +78,7 @@ def test_trades(beta: float) -> None:
 
 def test_trades_lets_both_predictions_learn() -> None:
     net = Logits()
-    out = TRADES(Fixed(net, X_ADV), beta=1.0)(net, X, Y)
+    out = TRADES(Fixed(X_ADV), beta=1.0)(net, X, Y)
     (found,) = torch.autograd.grad(out.loss, net.scale)
     s = net.scale
     p, q = F.softmax(s * X, dim=1), F.softmax(s * X_ADV, dim=1)
@@ -97,14 +88,14 @@ def test_trades_lets_both_predictions_learn() -> None:
 
 def test_trades_of_equal_images_has_no_divergence() -> None:
     net = Logits()
-    assert float(TRADES(Fixed(net, X))(net, X, Y).parts["kl"]) == pytest.approx(0, abs=1e-7)
+    assert float(TRADES(Fixed(X))(net, X, Y).parts["kl"]) == pytest.approx(0, abs=1e-7)
 
 
 @pytest.mark.parametrize("rows", [slice(0, 2), slice(0, 1), slice(1, 2)])
 def test_mart(rows: slice) -> None:
     """The wrong class is the top one where that is wrong (first image), else the second (second image)."""
     net = Logits()
-    out = MART(Fixed(net, X_ADV[rows]), beta=5.0)(net, X[rows], Y[rows])
+    out = MART(Fixed(X_ADV[rows]), beta=5.0)(net, X[rows], Y[rows])
     both = [(P[0], Q[0], 1, 0), (P[1], Q[1], 0, 1)][rows]
     ce = mean([-math.log(q[y]) for _, q, y, _ in both])
     margin = mean([-math.log(1.0001 - q[wrong]) for _, q, _, wrong in both])
@@ -119,14 +110,14 @@ def test_mart_is_finite_when_the_prediction_is_certain() -> None:
     sure = torch.tensor([[1.0, 0.0, 0.0]])
     nn.init.constant_(net.scale, 500.0)
     for y in (0, 1):
-        out = MART(Fixed(net, sure))(net, sure, torch.tensor([y]))
+        out = MART(Fixed(sure))(net, sure, torch.tensor([y]))
         out.loss.backward()
         assert bool(out.loss.isfinite())
         assert net.scale.grad is not None
         assert bool(net.scale.grad.isfinite())
 
 
-BASES: dict[str, Callable[[object], object]] = {"AT": AT, "TRADES": TRADES, "MART": MART}
+BASES: dict[str, Callable[[Attack], Objective]] = {"AT": AT, "TRADES": TRADES, "MART": MART}
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -136,11 +127,11 @@ def test_igr_adds_its_mean_penalty_at_the_very_images_of_its_base(
 ) -> None:
     net = make_network("F.relu").double()
     x, x_adv, y = pair
-    attack = Fixed(net, x_adv)
+    attack = Fixed(x_adv)
     plain = BASES[base](attack)(net, x, y)
-    out = IGR(BASES[base](attack), lam=0.7, n_steps=3, internal_batch_size=size)(net, x, y)
+    out = IGR(BASES[base](attack), lam=0.7, attribution=IntegratedGradients(3, "riemann_right", 0.0, size))(net, x, y)
     penalty = igr_penalty(net, x, x_adv, y, n_steps=3, method="riemann_right").mean()
-    assert attack.calls == 2
+    assert len(attack.calls) == 2
     assert out.x_adv is x_adv
     assert set(out.parts) == {*plain.parts, "igr"}
     assert not out.parts["igr"].requires_grad
@@ -151,22 +142,31 @@ def test_igr_adds_its_mean_penalty_at_the_very_images_of_its_base(
     torch.testing.assert_close(found, expected)
 
 
+@dataclass(frozen=True)
+class Noted(Objective):
+    """Notes the adversarial images of another objective."""
+
+    of: Objective
+    seen: list[Tensor] = field(default_factory=list)
+
+    def __call__(
+        self, model: nn.Module, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None
+    ) -> LossOutput:
+        out = self.of(model, x, y, generator=generator)
+        assert out.x_adv is not None
+        self.seen.append(out.x_adv)
+        return out
+
+
 def test_igr_attacks_once(make_network: Callable[[str], nn.Module]) -> None:
     """With a random start a second attack would give other images."""
     net = make_network("F.relu")
     x, y = torch.rand(3, 2, 8, 8), torch.tensor([0, 3, 1])
-    seen: list[Tensor] = []
-
-    def base(model: nn.Module, x: Tensor, y: Tensor) -> LossOutput:
-        out = AT(partial(PGD, eps=0.1, alpha=0.05, steps=2))(model, x, y)
-        assert out.x_adv is not None
-        seen.append(out.x_adv)
-        return out
-
-    out = IGR(base, n_steps=2)(net, x, y)
-    assert len(seen) == 1
-    assert out.x_adv is seen[0]
-    penalty = igr_penalty(net, x, seen[0], y, n_steps=2)
+    base = Noted(AT(PGD(eps=0.1, alpha=0.05, steps=2)))
+    out = IGR(base, attribution=IntegratedGradients(2, "riemann_right"))(net, x, y)
+    assert len(base.seen) == 1
+    assert out.x_adv is base.seen[0]
+    penalty = igr_penalty(net, x, base.seen[0], y, n_steps=2)
     torch.testing.assert_close(out.parts["igr"], penalty.mean().detach())
 
 
@@ -179,7 +179,8 @@ def test_igr_needs_adversarial_images() -> None:
     ("build", "message"),
     [
         (lambda: IGR(AT(pgd), lam=-1), "lam is -1"),
-        (lambda: IGR(AT(pgd), n_steps=0), "n_steps is 0"),
+        (lambda: IGR(AT(pgd), share=0.0), r"share is 0\.0.*more than 0 and at most 1"),
+        (lambda: IGR(AT(pgd), share=1.5), r"share is 1\.5"),
         (lambda: TRADES(pgd, beta=-0.5), "beta is -0.5"),
         (lambda: MART(pgd, beta=float("nan")), "beta is nan"),
     ],
@@ -190,14 +191,16 @@ def test_impossible_weights(build: Callable[[], object], message: str) -> None:
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_a_factory_and_an_attack_do_the_same(make_network: Callable[[str], nn.Module], base: str) -> None:
+def test_its_images_are_those_of_its_attack_from_the_same_generator(
+    make_network: Callable[[str], nn.Module], base: str
+) -> None:
     net = make_network("F.relu")
     x, y = torch.rand(3, 2, 8, 8), torch.tensor([0, 3, 1])
-    made, given = (BASES[base](a)(net, x, y) for a in (pgd, pgd(net)))
-    assert torch.equal(made.x_adv, given.x_adv)
-    torch.testing.assert_close(made.loss, given.loss)
-    assert not made.x_adv.requires_grad
-    torch.testing.assert_close(made.x_adv, pgd(net)(x, y))
+    attack = PGD(eps=0.1, alpha=0.05, steps=3)
+    out = BASES[base](attack)(net, x, y, generator=torch.Generator().manual_seed(4))
+    assert out.x_adv is not None
+    assert not out.x_adv.requires_grad
+    assert torch.equal(out.x_adv, attack(net, x, y, generator=torch.Generator().manual_seed(4)))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -208,8 +211,8 @@ def test_the_loss_runs_in_the_callers_mode_and_all_else_in_evaluation(base: str,
     net[3].register_forward_hook(lambda m, args, out: modes.append((m.training, bool((out != args[0]).any()))))
     net.train(training)
     x, y = torch.rand(4, 1, 3, 4), torch.tensor([0, 1, 2, 1])
-    factory = partial(TPGD if base == "TRADES" else PGD, eps=0.1, alpha=0.05, steps=3)
-    objective = IGR(AT(factory), n_steps=2) if base == "IGR" else BASES[base](factory)
+    attack = (TPGD if base == "TRADES" else PGD)(eps=0.1, alpha=0.05, steps=3)
+    objective = IGR(AT(attack), attribution=IntegratedGradients(2)) if base == "IGR" else BASES[base](attack)
     objective(net, x, y).loss.backward()
     assert all(active == mode for mode, active in modes)
     losses = {"AT": 1, "TRADES": 2, "MART": 2, "IGR": 1}[base]

@@ -13,47 +13,27 @@ from torch import Tensor, nn
 
 from holdfast import AT, IGR, PGD, TRADES, HoldfastError, Standard, igr_penalty
 from holdfast.attacks import Attack
+from holdfast.attribution import IntegratedGradients
 from holdfast.objectives import IGRAttack
+from tests.oracles import Fixed, plain_distance, plain_ig
 
 MakeNetwork = Callable[[str], nn.Module]
 Pair = tuple[Tensor, Tensor, Tensor]
 Batch = tuple[Tensor, Tensor]
 
 
-class Fixed(Attack):
-    """An attack that returns what it is told to, and counts."""
-
-    def __init__(self, model: nn.Module, adv: Tensor) -> None:
-        super().__init__(model, eps=1.0)
-        self.adv, self.calls = adv, 0
-
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
-        self.calls += 1
-        return self.adv
-
-
-def plain_ig(net: nn.Module, x: Tensor, y: Tensor, n_steps: int) -> Tensor:
-    total = torch.zeros_like(x)
-    for k in range(1, n_steps + 1):
-        z = k / n_steps * x
-        z = z if z.requires_grad else z.requires_grad_()
-        (gradient,) = torch.autograd.grad(net(z).gather(1, y[:, None]).sum(), z, create_graph=True)
-        total = total + gradient / n_steps
-    return (x * total).flatten(1)
-
-
-def plain_distance(a: Tensor, b: Tensor) -> Tensor:
-    return 1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+def right(n_steps: int, size: int | None = None) -> IntegratedGradients:
+    return IntegratedGradients(n_steps, "riemann_right", internal_batch_size=size)
 
 
 @pytest.mark.parametrize("size", [None, 3])
 def test_the_penalty_is_at_its_own_images(make_network: MakeNetwork, pair: Pair, size: int | None) -> None:
     net = make_network("F.relu").double()
     x, x_adv, y = pair
-    of_base, own = Fixed(net, 1 - x), Fixed(net, x_adv)
-    out = IGR(AT(of_base), lam=0.7, n_steps=3, internal_batch_size=size, attack=own)(net, x, y)
+    of_base, own = Fixed(1 - x), Fixed(x_adv)
+    out = IGR(AT(of_base), lam=0.7, attribution=right(3, size), attack=own)(net, x, y)
     penalty = igr_penalty(net, x, x_adv, y, n_steps=3).mean()
-    assert (of_base.calls, own.calls) == (1, 1)
+    assert (len(of_base.calls), len(own.calls)) == (1, 1)
     assert out.x_adv is of_base.adv
     torch.testing.assert_close(out.parts["igr"], penalty.detach())
     torch.testing.assert_close(out.loss, F.cross_entropy(net(1 - x), y) + 0.7 * penalty)
@@ -63,14 +43,14 @@ def test_over_standard_training_with_either_attack(make_network: MakeNetwork, pa
     """Eq. 3 with the cross-entropy of the clean image as L."""
     net = make_network("F.relu").double()
     x, x_adv, y = pair
-    attack = Fixed(net, x_adv)
+    attack = Fixed(x_adv)
     expected = F.cross_entropy(net(x), y) + 2 * igr_penalty(net, x, x_adv, y, n_steps=3).mean()
-    for objective in (IGR(Standard(attack), 2.0, 3), IGR(Standard(), 2.0, 3, attack=attack)):
+    for objective in (IGR(Standard(attack), 2.0, right(3)), IGR(Standard(), 2.0, right(3), attack=attack)):
         out = objective(net, x, y)
         assert out.x_adv is x_adv
         assert set(out.parts) == {"ce", "igr"}
         torch.testing.assert_close(out.loss, expected)
-    assert attack.calls == 2
+    assert len(attack.calls) == 2
 
 
 def test_without_any_attack_it_says_what_to_do() -> None:
@@ -85,7 +65,7 @@ def test_finite_differences_in_the_parameters(
 ) -> None:
     net = make_network(name).double().eval()
     x, x_adv, y = pair
-    objective = IGR(Standard(), lam=3.0, n_steps=3, internal_batch_size=size, attack=Fixed(net, x_adv))
+    objective = IGR(Standard(), lam=3.0, attribution=right(3, size), attack=Fixed(x_adv))
     parameters = [*net.parameters()]
     found = torch.cat([g.flatten() for g in torch.autograd.grad(objective(net, x, y).loss, parameters)])
     start = nn.utils.parameters_to_vector(parameters).detach()
@@ -122,8 +102,8 @@ def test_a_zero_last_layer_gives_finite_gradients(make_network: MakeNetwork, pai
     net = make_network("F.relu").double()
     nn.init.zeros_(net.fc2.weight)
     x, _, y = pair
-    attack = partial(IGRAttack, eps=0.1, alpha=0.05, steps=2)
-    IGR(Standard(), n_steps=2, internal_batch_size=size, attack=attack)(net, x, y).loss.backward()
+    attack = IGRAttack(eps=0.1, alpha=0.05, steps=2)
+    IGR(Standard(), attribution=right(2, size), attack=attack)(net, x, y).loss.backward()
     assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in net.parameters())
     assert bool(net.fc2.weight.grad.any())
 
@@ -135,7 +115,7 @@ def test_trades_as_published_and_as_printed(clean: bool) -> None:
     x, x_adv = torch.tensor([[0.1, 0.3, 0.0]]), torch.tensor([[0.3, 0.2, 0.0]])
     p, q = ([math.exp(10 * v) for v in t[0].tolist()] for t in (x, x_adv))
     p, q = ([v / sum(powers) for v in powers] for powers in (p, q))
-    out = TRADES(Fixed(net, x_adv), beta=2.0, clean=clean)(net, x, torch.tensor([1]))
+    out = TRADES(Fixed(x_adv), beta=2.0, clean=clean)(net, x, torch.tensor([1]))
     ce = -math.log((p if clean else q)[1])
     kl = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
     assert {name: float(v) for name, v in out.parts.items()} == pytest.approx({"ce": ce, "kl": kl})
@@ -150,13 +130,14 @@ def test_the_direction_is_that_of_the_twin_and_the_value_that_of_the_network(
     x, x_adv, y = pair
     clean = plain_ig(net, x, y, 3).detach()
     for beta, through in ((20.0, twin), (None, net)):
-        attack = IGRAttack(net, eps=0.3, alpha=0.01, steps=1, n_steps=3, surrogate_beta=beta)
+        attack = IGRAttack(eps=0.3, alpha=0.01, steps=1, attribution=right(3), surrogate_beta=beta)
         adv = x_adv.clone().requires_grad_()
         distance = plain_distance(plain_ig(through, adv, y, 3), clean)
         (expected,) = torch.autograd.grad(distance.sum(), adv)
-        found = attack.direction(x_adv, *attack.prepare(x, y))
+        reference = attack.prepare(net, x, y)
+        found = attack.gradient(net, x_adv, *reference)
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-12)
-        value = attack.value(x_adv, *attack.prepare(x, y))
+        value = attack.value(net, x_adv, *reference)
         torch.testing.assert_close(value.detach(), plain_distance(plain_ig(net, x_adv, y, 3), clean).detach())
 
 
@@ -164,11 +145,9 @@ def test_the_twin_finds_images_that_plain_gradients_and_pgd_do_not(trained: nn.M
     x, y = digits[0][:100], digits[1][:100]
 
     def distance(attack: Attack) -> float:
-        attack.generator = torch.Generator().manual_seed(0)
-        return float(
-            plain_distance(plain_ig(trained, x, y, 20), plain_ig(trained, attack(x, y), y, 20)).detach().mean()
-        )
+        adv = attack(trained, x, y, generator=torch.Generator().manual_seed(0))
+        return float(plain_distance(plain_ig(trained, x, y, 20), plain_ig(trained, adv, y, 20)).detach().mean())
 
-    with_twin = distance(IGRAttack(trained, eps=0.1, alpha=0.02, steps=15))
-    assert with_twin > 1.05 * distance(IGRAttack(trained, eps=0.1, alpha=0.02, steps=15, surrogate_beta=None))
-    assert with_twin > 1.05 * distance(PGD(trained, eps=0.1, alpha=0.02, steps=15))
+    with_twin = distance(IGRAttack(eps=0.1, alpha=0.02, steps=15))
+    assert with_twin > 1.05 * distance(IGRAttack(eps=0.1, alpha=0.02, steps=15, surrogate_beta=None))
+    assert with_twin > 1.05 * distance(PGD(eps=0.1, alpha=0.02, steps=15))

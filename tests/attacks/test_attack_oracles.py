@@ -30,11 +30,11 @@ def net(make_network: Callable[[str], nn.Module]) -> nn.Module:
 
 
 def test_fgsm(net: nn.Module, batch: Batch) -> None:
-    torch.testing.assert_close(FGSM(net, eps=EPS)(*batch), torchattacks.FGSM(net, eps=EPS)(*batch))
+    torch.testing.assert_close(FGSM(eps=EPS)(net, *batch), torchattacks.FGSM(net, eps=EPS)(*batch))
 
 
 def test_pgd_without_random_start(net: nn.Module, batch: Batch) -> None:
-    found = PGD(net, eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)(*batch)
+    found = PGD(eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)(net, *batch)
     oracle = torchattacks.PGD(net, eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)
     torch.testing.assert_close(found, oracle(*batch))
     assert float((found - batch[0]).abs().max()) > EPS / 2
@@ -42,7 +42,7 @@ def test_pgd_without_random_start(net: nn.Module, batch: Batch) -> None:
 
 def test_pgd_from_the_same_noise(net: nn.Module, batch: Batch) -> None:
     generator = torch.Generator().manual_seed(11)
-    found = PGD(net, eps=EPS, alpha=ALPHA, steps=STEPS, generator=generator)(*batch)
+    found = PGD(eps=EPS, alpha=ALPHA, steps=STEPS)(net, *batch, generator=generator)
     torch.manual_seed(11)
     torch.testing.assert_close(found, torchattacks.PGD(net, eps=EPS, alpha=ALPHA, steps=STEPS)(*batch))
 
@@ -51,29 +51,29 @@ def test_tpgd_from_the_same_noise(net: nn.Module, batch: Batch) -> None:
     """In float64: at its start the divergence is so flat that float32 rounding decides signs of the gradient."""
     net, images, labels = net.double(), batch[0].double(), batch[1]
     generator = torch.Generator().manual_seed(12)
-    found = TPGD(net, eps=EPS, alpha=ALPHA, steps=STEPS, generator=generator)(images, labels)
+    found = TPGD(eps=EPS, alpha=ALPHA, steps=STEPS)(net, images, labels, generator=generator)
     torch.manual_seed(12)
     torch.testing.assert_close(found, torchattacks.TPGD(net, eps=EPS, alpha=ALPHA, steps=STEPS)(images, labels))
 
 
 def test_pgd_l2_without_random_start(net: nn.Module, batch: Batch) -> None:
-    found = PGD(net, eps=0.7, alpha=0.2, steps=STEPS, random_start=False, norm="L2")(*batch)
+    found = PGD(eps=0.7, alpha=0.2, steps=STEPS, random_start=False, norm="L2")(net, *batch)
     oracle = torchattacks.PGDL2(net, eps=0.7, alpha=0.2, steps=STEPS, random_start=False, eps_for_division=1e-12)
     torch.testing.assert_close(found, oracle(*batch), rtol=1e-4, atol=1e-5)
     lengths = (found - batch[0]).flatten(1).norm(dim=1)
     assert bool((lengths > 0.3).all())
 
 
-def test_losses_by_hand(net: nn.Module) -> None:
+def test_values_by_hand() -> None:
     logits = torch.tensor([[1.0, 4.0, -2.0], [0.0, 0.0, 0.0], [5.0, 1.0, 2.0]])
     labels = torch.tensor([1, 0, 2])
-    arguments = {"eps": EPS, "alpha": ALPHA, "steps": 1}
-    torch.testing.assert_close(CWInf(net, **arguments).loss(logits, labels), torch.tensor([-3.0, 0.0, 3.0]))
+    network = nn.Identity()
+    torch.testing.assert_close(CWInf().value(network, logits, labels), torch.tensor([-3.0, 0.0, 3.0]))
     p = torch.softmax(logits, dim=1)
-    cross_entropy = PGD(net, **arguments).loss(logits, labels)
+    cross_entropy = PGD().value(network, logits, labels)
     torch.testing.assert_close(cross_entropy, -p[torch.arange(3), labels].log())
     q = p.flip(0)
-    kl = TPGD(net, **arguments).loss(logits, q)
+    kl = TPGD().value(network, logits, q)
     torch.testing.assert_close(kl, (q * (q / p).log()).sum(1))
 
 
@@ -84,11 +84,11 @@ def test_cw_follows_the_margin(batch: Batch) -> None:
     weight = net[1].weight.detach()
     rise = (weight[1 - labels] - weight[labels]).view_as(images)
     best = (images + EPS * rise.sign()).clamp(0, 1)
-    attack = CWInf(net, eps=EPS, alpha=2 * EPS, steps=1, random_start=False)
-    torch.testing.assert_close(attack(images, labels), best)
-    many = CWInf(net, eps=EPS, alpha=2 * EPS, steps=5)(images, labels)
+    attack = CWInf(eps=EPS, alpha=2 * EPS, steps=1, random_start=False)
+    torch.testing.assert_close(attack(net, images, labels), best)
+    many = CWInf(eps=EPS, alpha=2 * EPS, steps=5)(net, images, labels)
     torch.testing.assert_close(many, best)
-    torch.testing.assert_close(attack(best, labels).clamp(images - EPS, images + EPS), best)
+    torch.testing.assert_close(attack(net, best, labels).clamp(images - EPS, images + EPS), best)
 
 
 def test_projection_l2() -> None:
@@ -121,7 +121,7 @@ def test_random_start_fills_the_ball(norm: str) -> None:
     assert float(size.min()) < 0.03
 
 
-def test_tpgd_start_is_a_thousandth_of_normal_noise(net: nn.Module) -> None:
+def test_tpgd_start_is_a_thousandth_of_normal_noise() -> None:
     images = torch.full((50, 2, 8, 8), 0.5)
-    start = TPGD(net, eps=0.1, alpha=0.1, steps=1).start(images, torch.Generator().manual_seed(0))
+    start = TPGD(eps=0.1, alpha=0.1, steps=1).start(images, torch.Generator().manual_seed(0))
     assert float((start - images).std()) == pytest.approx(0.001, rel=0.05)

@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
-from holdfast import ART, LGA, R2ET, SSR, LossOutput
+from holdfast import ART, LGA, R2ET, SSR
 from holdfast.attacks import Attack
 from holdfast.models import SmallCNN
-from holdfast.objectives import ARTAttack, lga
+from holdfast.models.state import Model
+from holdfast.objectives import ARTAttack, Objective, lga
+from tests.oracles import flops
 
 Make = Callable[[str], nn.Module]
 Triple = tuple[Tensor, Tensor, Tensor]
 
 
+@dataclass(frozen=True)
 class Halfway(Attack):
     """Always half as bright."""
 
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         return images / 2
 
 
-def seeded_lga() -> LGA:
-    return LGA(eps=0.1, lam_l2=0.3, lam_cos=0.7, generator=torch.Generator().manual_seed(3))
-
-
-BUILD: dict[str, Callable[[], Callable[[nn.Module, Tensor, Tensor], LossOutput]]] = {
-    "ART": lambda: ART(lambda model: Halfway(model, eps=1.0), lam=0.8, surrogate_beta=10.0),
-    "SSR": lambda: SSR(lam=0.9),
-    "LGA": seeded_lga,
-    "R2ET": lambda: R2ET(k=7, lam1=5.0, lam2=0.6),
+RIVALS: dict[str, Objective] = {
+    "ART": ART(Halfway(), lam=0.8, surrogate_beta=10.0),
+    "SSR": SSR(lam=0.9),
+    "LGA": LGA(eps=0.1, lam_l2=0.3, lam_cos=0.7),
+    "R2ET": R2ET(k=7, lam1=5.0, lam2=0.6),
 }
-each_rival = pytest.mark.parametrize("name", BUILD)
+each_rival = pytest.mark.parametrize("name", RIVALS)
+
+
+def fixed() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
 
 
 @pytest.mark.parametrize("network", ["F.relu", "residual", "relu6-inplace", "gelu", "mixed-smooth-and-not"])
@@ -47,7 +48,7 @@ def test_parameter_gradients_are_those_of_the_loss(make_network: Make, pair: Tri
     """Central differences; LGA holds one of its gradients fixed and is tested with its values."""
     net = make_network(network).double().eval()
     x, _, y = pair
-    loss = lambda: BUILD[name]()(net, x, y).loss  # noqa: E731
+    loss = lambda: RIVALS[name](net, x, y, generator=fixed()).loss  # noqa: E731
     parameters = [*net.parameters()]
     gradients = torch.autograd.grad(loss(), parameters, allow_unused=True, materialize_grads=True)
     assert sum(bool(g.any()) for g in gradients) > len(gradients) / 2
@@ -72,8 +73,8 @@ def test_a_batch_is_the_mean_of_its_images(
     monkeypatch.setattr(lga, "random_start", lambda images, *_: (images + shift).clamp(0, 1))
     net = make_network("residual").double().eval()
     x, _, y = pair
-    batch = BUILD[name]()(net, x, y)
-    single = [BUILD[name]()(net, x[i : i + 1], y[i : i + 1]) for i in range(3)]
+    batch = RIVALS[name](net, x, y, generator=fixed())
+    single = [RIVALS[name](net, x[i : i + 1], y[i : i + 1]) for i in range(3)]
     assert len({round(float(out.loss.detach()), 6) for out in single}) == 3
     for part, value in batch.parts.items():
         torch.testing.assert_close(value, torch.stack([out.parts[part] for out in single]).mean())
@@ -86,7 +87,7 @@ def test_a_batch_is_the_mean_of_its_images(
 def test_zero_initialised_last_layer(name: str) -> None:
     net = SmallCNN(4, in_channels=2, image_size=8)
     assert not bool(net.fc3.weight.any())
-    out = BUILD[name]()(net, torch.rand(3, 2, 8, 8), torch.tensor([0, 3, 1]))
+    out = RIVALS[name](net, torch.rand(3, 2, 8, 8), torch.tensor([0, 3, 1]))
     out.loss.backward()
     assert bool(out.loss.isfinite())
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in net.parameters())
@@ -107,7 +108,7 @@ def test_nothing_is_left_behind(make_network: Make, name: str, grad: bool, train
     tensors = lambda: [x, y, *(p.grad for p in net.parameters()), *(() if training else net.state_dict().values())]  # noqa: E731
     before = flags(), copy.deepcopy([None if t is None else t.detach() for t in tensors()]), torch.get_rng_state()
     with torch.set_grad_enabled(grad):
-        out = BUILD[name]()(net, x, y)
+        out = RIVALS[name](net, x, y, generator=fixed())
         assert torch.is_grad_enabled() == grad
     assert out.loss.requires_grad == grad
     assert not any(part.requires_grad for part in out.parts.values())
@@ -127,7 +128,7 @@ def test_the_cross_entropy_runs_in_the_callers_mode_and_all_else_in_evaluation(n
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
     net[3].register_forward_hook(lambda m, args, out: modes.append(m.training))
     net.train(training)
-    BUILD[name]()(net, torch.rand(4, 1, 3, 4), torch.tensor([0, 1, 2, 1])).loss.backward()
+    RIVALS[name](net, torch.rand(4, 1, 3, 4), torch.tensor([0, 1, 2, 1])).loss.backward()
     assert sum(modes) == training
     assert len(modes) >= 2
 
@@ -136,9 +137,9 @@ def test_the_cross_entropy_runs_in_the_callers_mode_and_all_else_in_evaluation(n
 def test_bfloat16_autocast_comes_close(make_network: Make, name: str) -> None:
     net = make_network("F.relu")
     x, y = torch.rand(8, 2, 8, 8), torch.arange(8) % 4
-    exact = BUILD[name]()(net, x, y)
+    exact = RIVALS[name](net, x, y, generator=fixed())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = BUILD[name]()(net, x, y)
+        rough = RIVALS[name](net, x, y, generator=fixed())
     rough.loss.backward()
     for part, value in rough.parts.items():
         assert value.dtype == torch.float32
@@ -146,30 +147,18 @@ def test_bfloat16_autocast_comes_close(make_network: Make, name: str) -> None:
     assert all(bool(p.grad.isfinite().all()) for p in net.parameters())
 
 
-class Flops(TorchDispatchMode):
-    total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        count = flop_registry.get(func._overloadpacket)
-        self.total += 0 if count is None else count(*args, **(kwargs or {}), out_val=out)
-        return out
-
-
 @pytest.mark.parametrize(
     ("name", "cost"), [("ART", 21.25), ("SSR", 20), ("LGA", 9), ("LGA x 3", 17), ("R2ET", 26), ("SSR, 4 classes", 14)]
 )
 def test_cost(name: str, cost: float) -> None:
     """In forward passes an image, as the docstrings say; ART's check of its labels is one image of four."""
-    objective = LGA(eps=0.1, samples=3) if name == "LGA x 3" else BUILD[name.split(",")[0]]()
+    objective = LGA(eps=0.1, samples=3) if name == "LGA x 3" else RIVALS[name.split(",")[0]]
     net = SmallCNN(4 if "4" in name else 10, in_channels=3, image_size=16).eval()
     nn.init.normal_(net.fc3.weight, std=0.1)
     x, y = torch.rand(4, 3, 16, 16), torch.arange(4)
-    with Flops() as forward, torch.no_grad():
-        net(x)
-    with Flops() as total:
-        objective(net, x, y).loss.backward()
-    assert total.total / forward.total == pytest.approx(cost, rel=0.01)
+    with torch.no_grad():
+        forward = flops(lambda: net(x))
+    assert flops(lambda: objective(net, x, y).loss.backward()) / forward == pytest.approx(cost, rel=0.01)
 
 
 def test_cost_of_arts_attack() -> None:
@@ -177,8 +166,7 @@ def test_cost_of_arts_attack() -> None:
     net = SmallCNN(10, in_channels=3, image_size=16).eval()
     nn.init.normal_(net.fc3.weight, std=0.1)
     x, y = torch.rand(4, 3, 16, 16), torch.arange(4)
-    with Flops() as forward, torch.no_grad():
-        net(x)
-    with Flops() as total:
-        ARTAttack(net, eps=0.1, alpha=0.02, steps=5, k=10)(x, y)
-    assert total.total / forward.total == pytest.approx(2 + 6 * 5 + 0.25, rel=0.01)
+    with torch.no_grad():
+        forward = flops(lambda: net(x))
+    attack = ARTAttack(eps=0.1, alpha=0.02, steps=5, k=10)
+    assert flops(lambda: attack(net, x, y)) / forward == pytest.approx(2 + 6 * 5 + 0.25, rel=0.01)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast import HoldfastError, IGNorm, IGSumNorm
-from holdfast.attacks import Attack
 from holdfast.attribution.integrated_gradients import path_attribution
 from holdfast.objectives import IGNormAttack, IGSumNormAttack
 from holdfast.objectives.ig_norm import LossPath
+from tests.oracles import Fixed
 
 Objectives = Callable[..., IGNorm]
 both = pytest.mark.parametrize("objective", [IGNorm, IGSumNorm])
@@ -27,15 +26,6 @@ BIAS = np.array([0.2, -0.1])
 X = np.array([[0.1, 0.3, 0.0], [0.5, 0.2, 0.4], [0.9, 0.1, 0.6]])
 X_ADV = np.array([[0.3, 0.2, 0.1], [0.4, 0.3, 0.1], [0.7, 0.2, 0.9]])
 Y = [1, 0, 1]
-
-
-class Fixed(Attack):
-    def __init__(self, model: nn.Module, adv: Tensor) -> None:
-        super().__init__(model, eps=1.0)
-        self.adv = adv
-
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
-        return self.adv
 
 
 def linear() -> nn.Module:
@@ -64,7 +54,7 @@ def numpy_ig(x: np.ndarray, x_adv: np.ndarray, y: int, nodes: Sequence[float]) -
 @pytest.mark.parametrize("size", [None, 1, 5])
 def test_values_on_a_linear_softmax(objective: Objectives, method: str, nodes: list[float], size: int | None) -> None:
     net = linear()
-    attack = Fixed(net, torch.from_numpy(X_ADV))
+    attack = Fixed(torch.from_numpy(X_ADV))
     out = objective(attack, lam=0.7, n_steps=len(nodes), method=method, internal_batch_size=size)(
         net, torch.from_numpy(X), torch.tensor(Y)
     )
@@ -77,8 +67,9 @@ def test_values_on_a_linear_softmax(objective: Objectives, method: str, nodes: l
 
 
 def test_the_weights_are_the_published_ones() -> None:
-    assert (IGNorm(IGNormAttack).lam, IGSumNorm(IGSumNormAttack).lam) == (1.0, 0.1)
-    assert IGSumNormAttack(linear(), eps=0.1, alpha=0.1, steps=1).lam == 0.1
+    assert (IGNorm().lam, IGSumNorm().lam, IGSumNormAttack().lam) == (1.0, 0.1, 0.1)
+    assert IGNorm().attack == IGNormAttack()
+    assert IGSumNorm().attack == IGSumNormAttack()
 
 
 def test_the_entries_sum_to_the_change_of_the_loss(trained: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
@@ -117,7 +108,7 @@ def test_parameters_of_any_network(any_network: nn.Module, pair: Pair, size: int
     expected = collected(net)
     assert max(float(e.abs().max()) for e in expected) > 0
     net.zero_grad()
-    IGNorm(Fixed(net, x_adv), lam=0.7, n_steps=3, internal_batch_size=size)(net, x, y).loss.backward()
+    IGNorm(Fixed(x_adv), lam=0.7, n_steps=3, internal_batch_size=size)(net, x, y).loss.backward()
     largest = max(float(e.abs().max()) for e in expected)
     for found, e in zip(collected(net), expected, strict=True):
         assert float((found - e).abs().max()) < 1e-9 * max(float(e.abs().max()), 1e-6 * largest)
@@ -131,7 +122,7 @@ def test_finite_differences_in_the_parameters(
 ) -> None:
     net = make_network(name).double().eval()
     x, x_adv, y = pair
-    term = objective(Fixed(net, x_adv), lam=2.0, n_steps=3, internal_batch_size=size)
+    term = objective(Fixed(x_adv), lam=2.0, n_steps=3, internal_batch_size=size)
     parameters = [*net.parameters()]
     found = torch.cat([g.flatten() for g in torch.autograd.grad(term(net, x, y).loss, parameters)])
     start = nn.utils.parameters_to_vector(parameters).detach()
@@ -153,7 +144,7 @@ def test_a_zero_last_layer_gives_finite_gradients(
     net = make_network("F.relu").double()
     nn.init.zeros_(net.fc2.weight)
     x, x_adv, y = pair
-    out = objective(Fixed(net, x_adv), n_steps=2, internal_batch_size=size)(net, x, y)
+    out = objective(Fixed(x_adv), n_steps=2, internal_batch_size=size)(net, x, y)
     out.loss.backward()
     assert float(out.parts["ig_norm"]) == 0
     assert all(bool(g.isfinite().all()) for g in collected(net))
@@ -163,13 +154,13 @@ def test_a_zero_last_layer_gives_finite_gradients(
 def test_one_step_goes_up_the_sum_of_both_terms() -> None:
     """From the image, where only the cross-entropy has a slope, and from there along numpy's slope of the sum."""
     net, x, y = linear(), torch.from_numpy(X), torch.tensor(Y)
-    step = IGSumNormAttack(net, eps=0.3, alpha=0.01, steps=1, lam=2.0, n_steps=4, random_start=False)
-    first = step(x, y)
+    step = IGSumNormAttack(eps=0.3, alpha=0.01, steps=1, lam=2.0, n_steps=4, random_start=False)
+    first = step(net, x, y)
     up = np.array([WEIGHT.T @ (probabilities(z) - np.eye(2)[t]) for z, t in zip(X, Y, strict=True)])
     np.testing.assert_allclose(first.numpy(), (X + 0.01 * np.sign(up)).clip(0, 1))
-    norm_only = IGNormAttack(net, eps=0.3, alpha=0.01, steps=1, n_steps=4)
+    norm_only = IGNormAttack(eps=0.3, alpha=0.01, steps=1, n_steps=4)
     for attack, lam, ce in ((step, 2.0, 1.0), (norm_only, 1.0, 0.0)):
-        slope = attack.direction(torch.from_numpy(X_ADV), *attack.prepare(x, y)).numpy()
+        slope = attack.gradient(net, torch.from_numpy(X_ADV), *attack.prepare(net, x, y)).numpy()
         for i in range(len(X)):
             for j in range(3):
                 ends = []
@@ -183,7 +174,7 @@ def test_one_step_goes_up_the_sum_of_both_terms() -> None:
 
 def test_the_norm_alone_cannot_start_from_the_image() -> None:
     with pytest.raises(HoldfastError, match=r"random_start is False.*gradient 0.*leave random_start at True"):
-        IGNormAttack(linear(), eps=0.1, alpha=0.1, steps=2, random_start=False)
+        IGNormAttack(eps=0.1, alpha=0.1, steps=2, random_start=False)
 
 
 @both
@@ -198,4 +189,4 @@ def test_the_norm_alone_cannot_start_from_the_image() -> None:
 )
 def test_impossible_settings(objective: Objectives, change: dict[str, float], message: str) -> None:
     with pytest.raises(HoldfastError, match=message):
-        objective(partial(IGNormAttack, eps=0.1, alpha=0.1, steps=1), **change)
+        objective(**change)

@@ -4,85 +4,71 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
-from holdfast import IGR, AdvAAT, HoldfastError, IGNorm, IGSumNorm, LossOutput, Standard
-from holdfast.attacks import Attack
+from holdfast import IGR, AdvAAT, HoldfastError, IGNorm, IGSumNorm, Standard
 from holdfast.attacks.base import random_start
+from holdfast.attribution import IntegratedGradients
 from holdfast.models import SmallCNN
-from holdfast.objectives import AdvAATAttack, IGNormAttack, IGRAttack, IGSumNormAttack
+from holdfast.objectives import AdvAATAttack, IGNormAttack, IGRAttack, IGSumNormAttack, Objective
 from holdfast.objectives.ascent import AttributionAscent
+from tests.oracles import Fixed, flops, plain_distance, plain_ig
 
 MakeNetwork = Callable[[str], nn.Module]
 Pair = tuple[Tensor, Tensor, Tensor]
 Batch = tuple[Tensor, Tensor]
 Build = Callable[..., AttributionAscent]
 
+
+def right(n_steps: int, size: int | None = None) -> IntegratedGradients:
+    return IntegratedGradients(n_steps, "riemann_right", internal_batch_size=size)
+
+
+def norm(kind: Build) -> Build:
+    return lambda n_steps=5, size=None, **rest: kind(n_steps=n_steps, internal_batch_size=size, **rest)
+
+
+def maps(kind: Build, **own: Any) -> Build:
+    return lambda n_steps=5, size=None, **rest: kind(attribution=right(n_steps, size), **{**own, **rest})
+
+
 ATTACKS: dict[str, Build] = {
-    "IGNorm": IGNormAttack,
-    "IGSumNorm": IGSumNormAttack,
-    "AdvAAT": AdvAATAttack,
-    "AdvAAT relu": partial(AdvAATAttack, surrogate_beta=None),
-    "IGR": IGRAttack,
-    "IGR relu": partial(IGRAttack, surrogate_beta=None),
+    "IGNorm": norm(IGNormAttack),
+    "IGSumNorm": norm(IGSumNormAttack),
+    "AdvAAT": maps(AdvAATAttack),
+    "AdvAAT relu": maps(AdvAATAttack, surrogate_beta=None),
+    "IGR": maps(IGRAttack),
+    "IGR relu": maps(IGRAttack, surrogate_beta=None),
 }
 each_attack = pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in ATTACKS.items()])
 few = {"eps": 0.1, "alpha": 0.05, "steps": 2, "n_steps": 2}
-OBJECTIVES: dict[str, Callable[[], Callable[[nn.Module, Tensor, Tensor], LossOutput]]] = {
-    "IGNorm": lambda: IGNorm(partial(IGNormAttack, **few), n_steps=2),
-    "IGSumNorm": lambda: IGSumNorm(partial(IGSumNormAttack, **few), n_steps=2),
-    "AdvAAT": lambda: AdvAAT(partial(AdvAATAttack, **few), n_steps=2),
-    "IGR": lambda: IGR(Standard(), n_steps=2, attack=partial(IGRAttack, **few)),
-    "IGNorm chunked": lambda: IGNorm(partial(IGNormAttack, **few), n_steps=2, internal_batch_size=3),
-    "AdvAAT chunked": lambda: AdvAAT(partial(AdvAATAttack, **few), n_steps=2, internal_batch_size=3),
+OBJECTIVES: dict[str, Objective] = {
+    "IGNorm": IGNorm(ATTACKS["IGNorm"](**few), n_steps=2),
+    "IGSumNorm": IGSumNorm(ATTACKS["IGSumNorm"](**few), n_steps=2),
+    "AdvAAT": AdvAAT(ATTACKS["AdvAAT"](**few), attribution=right(2)),
+    "IGR": IGR(Standard(), attribution=right(2), attack=ATTACKS["IGR"](**few)),
+    "IGNorm chunked": IGNorm(ATTACKS["IGNorm"](**few), n_steps=2, internal_batch_size=3),
+    "AdvAAT chunked": AdvAAT(ATTACKS["AdvAAT"](**few), attribution=right(2, 3)),
 }
 
 
-class Fixed(Attack):
-    """An attack that returns what it is told to."""
-
-    def __init__(self, model: nn.Module, adv: Tensor) -> None:
-        super().__init__(model, eps=1.0)
-        self.adv = adv
-
-    def perturb(self, images: Tensor, labels: Tensor) -> Tensor:
-        return self.adv
-
-
-def plain_ig(net: nn.Module, x: Tensor, y: Tensor, n_steps: int) -> Tensor:
-    total = torch.zeros_like(x)
-    for k in range(1, n_steps + 1):
-        z = k / n_steps * x
-        z = z if z.requires_grad else z.requires_grad_()
-        (gradient,) = torch.autograd.grad(net(z).gather(1, y[:, None]).sum(), z, create_graph=True)
-        total = total + gradient / n_steps
-    return (x * total).flatten(1)
-
-
-def plain_distance(a: Tensor, b: Tensor) -> Tensor:
-    return 1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
-
-
-def own_value(attack: AttributionAscent, adv: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def own_value(attack: AttributionAscent, net: nn.Module, adv: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """What the attack is to raise, on the network itself, by plain autograd."""
-    net, lam = attack.model, getattr(attack, "lam", 1.0)
+    lam, n_steps = getattr(attack, "lam", 1.0), attack.path_points
     ce = F.cross_entropy(net(adv), y, reduction="none")
-    if isinstance(attack, (IGNormAttack, IGSumNormAttack)):
+    if isinstance(attack, IGNormAttack):
         total = torch.zeros_like(x)
-        for k in range(1, attack.n_steps + 1):
-            z = (x + k / attack.n_steps * (adv - x)).requires_grad_()
-            total += torch.autograd.grad(F.cross_entropy(net(z), y, reduction="sum"), z)[0] / attack.n_steps
+        for k in range(1, n_steps + 1):
+            z = (x + k / n_steps * (adv - x)).requires_grad_()
+            total += torch.autograd.grad(F.cross_entropy(net(z), y, reduction="sum"), z)[0] / n_steps
         norm = ((adv - x) * total).abs().flatten(1).sum(1)
-        return (norm if isinstance(attack, IGNormAttack) else ce + lam * norm).detach()
-    a, b = (plain_ig(net, images, y, attack.n_steps) for images in (x, adv))
+        return (ce + lam * norm if isinstance(attack, IGSumNormAttack) else norm).detach()
+    a, b = (plain_ig(net, images, y, n_steps) for images in (x, adv))
     if isinstance(attack, IGRAttack):
         return plain_distance(a, b).detach()
     a, b = (m - m.mean(1, keepdim=True) for m in (a, b))
@@ -92,13 +78,15 @@ def own_value(attack: AttributionAscent, adv: Tensor, x: Tensor, y: Tensor) -> T
 @each_attack
 def test_its_own_objective_rises(build: Build, trained: nn.Module, digits: Batch) -> None:
     x, y = digits[0][:60], digits[1][:60]
-    attack = build(trained, eps=0.1, alpha=0.02, steps=12, generator=torch.Generator().manual_seed(5))
-    adv = attack(x, y)
+    attack = build(eps=0.1, alpha=0.02, steps=12)
+    adv = attack(trained, x, y, generator=torch.Generator().manual_seed(5))
     start = random_start(x, 0.1, "Linf", torch.Generator().manual_seed(5))
-    before, after = (own_value(attack, images, x, y) for images in (start, adv))
+    before, after = (own_value(attack, trained, images, x, y) for images in (start, adv))
     assert float((after > before).float().mean()) > 0.7
     assert float(after.mean()) > 1.1 * float(before.mean())
-    torch.testing.assert_close(attack.value(adv, *attack.prepare(x, y)).detach(), after, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        attack.value(trained, adv, *attack.prepare(trained, x, y)).detach(), after, rtol=1e-3, atol=1e-5
+    )
 
 
 @each_attack
@@ -107,7 +95,7 @@ def test_its_own_objective_rises(build: Build, trained: nn.Module, digits: Batch
 def test_ball_and_box(build: Build, make_network: MakeNetwork, pair: Pair, eps: float, dtype: torch.dtype) -> None:
     net = make_network("residual").to(dtype)
     x, y = pair[0].to(dtype).round(decimals=1), pair[2]
-    adv = build(net, eps=eps, alpha=0.05, steps=3, n_steps=2)(x, y)
+    adv = build(eps=eps, alpha=0.05, steps=3, n_steps=2)(net, x, y)
     assert (adv.shape, adv.dtype, adv.requires_grad) == (x.shape, dtype, False)
     assert float((adv - x).abs().max()) <= eps + 1e-6
     assert (float(adv.min()) >= 0, float(adv.max()) <= 1) == (True, True)
@@ -133,7 +121,7 @@ def test_nothing_is_left_behind(build: Build, make_network: MakeNetwork, pair: P
     before = copy.deepcopy([v if v is None else v.detach() for v in values()])
     before_flags = flags()
     with torch.set_grad_enabled(grad):
-        adv = build(net, **few, restarts=2)(x, y)
+        adv = build(**few, restarts=2)(net, x, y)
     assert float((adv - x).detach().abs().max()) > 0.01
     assert flags() == before_flags
     for a, b in zip(values(), before, strict=True):
@@ -147,7 +135,7 @@ def test_the_generator_decides(build: Build, make_network: MakeNetwork, pair: Pa
 
     def run(seed: int | None) -> Tensor:
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        return build(net, eps=0.15, alpha=0.01, steps=2, generator=generator)(x, y)
+        return build(eps=0.15, alpha=0.01, steps=2)(net, x, y, generator=generator)
 
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
@@ -159,11 +147,11 @@ def test_restarts_return_the_run_of_the_largest_value(build: Build, trained: nn.
     """By the objective alone: an image that is misclassified has no precedence."""
     net, x, y = trained.double(), digits[0][:40].double(), digits[1][:40]
     settings = {"eps": 0.1, "alpha": 0.03, "steps": 2, "n_steps": 3}
-    one = build(net, **settings, generator=torch.Generator().manual_seed(3))
-    runs = [one(x, y) for _ in range(3)]
-    singles = torch.stack([own_value(one, adv, x, y) for adv in runs])
-    best = build(net, **settings, restarts=3, generator=torch.Generator().manual_seed(3))(x, y)
-    torch.testing.assert_close(own_value(one, best, x, y), singles.amax(0))
+    one, generator = build(**settings), torch.Generator().manual_seed(3)
+    runs = [one(net, x, y, generator=generator) for _ in range(3)]
+    singles = torch.stack([own_value(one, net, adv, x, y) for adv in runs])
+    best = build(**settings, restarts=3)(net, x, y, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(own_value(one, net, best, x, y), singles.amax(0))
     assert len(singles.argmax(0).unique()) == 3
 
 
@@ -175,33 +163,39 @@ def test_chunks_change_nothing(build: Build, make_network: MakeNetwork, pair: Pa
     def run(size: int | None) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         settings = {"eps": 0.2, "alpha": 0.03, "steps": 2, "n_steps": 4}
-        return build(net, **settings, internal_batch_size=size, generator=generator)(x, y)
+        return build(**settings, size=size)(net, x, y, generator=generator)
 
     for size in (1, 5, 100):
         torch.testing.assert_close(run(size), run(None))
 
 
-@pytest.mark.parametrize("build", [IGSumNormAttack, AdvAATAttack, IGRAttack])
+@pytest.mark.parametrize("build", [ATTACKS[name] for name in ("IGSumNorm", "AdvAAT", "IGR")])
 def test_a_batch_is_many_single_images(build: Build, make_network: MakeNetwork, pair: Pair) -> None:
     net = make_network("residual").double()
     x, y = pair[0], pair[2]
-    attack = build(net, **few, random_start=False)
+    attack = build(**few, random_start=False).on(net)
     torch.testing.assert_close(attack(x, y), torch.cat([attack(x[i : i + 1], y[i : i + 1]) for i in range(len(x))]))
 
 
 def test_any_callable_can_be_attacked() -> None:
     weight = torch.randn(6, 3)
     for build in ATTACKS.values():
-        adv = build(lambda x: F.relu(x) @ weight, **few)(torch.rand(4, 6), torch.tensor([0, 1, 2, 0]))
+        adv = build(**few)(lambda x: F.relu(x) @ weight, torch.rand(4, 6), torch.tensor([0, 1, 2, 0]))
         assert adv.shape == (4, 6)
+
+
+@pytest.mark.parametrize("name", ["n_steps", "internal_batch_size"])
+@pytest.mark.parametrize("kind", [IGNormAttack, IGSumNormAttack])
+def test_impossible_counts(kind: type[IGNormAttack], name: str) -> None:
+    with pytest.raises(HoldfastError, match=f"{name} is 0"):
+        kind(**{name: 0})
 
 
 @each_attack
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_steps": 0}, "n_steps is 0"),
-        ({"internal_batch_size": 0}, "internal_batch_size is 0"),
+        ({"surrogate_beta": -1.0}, r"surrogate_beta is -1\.0"),
         ({"steps": 0}, "steps is 0"),
         ({"eps": -0.1}, r"eps is -0\.1"),
         ({"alpha": 0.0}, r"alpha is 0\.0"),
@@ -210,7 +204,7 @@ def test_any_callable_can_be_attacked() -> None:
 )
 def test_impossible_settings(build: Build, change: dict[str, Any], message: str) -> None:
     with pytest.raises(HoldfastError, match=message):
-        build(nn.Linear(3, 2), **{**few, **change})
+        build(**{**few, **change})
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -221,7 +215,7 @@ def test_the_cross_entropy_runs_in_the_callers_mode_and_all_else_in_evaluation(n
     x, y = torch.rand(4, 1, 3, 4), torch.tensor([0, 1, 2, 1])
     for training in (True, False):
         active.clear()
-        OBJECTIVES[name]()(net.train(training), x, y).loss.backward()
+        OBJECTIVES[name](net.train(training), x, y).loss.backward()
         assert sum(active) == training
         assert len(active) > 4
         assert net.training is training
@@ -232,7 +226,7 @@ def test_batch_norm_in_training_mode(name: str, make_network: MakeNetwork, pair:
     """The statistics move once, before anything keeps them for its backward pass; the attack leaves them."""
     net, reference = (make_network("residual").double() for _ in range(2))
     x, y = pair[0], pair[2]
-    out = OBJECTIVES[name]()(net, x, y)
+    out = OBJECTIVES[name](net, x, y)
     out.loss.backward()
     reference(out.x_adv if name.startswith(("IGSum", "AdvAAT")) else x)
     torch.testing.assert_close(net.bn1.running_mean, reference.bn1.running_mean)
@@ -240,24 +234,11 @@ def test_batch_norm_in_training_mode(name: str, make_network: MakeNetwork, pair:
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in net.parameters())
 
 
-class Flops(TorchDispatchMode):
-    total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        count = flop_registry.get(func._overloadpacket)
-        if count is not None:
-            self.total += count(*args, **(kwargs or {}), out_val=out)
-        return out
-
-
 def cost(run: Callable[[int], object], few: int, more: int) -> float:
     """Floating-point operations a unit of the argument, which a constant share cannot blur."""
     totals = []
     for count in (few, more):
-        with Flops() as flops:
-            run(count)
-        totals.append(flops.total)
+        totals.append(flops(lambda count=count: run(count)))
     return (totals[1] - totals[0]) / (more - few)
 
 
@@ -266,13 +247,18 @@ def test_cost_in_forward_passes() -> None:
     net = SmallCNN(10, in_channels=3, image_size=16).eval()
     nn.init.normal_(net.fc3.weight, std=0.1)
     x, x_adv = torch.rand(2, 4, 3, 16, 16)
-    y, fixed = torch.arange(4), Fixed(net, x_adv)
+    y, fixed = torch.arange(4), Fixed(x_adv)
     forward = cost(lambda times: [net(x) for _ in range(times)], 0, 1)
-    for objective, expected in ((IGNorm, (6, 8)), (IGSumNorm, (6, 8)), (AdvAAT, (8, 12))):
+    objectives: dict[Callable[[int, int | None], Objective], tuple[int, int]] = {
+        lambda n, size: IGNorm(fixed, n_steps=n, internal_batch_size=size): (6, 8),
+        lambda n, size: IGSumNorm(fixed, n_steps=n, internal_batch_size=size): (6, 8),
+        lambda n, size: AdvAAT(fixed, attribution=right(n, size)): (8, 12),
+    }
+    for objective, expected in objectives.items():
         for size, points in zip((None, 4), expected, strict=True):
 
             def descend(n: int, size: int | None = size, objective: Any = objective) -> None:
-                objective(fixed, n_steps=n, internal_batch_size=size)(net, x, y).loss.backward()
+                objective(n, size)(net, x, y).loss.backward()
 
             assert cost(descend, 5, 10) / forward == pytest.approx(points, rel=0.01)
     attacks = {
@@ -286,6 +272,6 @@ def test_cost_in_forward_passes() -> None:
         for size, points in zip((None, 3), expected, strict=True):
 
             def ascend(steps: int, size: int | None = size, name: str = name) -> None:
-                ATTACKS[name](net, eps=0.1, alpha=0.1, steps=steps, n_steps=5, internal_batch_size=size)(x, y)
+                ATTACKS[name](eps=0.1, alpha=0.1, steps=steps, n_steps=5, size=size)(net, x, y)
 
             assert cost(ascend, 1, 3) / forward == pytest.approx(5 * points + rest, rel=0.01)
