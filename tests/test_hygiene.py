@@ -14,13 +14,14 @@ import holdfast
 ROOT = Path(holdfast.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    {"errors", "validate", "config", "recipes", "seeding", "palette", "parts"},
+    {"errors", "validate", "config", "seeding", "palette", "parts", "files"},
     {"models", "data"},
     {"metrics"},
     {"attribution"},
     {"attacks"},
-    {"objectives"},
+    {"objectives", "certify"},
     {"train", "evaluate", "theory"},
+    {"recipes"},
     {"results"},
     {"report", "sweep", "checks", "demo"},
     {"reproduce"},

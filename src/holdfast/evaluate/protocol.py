@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import prod
+from pathlib import Path
 from typing import Any, TypeVar
 
 from holdfast.attacks import Attack
@@ -15,7 +16,7 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.metrics import Metric
 from holdfast.metrics.rank import check_k
-from holdfast.parts import Part, find, non_default, to_plain
+from holdfast.parts import Part, find, from_json, non_default, to_plain
 from holdfast.validate import check_count
 
 P = TypeVar("P", bound=Part)
@@ -98,6 +99,18 @@ def _refuse_twins(what: str, names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise HoldfastError(f"two {what} {name}; leave one out, or give them different settings.")
+
+
+def read_protocol(folder: Path) -> Protocol:
+    """The protocol of the records in a folder.
+
+    Raises:
+        HoldfastError: there is none, or it is damaged.
+    """
+    path = folder / "protocol.json"
+    if not path.is_file():
+        raise HoldfastError(f"{path} does not exist; give a folder that holdfast evaluate wrote.")
+    return from_json(Protocol, path.read_bytes(), str(path))
 
 
 def attacks_attributions(attack: Attack) -> bool:

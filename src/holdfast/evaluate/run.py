@@ -20,7 +20,7 @@ from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import accuracy_rows, predict
 from holdfast.evaluate.attribution import attribution_rows
 from holdfast.evaluate.given import Data, batch_of, data_of
-from holdfast.evaluate.protocol import Protocol, by_name, protocol_differences, usual_settings
+from holdfast.evaluate.protocol import Protocol, by_name, protocol_differences, read_protocol, usual_settings
 from holdfast.evaluate.records import RecordFolder, rows_of, table_of
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import default_protocol
@@ -29,10 +29,11 @@ from holdfast.evaluate.summary import summarise
 from holdfast.files import make_folder, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
-from holdfast.models.outputs import adapted
+from holdfast.models.outputs import adapted, logits_of
 from holdfast.models.state import Model, evaluating
-from holdfast.parts import from_json, to_json
+from holdfast.parts import to_json
 from holdfast.train.distributed import ALONE, World, current_world
+from holdfast.validate import check_classes
 
 BatchRows = Callable[[Model, Tensor, Tensor, list[int], int, Protocol], dict[str, Any]]
 OnBatch = Callable[[str, int, int], None]
@@ -174,7 +175,9 @@ class _Job:
         """The model itself, or around it what reads the logits in what it returns."""
         images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
         with evaluating(model), torch.no_grad():
-            return adapted(model, model(images), len(images))
+            output = model(images)
+        check_classes(self.data.labels, logits_of(output, len(images)).shape[1])
+        return adapted(model, output, len(images))
 
     def _admit(self) -> None:
         """Raise unless records of this network, these images and these settings may be written into the folder."""
@@ -184,7 +187,7 @@ class _Job:
         make_folder(self.out)
         stored = self.out / "protocol.json"
         if stored.is_file():
-            changed = protocol_differences(from_json(Protocol, stored.read_bytes(), str(stored)), self.protocol)
+            changed = protocol_differences(read_protocol(self.out), self.protocol)
             if changed:
                 raise HoldfastError(
                     f"{self.out} holds records made with other settings ({'; '.join(changed)}); choose another --out."

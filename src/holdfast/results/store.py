@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.protocol import Protocol, protocol_differences
+from holdfast.evaluate.protocol import Protocol, protocol_differences, read_protocol
 from holdfast.evaluate.records import packed, read_records, unpacked
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import config_of, protocol_of
@@ -28,7 +28,7 @@ from holdfast.evaluate.subject import read_json
 from holdfast.evaluate.summary import Names, shown
 from holdfast.files import make_folder, write_atomically
 from holdfast.metrics import Cosine, KendallTau, Metric, Pearson, Spearman, TopK, ZeroShare
-from holdfast.parts import SCHEMA, differences, from_json, from_plain, to_plain
+from holdfast.parts import SCHEMA, differences, from_plain, to_plain
 from holdfast.recipes import METHODS, title
 from holdfast.results.first_schema import train_config
 from holdfast.results.wide import Record, Records, long_of
@@ -130,9 +130,8 @@ def read_run(folder: Path, evaluation: Path) -> RunResult:
     for file in (run.result, evaluation / "summary.json"):
         if not file.is_file():
             raise HoldfastError(f"{file} does not exist: the run is not finished; run its sweep again to finish it.")
-    protocol = evaluation / "protocol.json"
     return RunResult(
-        protocol=from_json(Protocol, protocol.read_bytes(), str(protocol)),
+        protocol=read_protocol(evaluation),
         summary=read_json(evaluation / "summary.json"),
         records=Records(read_records(evaluation)),
         settings=load_config(run.config),

@@ -15,8 +15,8 @@ import torch
 from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
-from holdfast.evaluate import Protocol, evaluate, protocol_of
-from holdfast.evaluate.protocol import protocol_differences
+from holdfast.evaluate import evaluate, protocol_of
+from holdfast.evaluate.protocol import protocol_differences, read_protocol
 from holdfast.evaluate.target import resolve_target
 from holdfast.files import make_folder, write_atomically
 from holdfast.parts import from_json
@@ -167,13 +167,12 @@ def _is_trained(run: Run, root: Path) -> bool:
 
 def _is_evaluated(folder: Path, config: EvalConfig) -> bool:
     """Whether a finished evaluation lies there; a metric or an attack more than it has takes nothing from it."""
-    stored = folder / "protocol.json"
-    try:
-        protocol = from_json(Protocol, stored.read_bytes(), str(stored))
-    except (OSError, HoldfastError):
+    if not (folder / "summary.json").is_file():
         return False
-    whole = (folder / "summary.json").is_file()
-    return whole and not protocol_differences(protocol, protocol_of(config), shared=True)
+    try:
+        return not protocol_differences(read_protocol(folder), protocol_of(config), shared=True)
+    except HoldfastError:
+        return False
 
 
 def _is_past(deadline: float | None) -> bool:
