@@ -52,14 +52,26 @@ class EvaluationResult:
         return self._frame.copy()
 
     def table(self) -> pd.DataFrame:
-        """The means as people read them: a row per attribution and metric, a column per attack, shares in per cent."""
+        """The means as people read them: a row per attribution and metric, a column per attack,
+        shares in per cent, with what unrelated maps would give."""
         frame = self._frame.copy()
         numbers = zip(frame["mean"], frame["unit"], strict=True)
-        frame["shown"] = [f"{100 * mean:.1f} %" if unit == "%" else f"{mean:.3f}" for mean, unit in numbers]
+        frame["shown"] = [_written(mean, unit) for mean, unit in numbers]
         rows = list(dict.fromkeys(zip(frame["attribution"], frame["title"], strict=True)))
         wide = frame.pivot(index=["attribution", "title"], columns="attack", values="shown").fillna("")
         wide = wide.reindex(index=pd.MultiIndex.from_tuples(rows), columns=list(dict.fromkeys(frame["attack"])))
+        chance = frame.groupby(["attribution", "title"])["chance"].first().reindex(wide.index)
+        units = frame.groupby(["attribution", "title"])["unit"].first().reindex(wide.index)
+        levels = zip(chance, units, strict=True)
+        wide["chance"] = ["" if pd.isna(level) else _written(level, unit) for level, unit in levels]
         return wide.rename_axis(index=["", ""], columns=None)
+
+    @property
+    def counts(self) -> str:
+        """How many images the numbers are of."""
+        images = self.records.groupby("kind")["index"].nunique()
+        shown, attacked = (int(images.get(kind, 0)) for kind in ("accuracy", "attribution"))
+        return f"{shown} images; {attacked} of those classified correctly had their attributions attacked"
 
     def to_html(self, path: str | Path) -> Path:
         """Write a page of its own: the table, the numbers behind it, the settings and the warnings.
@@ -71,7 +83,7 @@ class EvaluationResult:
         return Path(page.write_evaluation(self, Path(path)))
 
     def __repr__(self) -> str:
-        head = f"{self.name} on {self.subject['data']}"
+        head = f"{self.name} on {self.subject['data']}\n{self.counts}"
         warnings = "".join(f"\n! {text}" for text in self.warnings)
         return f"{head}\n{self.table().to_string()}{warnings}"
 
@@ -81,3 +93,7 @@ class EvaluationResult:
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain values."""
         return self.summary.to_dict()
+
+
+def _written(value: float, unit: str) -> str:
+    return f"{100 * value:.1f} %" if unit == "%" else f"{value:.3f}"
