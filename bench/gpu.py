@@ -11,9 +11,8 @@ import holdfast as hf
 from bench.measure import flops, seconds, timed
 from bench.networks import batch, network
 from bench.results import Row
-from holdfast.config import Precision
 from holdfast.gradient import points
-from holdfast.train.precision import arithmetic, lay_out, products
+from holdfast.train.precision import Precision, arithmetic, lay_out, products
 
 BATCH = 128
 BUDGETS = {

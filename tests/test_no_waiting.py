@@ -16,10 +16,10 @@ from holdfast.attacks.base import Attack
 from holdfast.gradient import points
 from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
+from holdfast.metrics.rank import tau_b, topk_share
 from holdfast.models import SmallCNN, SoftplusTwin
 from holdfast.models.state import evaluating
 from holdfast.objectives import AdvAATAttack, IGRAttack, IGSumNormAttack
-from holdfast.similarity.rank import tau_b, topk_share
 
 META = torch.device("meta")
 SHAPE = (6, 1, 28, 28)

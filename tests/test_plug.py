@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from holdfast.attribution.base import Attribution
 from holdfast.cli import main
 from holdfast.objectives import Objective
 from holdfast.parts import find, from_json, to_json
+from holdfast.results import load_results
 from holdfast.train import RunFolder, read_metrics
 from holdfast.train.folder import load_config
 
@@ -27,6 +29,7 @@ from holdfast.attacks.attribution_attack import AttributionAttack, Found
 from holdfast.attacks.base import Attack, random_start
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
+from holdfast.metrics import Metric
 from holdfast.objectives.base import LossOutput, Objective
 
 
@@ -92,6 +95,20 @@ class Smoothed(Objective):
         ce = F.cross_entropy(model(x_adv), y, label_smoothing=self.smoothing)
         return LossOutput(ce, {"smoothed": ce.detach()}, x_adv)
 '''
+METRIC = '''
+
+@dataclass(frozen=True)
+class Moved(Metric):
+    """How far a map moved."""
+
+    meaning = "How far a map moved: 0 is not at all."
+    higher_is_better = False
+    if_failed = 0.0
+    power: float = 2.0
+
+    def __call__(self, maps, reference):
+        return (maps - reference).abs().flatten(1).pow(self.power).sum(1)
+'''
 SHORT = ["--device", "cpu", "--data.train-size", "64", "--val-size", "20", "--optim.epochs", "2", "--out", "run"]
 
 
@@ -100,7 +117,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the file, as its author has it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.py").write_text(MINE + METRIC)
     return tmp_path
 
 
@@ -183,3 +200,31 @@ def test_the_convention_in_python(place: Path) -> None:
         attack = find(Attack, f"mine.py:{name}")()
         assert float((attack(model, x, y) - x).abs().max()) <= 0.1 + 1e-6
         assert attack.run(model, x, y).succeeded.shape == (4,)
+
+
+def test_evaluate_with_parts_of_each_kind(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Table, page, records and stored result of a run and of a model have them all."""
+    train("digits-at", "--objective", "mine.py:Smoothed")
+    parts = (
+        "--attribution IntegratedGradients(n_steps=4) --attribution mine.py:Scaled --attack mine.py:Noise "
+        "--attack mine.py:Shift --metric mine.py:Moved(power=1.0)"
+    )
+    short = (
+        "--device cpu --n-examples 30 --n-attribution 4 --cw-steps 2 --ifia.steps 2 --batch-size 15 --export results"
+    )
+    assert main(["evaluate", "run", *parts.split(), *short.split()]) == 0
+    shown = capsys.readouterr().out
+    (out,) = Path("run").glob("eval-*")
+    page = (out / "report.html").read_text()
+    for text in (shown, page):
+        for name in ("Scaled", "IntegratedGradients(n_steps=4)", "Noise", "Shift", "Moved"):
+            assert name in text
+    records = pd.read_parquet(out / "records")
+    assert set(records["attribution"].dropna()) == {"IntegratedGradients(n_steps=4)", "Scaled"}
+    assert {"Noise", "natural", "fgsm"} < set(records[records["kind"] == "accuracy"]["attack"])
+    assert {"Shift", "ifia", "random"} < set(records[records["kind"] == "attribution"]["attack"])
+    assert records["moved"].notna().tolist() == (records["kind"] == "attribution").tolist()
+    (result,) = load_results(Path("results"))
+    assert result.name == "digits-at-0"
+    assert result.train.objective.title == "Smoothed"
+    assert {"Shift_moved", "worst_moved", "Scaled: kendall", "Noise"} <= set(result.summary["metrics"])

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from holdfast.data import load_dataset as load_dataset
     from holdfast.errors import HoldfastError as HoldfastError
     from holdfast.errors import HoldfastWarning as HoldfastWarning
+    from holdfast.evaluate import EvaluationResult as EvaluationResult
+    from holdfast.evaluate import Protocol as Protocol
+    from holdfast.evaluate import evaluate as evaluate
+    from holdfast.metrics import *  # noqa: F403
     from holdfast.models import *  # noqa: F403
     from holdfast.models.find import find_model as find_model
     from holdfast.models.outputs import Logits as Logits
     from holdfast.models.outputs import Normalized as Normalized
     from holdfast.objectives import *  # noqa: F403
-    from holdfast.similarity import *  # noqa: F403
 
 __version__ = "0.1.0"
 
@@ -35,15 +38,17 @@ _NAMES = {
     "certify": "Certificate VotedMap",
     "data": "load_dataset",
     "errors": "HoldfastError HoldfastWarning",
+    "evaluate": "EvaluationResult Protocol evaluate",
+    "metrics": "Cosine KendallTau LensTopK Metric Pearson Spearman TopK activation_consistency cosine_similarity "
+    "goodman_kruskal_gamma kendall_rank_corrcoef kendall_tau lens_topk pearson_correlation spearman_correlation "
+    "topk_intersection",
     "models": "SoftplusTwin load_model",
     "models.find": "find_model",
     "models.outputs": "Logits Normalized",
     "objectives": "ART AT AdvAAT IGNorm IGR IGSumNorm LGA LossOutput MART Objective R2ET SSR Standard TRADES",
-    "similarity": "activation_consistency cosine_similarity goodman_kruskal_gamma kendall_tau pearson_correlation "
-    "spearman_correlation topk_intersection",
 }
 _HOMES = {name: f"holdfast.{room}" for room, names in _NAMES.items() for name in names.split()}
-_ROOMS = ("attacks", "attribution", "certify", "data", "models", "objectives", "similarity")
+_ROOMS = ("attacks", "attribution", "certify", "data", "metrics", "models", "objectives")
 
 __all__ = sorted([*_HOMES, "models"])
 

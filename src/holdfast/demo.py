@@ -16,7 +16,7 @@ import holdfast
 from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.data.image_data import ImageData
-from holdfast.evaluate import Summary, evaluate
+from holdfast.evaluate import Summary, evaluate, protocol_of
 from holdfast.models.load import load_model
 from holdfast.parts import settings
 from holdfast.recipes import evaluation, origin, recipe
@@ -81,9 +81,9 @@ def compare(
             if not (done.finished and load_config(done.config) == train_config):
                 train(train_config, folder, device=device, data_dir=data_dir, resume=True, on_step=display.step)
             model = load_model(str(folder), dataset=config.dataset, data_dir=data_dir).to(device)
-            summary = evaluate(model, data, config, folder / "eval", device=device, on_batch=display.batch)
-        assert summary is not None
-        contenders.append(Contender(title, train_config, folder, model, summary))
+            result = evaluate(model, data, protocol_of(config), folder / "eval", device=device, on_batch=display.batch)
+        assert result is not None
+        contenders.append(Contender(title, train_config, folder, model, result.summary))
     comparison = _comparison(contenders, config, data, device, commands)
     return comparison, write_report(comparison, out)
 
@@ -99,7 +99,7 @@ def _comparison(
         rows=[
             row_from_summary(c.title, c.title, c.summary.to_dict()["metrics"], highlight=c is last) for c in contenders
         ],
-        chance=Chance(**last.summary.chance),
+        chance=Chance(last.summary.chance["topk"], last.summary.chance["kendall"]),
         k=last.summary.k,
         n_features=last.summary.n_features,
         examples=attacked_examples(

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from holdfast.evaluate.records import Record
+from holdfast.evaluate import protocol_of
 from holdfast.evaluate.summary import summarise
 from holdfast.recipes import evaluation, method_recipe
 from holdfast.reproduce.model import Reproduction
 from holdfast.reproduce.study import Study
 from holdfast.results import RunResult
+from holdfast.results.wide import Record, long_of
 
 FEATURES = {"digits": 64, "mnist": 784, "fashion_mnist": 784, "cifar10": 3072}
 MakeResult = Callable[..., RunResult]
@@ -75,13 +76,14 @@ def make_result(
     shares = correct or {}
     accuracy = [_accuracy(i, {name: i < 100 * share for name, share in shares.items()}) for i in range(100)]
     config = evaluation(dataset, profile)
+    protocol = protocol_of(config)
+    records = long_of({"accuracy": accuracy, "attribution": attribution}, protocol)
     return RunResult(
-        train=method_recipe(dataset, method, profile, seed),
-        evaluation=config,
+        protocol=protocol,
+        summary=summarise(records.frame, protocol, FEATURES[dataset]).to_dict(),
+        records=records,
+        settings=method_recipe(dataset, method, profile, seed),
         training={"seconds": 60.0, "device": "cpu", "torch": "2.13", "steps": 1, "epochs": 1},
-        log=[],
-        summary=summarise(accuracy, attribution, config, FEATURES[dataset]).to_dict(),
-        records={"accuracy": accuracy, "attribution": attribution},
     )
 
 

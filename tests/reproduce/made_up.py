@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from holdfast.evaluate import protocol_of
 from holdfast.recipes import evaluation, method_recipe
 from holdfast.reproduce.model import (
     LeftOut,
@@ -73,8 +74,8 @@ def run_of(dataset: str, method: str, seed: int = 0, **changes: Any) -> RunResul
         for epoch in (1, 2)
     ]
     result = RunResult(
-        train=method_recipe(dataset, method, "laptop", seed),
-        evaluation=evaluation(dataset, "laptop"),
+        settings=method_recipe(dataset, method, "laptop", seed),
+        protocol=protocol_of(evaluation(dataset, "laptop")),
         training={"steps": 10, "epochs": 2, "best_epoch": 2, "seconds": 90.0, "device": "cpu", "torch": "2"},
         log=log,
         summary={"metrics": {}, "warnings": [f"on {61 + seed}% of the images the attack was still improving"]},

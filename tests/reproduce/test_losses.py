@@ -8,11 +8,11 @@ from typing import get_args
 import pytest
 import torch
 import torch.nn.functional as F
+from holdfast.train.build import build_objective
 
 from holdfast.config import ObjectiveName, TrainConfig
 from holdfast.recipes import METHODS, TABLE2, method_recipe, training_cost
 from holdfast.reproduce.losses import LOSSES, loss_of, settings_of, table1
-from holdfast.train.build import build_objective
 
 
 def test_every_objective_has_a_loss() -> None:

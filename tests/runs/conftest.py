@@ -16,7 +16,7 @@ from holdfast.attribution import IntegratedGradients
 from holdfast.config import EvalConfig
 from holdfast.data.digits import load_digits
 from holdfast.data.image_data import ImageData, to_unit_interval
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import Protocol, evaluate, protocol_of
 from holdfast.parts import changed_parts
 from holdfast.recipes import evaluation, recipe
 from holdfast.train import RunFolder, TrainConfig, train
@@ -85,6 +85,11 @@ def tiny_eval() -> EvalConfig:
 
 
 @pytest.fixture(scope="session")
+def tiny_protocol(tiny_eval: EvalConfig) -> Protocol:
+    return protocol_of(tiny_eval)
+
+
+@pytest.fixture(scope="session")
 def test_images() -> ImageData:
     return load_digits("test")
 
@@ -139,7 +144,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny: TinyTrain) -> R
 @pytest.fixture(scope="session")
 def finished_evaluation(
     tmp_path_factory: pytest.TempPathFactory,
-    tiny_eval: EvalConfig,
+    tiny_protocol: Protocol,
     test_images: ImageData,
     _toy_weights: dict[str, torch.Tensor],
 ) -> Path:
@@ -148,5 +153,5 @@ def finished_evaluation(
         net = ToyNet()
     net.load_state_dict(_toy_weights)
     out = tmp_path_factory.mktemp("finished") / "eval"
-    assert evaluate(net.eval(), test_images, tiny_eval, out) is not None
+    assert evaluate(net.eval(), test_images, tiny_protocol, out) is not None
     return out

@@ -14,8 +14,9 @@ from torch import nn
 
 from holdfast import __version__, load_model
 from holdfast.cli import COMMANDS, main
-from holdfast.config import EvalConfig
-from holdfast.parts import differences, from_json, settings
+from holdfast.evaluate.protocol import read_protocol
+from holdfast.evaluate.standard import config_of
+from holdfast.parts import differences, settings
 from holdfast.recipes import evaluation, recipe, recipe_names
 from holdfast.train import RunFolder
 from holdfast.train.config import TrainConfig
@@ -150,9 +151,11 @@ def test_evaluate_a_run(finished_run: RunFolder, tmp_path: Path, capsys: pytest.
     shown = output_of(f"evaluate {finished_run.path} --out {out} {SHORT_EVAL}", capsys)
     summary = json.loads((out / "summary.json").read_text())
     assert f"{summary['metrics']['natural']['mean']:.1%}".rstrip("%") in shown
-    assert "chance" in shown.lower()
+    assert (out / "report.html").is_file()
+    assert "chance" in shown
+    assert "20 images; " in shown
     assert str(out) in shown
-    config = from_json(EvalConfig, (out / "config.json").read_bytes(), "here")
+    config = config_of(read_protocol(out))
     assert (config.dataset, config.n_examples, config.ifia.k) == ("digits", 20, evaluation("digits").ifia.k)
     again = output_of(f"evaluate {finished_run.path} --out {out} {SHORT_EVAL}", capsys)
     assert again == shown
@@ -213,7 +216,7 @@ def test_a_model_without_weights_resumes_with_the_same_network(
     line = f"evaluate small_cnn --dataset digits {SHORT_EVAL}"
     output_of(line, capsys)
     (records,) = (tmp_path / "runs").rglob("records")
-    file = records / "accuracy-00001.jsonl"
+    file = records / "accuracy-00001.parquet"
     before = file.read_bytes()
     file.unlink()
     output_of(line, capsys)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from holdfast import load_model
 from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import evaluate, protocol_of
 from holdfast.sweep import Run
 from holdfast.sweep import execute as execute_module
 from holdfast.sweep.execute import Outcome, execute, state_of
@@ -66,7 +66,7 @@ def test_it_is_training_and_evaluation(whole: tuple[Path, Run], test_images: Ima
     root, run = whole
     train(run.train, tmp_path / run.name)
     model = load_model(run.name, dataset="digits", model_dir=tmp_path)
-    evaluate(model, test_images, run.evaluation, tmp_path / run.name / run.evaluation_name)
+    evaluate(model, test_images, protocol_of(run.evaluation), tmp_path / run.name / run.evaluation_name)
     assert_same_result(root, tmp_path, run)
     assert state_of(run, root) == "finished"
     assert json.loads((root / run.name / run.evaluation_name / "summary.json").read_text())["metrics"]["natural"]
@@ -138,7 +138,7 @@ def test_the_evaluation_stops_between_batches(
     records = tmp_path / run.name / run.evaluation_name / "records"
     monkeypatch.setattr(execute_module, "_is_past", Countdown(5))
     assert execute(run, tmp_path).status == "stopped"
-    assert sorted(path.name for path in records.iterdir()) == [f"accuracy-{b:05d}.jsonl" for b in range(3)]
+    assert sorted(path.name for path in records.iterdir()) == [f"accuracy-{b:05d}.parquet" for b in range(3)]
     monkeypatch.undo()
     assert execute(run, tmp_path).status == "finished"
     assert_same_result(tmp_path, root, run)

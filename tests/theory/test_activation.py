@@ -10,7 +10,7 @@ from torch import nn
 
 from holdfast.attribution import integrated_gradients
 from holdfast.errors import HoldfastError
-from holdfast.similarity import activation_consistency, cosine_similarity
+from holdfast.metrics import activation_consistency, cosine_similarity
 from holdfast.theory.activation import (
     angle_between,
     changed_images,

@@ -14,10 +14,10 @@ from torch import Tensor
 from holdfast.attacks.base import Attack, Images, Labels, borrowed, per_image
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
+from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_share
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
 from holdfast.seeding import fresh_generator
-from holdfast.similarity.rank import check_k, check_ranked, tau_b, topk_share
 
 Select = Literal["kendall", "topk"]
 READABLE = {"cpu"}

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.errors import HoldfastError
+from holdfast.metrics.rank import average_ranks, topk_indices
 from holdfast.parts import Part
-from holdfast.similarity.rank import average_ranks, topk_indices
 from holdfast.validate import check_positive
 
 

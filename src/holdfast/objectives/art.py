@@ -14,11 +14,11 @@ from holdfast.attacks import Attack
 from holdfast.attacks.base import GradientAscent, random_start
 from holdfast.gradient.points import Path, selected_logits
 from holdfast.gradient.second_order import SecondOrder
+from holdfast.metrics.linear import unit
+from holdfast.metrics.rank import topk_indices
 from holdfast.models.state import Model, eagerly, evaluating, math_attention
 from holdfast.models.twin import SoftplusTwin
 from holdfast.objectives.base import LossOutput, Objective, combine
-from holdfast.similarity.linear import EPS
-from holdfast.similarity.rank import topk_indices
 from holdfast.validate import check_count, check_positive
 
 
@@ -35,8 +35,9 @@ def soft_margin(
     tensor([[0.6931],
             [0.6931]])
     """
-    positive = 1 - F.cosine_similarity(images[:, None], true[None], dim=-1, eps=EPS)
-    negative = 1 - F.cosine_similarity(images[:, None], other[None], dim=-1, eps=EPS)
+    directions = unit(images)[:, None]
+    positive = 1 - (directions * unit(true)[None]).sum(-1)
+    negative = 1 - (directions * unit(other)[None]).sum(-1)
     return F.softplus(positive.amax(1) - negative.amin(1))
 
 

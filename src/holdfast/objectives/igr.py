@@ -11,12 +11,12 @@ from holdfast.attacks import Attack
 from holdfast.attribution import IntegratedGradients, attribution_penalty
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
+from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model
 from holdfast.objectives.adversarial import AT
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import LossOutput, Objective
 from holdfast.seeding import fresh_generator
-from holdfast.similarity.linear import cosine_similarity
 from holdfast.validate import check_positive
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from holdfast.attacks.base import random_start
 from holdfast.gradient.points import Path
+from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.seeding import fresh_generator
-from holdfast.similarity.linear import cosine_similarity
 from holdfast.validate import check_count, check_positive
 
 

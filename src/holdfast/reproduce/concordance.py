@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from holdfast.metrics import goodman_kruskal_gamma
 from holdfast.recipes import TABLE3
 from holdfast.reproduce.paper import published_gamma
 from holdfast.reproduce.resample import LEVEL, RESAMPLES, image_counts, seed_picks
 from holdfast.reproduce.sections.words import counted, dataset_title, number, span
 from holdfast.reproduce.study import Study
 from holdfast.results import RunResult
-from holdfast.similarity import goodman_kruskal_gamma
 from holdfast.theory.claim import Claim
 
 Kind = Literal["signed", "magnitude"]

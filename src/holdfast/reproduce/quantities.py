@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from holdfast.evaluate.accuracy import ATTACKS
-from holdfast.evaluate.records import Record
+from holdfast.evaluate.standard import ATTACKS
 from holdfast.report.metrics import METRICS, REMARKS
 from holdfast.reproduce.resample import Column
 from holdfast.results import RunResult
+from holdfast.results.wide import Record
 
 PREDICTION = ("natural", *ATTACKS)
 WORST_OF = ("", "rank_", "random_")

@@ -15,7 +15,8 @@ import torch
 from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import evaluate, protocol_of
+from holdfast.evaluate.protocol import protocol_differences, read_protocol
 from holdfast.evaluate.target import resolve_target
 from holdfast.files import make_folder, write_atomically
 from holdfast.parts import from_json
@@ -107,7 +108,7 @@ def execute(
 def is_finished(run: Run, root: Path) -> bool:
     """Whether training and evaluation with these settings are complete."""
     folder = root / run.name / run.evaluation_name
-    return _is_trained(run, root) and (folder / "summary.json").is_file() and _holds(folder, run.evaluation)
+    return _is_trained(run, root) and _is_evaluated(folder, run.evaluation)
 
 
 def state_of(run: Run, root: Path) -> State:
@@ -151,18 +152,26 @@ def _evaluate(run: Run, root: Path, device: str, data_dir: str | None, display: 
     config, folder = run.evaluation, root / run.name
     data = load_dataset(config.dataset, config.split, data_dir=data_dir)
     model = resolve_target(str(folder)).load(data, device)
-    evaluate(model, data, config, folder / run.evaluation_name, device=device, on_batch=on_batch)
+    evaluate(model, data, protocol_of(config), folder / run.evaluation_name, device=device, on_batch=on_batch)
 
 
 def _is_trained(run: Run, root: Path) -> bool:
     folder = RunFolder(root / run.name)
-    return folder.finished and _holds(folder.path, run.train)
-
-
-def _holds(folder: Path, config: TrainConfig | EvalConfig) -> bool:
+    if not folder.finished:
+        return False
     try:
-        return from_json(type(config), (folder / "config.json").read_bytes(), str(folder)) == config
+        return from_json(TrainConfig, folder.config.read_bytes(), str(folder.config)) == run.train
     except (OSError, HoldfastError):
+        return False
+
+
+def _is_evaluated(folder: Path, config: EvalConfig) -> bool:
+    """Whether a finished evaluation lies there; a metric or an attack more than it has takes nothing from it."""
+    if not (folder / "summary.json").is_file():
+        return False
+    try:
+        return not protocol_differences(read_protocol(folder), protocol_of(config), shared=True)
+    except HoldfastError:
         return False
 
 

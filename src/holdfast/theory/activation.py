@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.nn.utils import skip_init
 
 from holdfast.errors import HoldfastError
-from holdfast.similarity import activation_consistency
+from holdfast.metrics import activation_consistency
 from holdfast.validate import check_count
 
 Vector = NDArray[np.float64]

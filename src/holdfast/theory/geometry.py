@@ -14,7 +14,7 @@ from holdfast.attribution import integrated_gradients
 from holdfast.data import load_dataset
 from holdfast.data.image_data import to_unit_interval
 from holdfast.errors import HoldfastError
-from holdfast.similarity import cosine_similarity, goodman_kruskal_gamma, kendall_tau
+from holdfast.metrics import cosine_similarity, goodman_kruskal_gamma, kendall_tau
 from holdfast.theory.kendall_cosine import Law, Vector, draw
 
 Point = tuple[float, float]

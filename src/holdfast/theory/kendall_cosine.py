@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError, unknown_name
-from holdfast.similarity import kendall_tau
+from holdfast.metrics import kendall_tau
 from holdfast.validate import check_count
 
 Vector = NDArray[np.float64]
