@@ -33,7 +33,8 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def gradient(net: nn.Module, loss: Tensor) -> Tensor:
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [*net.parameters()])])
+    grads = torch.autograd.grad(loss, [*net.parameters()], allow_unused=True, materialize_grads=True)
+    return torch.cat([g.flatten() for g in grads])
 
 
 def penalty_gradient(net: nn.Module, batch: tuple[Tensor, Tensor, Tensor], rows: list[int]) -> Tensor:
