@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from holdfast import IFIA, PGD, TPGD, CWInf, igr_penalty, integrated_gradients, kendall_tau
 from holdfast.attacks import Attack, KendallGoal, RandomSigns
-from holdfast.attribution import IntegratedGradients, memory
+from holdfast.attribution import IntegratedGradients
 from holdfast.cli import main
+from holdfast.gradient import memory
 from holdfast.models import ResNet18, SmallCNN
 from holdfast.models.arithmetic import float32_products
 from holdfast.objectives import ARTAttack, IGRAttack

@@ -19,6 +19,7 @@ from holdfast import parts
 from holdfast.attacks import FGSM, IFIA, PGD, TPGD, Attack, Goal, KendallGoal, TopKGoal
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
+from holdfast.certify.base import Certificate
 from holdfast.errors import HoldfastError
 from holdfast.metrics.base import Metric
 from holdfast.objectives import AT, IGR, TRADES, IGRAttack, LossOutput, Objective, Standard
@@ -39,7 +40,7 @@ from holdfast.recipes import METHODS, recipe
 from holdfast.recipes.setups import SETUPS
 from holdfast.train.config import TrainConfig
 
-KINDS: tuple[Any, ...] = (Attack, Attribution, Goal, Metric, Objective)
+KINDS: tuple[Any, ...] = (Attack, Attribution, Certificate, Goal, Metric, Objective)
 OWN = """
 from __future__ import annotations
 

@@ -121,6 +121,10 @@ _specs: dict[type, str] = {}
 """How the parts from outside the package were named when they were found."""
 
 
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def spec_of(cls: type[Part]) -> str:
     """The name by which `find` finds a class again.
 

@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 
 import holdfast.models.weights as weights
 from holdfast import HoldfastError
-from holdfast.config import EvalConfig, TrainConfig
+from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import evaluate
+from holdfast.files import writable
 from holdfast.train import RunFolder, train
-from holdfast.train.folder import writable
+from holdfast.train.config import TrainConfig
 
 Fail = Callable[[pytest.MonkeyPatch], None]
 

@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from holdfast import HoldfastError, load_model
-from holdfast.config import EvalConfig, TrainConfig
+from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import evaluate
 from holdfast.evaluate.target import resolve_target
 from holdfast.train import RunFolder, train
+from holdfast.train.config import TrainConfig
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from holdfast import HoldfastError, HoldfastWarning
-from holdfast.config import EvalConfig, TrainConfig
+from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import evaluate
 from holdfast.recipes import METHODS
 from holdfast.train import loop, train
+from holdfast.train.config import TrainConfig
 from holdfast.train.folder import read_metrics
 from holdfast.train.precision import lay_out
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from holdfast import load_dataset, load_model
-from holdfast.config import TrainConfig
 from holdfast.evaluate import evaluate
 from holdfast.recipes import evaluation
 from holdfast.train import read_metrics, train
+from holdfast.train.config import TrainConfig
 
 
 def test_mnist(tmp_path: Path, tiny: Callable[..., TrainConfig], real_data: Callable[[str], Path]) -> None:

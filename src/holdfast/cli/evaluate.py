@@ -14,7 +14,7 @@ from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.parts import config_hash
-from holdfast.recipes import evaluation
+from holdfast.recipes import SETUPS, evaluation, setup, split_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,12 +107,13 @@ def _prepare(spec: str, rest: Sequence[str], first: EvaluateOptions, profile: st
         raise HoldfastError(
             f"{spec} is a model without a data set of its own; name one with --dataset, e.g. --dataset mnist."
         )
-    options = parse(
-        EvaluateOptions(evaluation(dataset, profile or target.profile)), rest, f"evaluate {spec}", DESCRIPTION
-    )
+    data = load_dataset(dataset, first.config.split, data_dir=first.data_dir)
+    own = target.recipe and split_name(target.recipe)[0]
+    source = own if own in SETUPS and setup(own).base.data.name == dataset else dataset
+    defaults = evaluation(source, profile or target.profile)
+    options = parse(EvaluateOptions(defaults), rest, f"evaluate {spec}", DESCRIPTION)
     config = replace(options.config, dataset=dataset)
     device = world.device_of(pick_device(options.device))
-    data = load_dataset(dataset, config.split, data_dir=options.data_dir)
     model = target.load(data, device)
     key = config_hash({"config": config_hash(config), "checkpoint": options.checkpoint, "weights": options.weights})
     out = Path(options.out) if options.out else target.folder / f"eval-{key}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.cli.parse import parse, take_name, whole_numbers, words
+from holdfast.cli.parse import known_profile, parse, take_name, whole_numbers, words
 from holdfast.reproduce.targets import TARGETS, parts_of
 
 
@@ -44,6 +44,7 @@ def run(argv: Sequence[str]) -> None:
     target, rest = take_name(argv, "what to reproduce", "reproduce", "all --profile smoke")
     parts_of(target)
     options = parse(ReproduceOptions(), rest, f"reproduce {target}", DESCRIPTION)
+    known_profile(options.profile)
     seeds = whole_numbers("--seeds", options.seeds)
 
     from holdfast.cli.progress import Display

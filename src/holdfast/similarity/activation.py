@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from holdfast.errors import HoldfastError
-from holdfast.models.gates import RELU, RELU_IN_PLACE
+from holdfast.models.kinks import KinkMode
+from holdfast.models.operators import RULES
 from holdfast.models.state import Model, eagerly, evaluating
+from holdfast.models.written import as_written
+
+RELU_SPELLINGS = {"relu", "threshold", "maximum", "max", "fmax", "where", "mask"}
 
 
-class _RecordReLU(TorchFunctionMode):
+class _RecordReLU(KinkMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(RULES)
         self.active: list[Tensor] = []
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in RELU or func in RELU_IN_PLACE:
-            x = args[0] if args else kwargs["input"]
+    def ramp(self, x: Tensor) -> Tensor:
+        if self.operator in RELU_SPELLINGS:
             self.active.append((x >= 0).flatten(1))
-        return func(*args, **kwargs)
+        return x.clamp_min(0)
 
 
 def activation_consistency(
@@ -37,7 +33,7 @@ def activation_consistency(
 
     The probabilities are shares of all ReLU units of the network, for each image on its own. 1 means the
     same units are active; 0 is returned where none is active on either side. However a model calls its
-    ReLUs (module, functional, in place), they are found.
+    ReLUs (module, functional, in place, clamp, mask, TorchScript), they are found.
 
     Cost: 2 forward passes.
 
@@ -52,7 +48,7 @@ def activation_consistency(
     with evaluating(model), eagerly(), torch.no_grad():
         for images in (x, x_adv):
             with _RecordReLU() as record:
-                model(images)
+                as_written(model)(images)
             if not record.active:
                 raise HoldfastError("the model calls no ReLU; activation consistency is defined for ReLU networks.")
             states.append(torch.cat(record.active, dim=1))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
@@ -30,7 +30,7 @@ State = Literal["finished", "trained", "begun", "failed", "new"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. stopped: the time was up, now or before it began; message: why a run failed."""
+    """How a run ended. stopped: the time was up or somebody asked, perhaps before it began; message: why it failed."""
 
     run: Run
     status: Status
@@ -38,8 +38,17 @@ class Outcome:
     message: str = ""
 
 
-Job = Callable[[Run], Outcome]
-"""`execute` with all but the run filled in."""
+Stop = Callable[[], bool]
+
+
+class Job(Protocol):
+    """`execute` with all but the run and ``stop`` filled in."""
+
+    def __call__(self, run: Run, /, *, stop: Stop = ...) -> Outcome: ...
+
+
+def never() -> bool:
+    return False
 
 
 class _Stopped(Exception):
@@ -54,6 +63,7 @@ def execute(
     data_dir: str | None = None,
     watch: Watch = Silent,
     deadline: float | None = None,
+    stop: Stop = never,
 ) -> Outcome:
     """Train in ``root/NAME`` and evaluate in ``root/NAME/eval-HASH``, as far as that is not done yet.
 
@@ -64,18 +74,23 @@ def execute(
     Args:
         watch: opens a progress display for a title.
         deadline: seconds since 1970 (``time.time()``); after it the state is saved, and the rest is left.
+        stop: asked after each step and before each batch; when it says so the state is saved as well.
     """
+
+    def is_over() -> bool:
+        return _is_past(deadline) or stop()
+
     started = time.monotonic()
     failure = failure_file(run, root)
     try:
         if is_finished(run, root):
             return Outcome(run, "skipped")
-        if _is_past(deadline):
+        if is_over():
             return Outcome(run, "stopped")
         with watch(run.title) as display:
-            whole = _train(run, root, device, data_dir, display, deadline)
+            whole = _train(run, root, device, data_dir, display, is_over)
             if whole:
-                _evaluate(run, root, device, data_dir, display, deadline)
+                _evaluate(run, root, device, data_dir, display, is_over)
     except _Stopped:
         whole = False
     except Exception as error:
@@ -111,7 +126,7 @@ def failure_file(run: Run, root: Path) -> Path:
     return root / "failures" / f"{run.name}.txt"
 
 
-def _train(run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, deadline: float | None) -> bool:
+def _train(run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, is_over: Stop) -> bool:
     """Whether training is complete."""
     if _is_trained(run, root):
         return True
@@ -122,16 +137,14 @@ def _train(run: Run, root: Path, device: str, data_dir: str | None, display: Wat
         data_dir=data_dir,
         resume=True,
         on_step=display.step,
-        stop=lambda: _is_past(deadline),
+        stop=is_over,
     )
     return folder.finished
 
 
-def _evaluate(
-    run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, deadline: float | None
-) -> None:
+def _evaluate(run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, is_over: Stop) -> None:
     def on_batch(kind: str, done: int, total: int) -> None:
-        if done < total and _is_past(deadline):
+        if done < total and is_over():
             raise _Stopped
         display.batch(kind, done, total)
 

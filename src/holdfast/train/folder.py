@@ -39,26 +39,27 @@ class RunFolder:
                 unfinished run and ``resume`` is not asked for.
         """
         make_folder(self.path)
-        self._refuse_strangers()
+        self.check(config, resume=resume)
         with locked(self.path):
-            self._admit(config, resume=resume)
+            self.check(config, resume=resume)
+            if not self.config.is_file():
+                write_atomically(self.config, to_json(config))
             yield
 
-    def _refuse_strangers(self) -> None:
-        strangers = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
+    def check(self, config: TrainConfig, *, resume: bool) -> None:
+        """Raise as `writing` does, but for a folder in use; nothing is written."""
+        with writable(self.path):
+            strangers = [p.name for p in self.path.iterdir() if p.name[0] != "."] if self.path.exists() else []
         if strangers and not self.config.is_file():
             raise HoldfastError(
-                f"{self.path} is not empty ({', '.join(strangers[:3])}) and holds no run; choose another --out."
+                f"{self.path} is not empty ({', '.join(sorted(strangers)[:3])}) and holds no run; choose another --out."
             )
-
-    def _admit(self, config: TrainConfig, *, resume: bool) -> None:
         if self.finished:
             raise HoldfastError(
                 f"{self.path} holds a finished run, which is never overwritten; "
                 f"evaluate it (holdfast evaluate {self.path}), or choose another --out."
             )
         if not self.config.is_file():
-            write_atomically(self.config, to_json(config))
             return
         if not resume:
             raise HoldfastError(

@@ -44,6 +44,10 @@ class Report:
     step: int
     total_steps: int
     epoch: int
+    epochs: int
+    images: int
+    """Images trained on so far, each as often as it was seen."""
+    total_images: int
     losses: dict[str, float]
     validation: dict[str, float] | None = None
 
@@ -55,6 +59,7 @@ def train(
     device: str = "cpu",
     data_dir: str | None = None,
     resume: bool = False,
+    on_start: Callable[[DeviceLoader], None] | None = None,
     on_step: Callable[[Report], None] | None = None,
     stop: Callable[[], bool] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -64,6 +69,7 @@ def train(
     Every random number is a function of the seed and the step, so that only weights, optimiser state and the
     step need saving. On a CPU a resumed run ends bit-identical to one that was never stopped. The global
     random state is left as it was. When ``stop`` says so after a step, the run is saved and left unfinished.
+    ``on_start`` is called when all is checked and nothing is written yet, and may refuse.
 
     Inside a process group (``torchrun``; gloo for CPU tensors) all processes call this with the same arguments
     but for their ``device``, with the usual semantics of data parallel training: each takes its own part of every
@@ -82,6 +88,9 @@ def train(
             check_precision(config.precision, torch.device(device))
             parts = _network_and_loaders(config, world, device, data_dir)
             run = _Run(config, RunFolder(Path(out)), world, *parts, on_step, stop, checkpoint_seconds)
+        world.first(lambda: run.folder.check(config, resume=resume))
+        if on_start is not None:
+            world.first(lambda: on_start(run.train_loader))
         with world.leading(run.folder.writing(config, resume=resume)):
             run.restore()
             run.go()
@@ -164,7 +173,7 @@ class _Run:
             epoch = (progress.step - 1) // self.per_epoch + 1
             if progress.step % every == 0:
                 self.write_window(epoch)
-            self.on_step(Report(progress.step, self.total, epoch, losses))
+            self.on_step(self.report(epoch, losses))
             ends_epoch = progress.step % self.per_epoch == 0
             if ends_epoch:
                 self.end_epoch(epoch, losses)
@@ -177,6 +186,13 @@ class _Run:
             if stopped:
                 return
         self.world.first(self.finish)
+
+    def report(self, epoch: int, losses: dict[str, float], measured: dict[str, float] | None = None) -> Report:
+        batch, epochs = self.config.optim.batch_size, self.config.optim.epochs
+        size = (self.per_epoch - 1) * batch + self.train_loader.share(self.per_epoch - 1).total
+        begun = (epoch - 1) * self.per_epoch
+        images = (epoch - 1) * size + min((self.progress.step - begun) * batch, size)
+        return Report(self.progress.step, self.total, epoch, epochs, images, epochs * size, losses, measured)
 
     def save(self) -> None:
         save_checkpoint(self.folder.checkpoints, self.model, self.optimizer, self.progress, self.metadata)
@@ -277,7 +293,7 @@ class _Run:
             progress.best_score, progress.best_epoch = score, epoch
             self.world.first(self.keep_best)
         self.world.first(lambda: self.log.write(kind="validation", step=progress.step, epoch=epoch, **measured))
-        self.on_step(Report(progress.step, self.total, epoch, losses, measured))
+        self.on_step(self.report(epoch, losses, measured))
 
     def keep_best(self) -> None:
         with writable(self.folder.best):
