@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast import parts
+from holdfast import imports, parts
 from holdfast.attacks import FGSM, IFIA, PGD, TPGD, Attack, Goal, KendallGoal, TopKGoal
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
@@ -95,7 +95,7 @@ class Outer:
 @pytest.fixture(autouse=True)
 def _forget_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test finds files anew, as a fresh process does."""
-    monkeypatch.setattr(parts, "_files", {})
+    monkeypatch.setattr(imports, "_files", {})
     monkeypatch.setattr(parts, "_specs", {})
     known = set(sys.modules)
     yield
@@ -289,8 +289,8 @@ def test_parts_of_a_file_come_back_in_another_process(own: Path, monkeypatch: py
     assert plain["attack"]["part"] == f"{own}:Twice"
     assert plain["attack"]["first"]["part"] == f"{own}:Darker"
     assert plain["attack"]["first"]["then"]["part"] == "PGD"
-    for name in ("_files", "_specs"):
-        monkeypatch.setattr(parts, name, {})
+    monkeypatch.setattr(imports, "_files", {})
+    monkeypatch.setattr(parts, "_specs", {})
     del sys.modules["attack_of_mine"]
     back = from_json(Objective, text, "run.json")
     assert isinstance(back, AT)
@@ -402,7 +402,7 @@ def test_a_new_field_with_a_default_changes_no_hash(steps: int, lr: float, miles
 
 def test_a_new_field_of_a_part_changes_no_hash(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hashed() -> tuple[str, str]:
-        monkeypatch.setattr(parts, "_files", {})
+        monkeypatch.setattr(imports, "_files", {})
         cls: Any = find(Attack, f"{own}:Darker")
         sys.modules.pop("attack_of_mine")
         return config_hash(AT(cls())), config_hash(AT(cls(by=0.1)))

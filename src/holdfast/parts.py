@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
 import pkgutil
-import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.imports import file_of, imported
 
 SCHEMA = 2
 T = TypeVar("T")
@@ -140,60 +139,12 @@ def spec_of(cls: type[Part]) -> str:
             f"{cls.__qualname__} cannot be stored: it is defined in {cls.__module__}, where nobody finds it again; "
             "move it to the top of a file of its own and name it file.py:Class."
         )
-    file = next((path for path, module in _files.items() if module.__name__ == cls.__module__), None)
-    return f"{file or cls.__module__}:{cls.__name__}"
+    return f"{file_of(cls.__module__) or cls.__module__}:{cls.__name__}"
 
 
 def _resolved(spec: str) -> str:
     where, _, name = spec.rpartition(":")
     return f"{Path(where).resolve()}:{name}" if where.endswith(".py") else spec
-
-
-def imported(spec: str, what: str) -> Any:
-    """What ``module:name`` or ``file.py:name`` names.
-
-    Raises:
-        HoldfastError: the module cannot be imported, or has nothing of that name (with the nearest ones).
-    """
-    where, _, name = spec.rpartition(":")
-    try:
-        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except HoldfastError:
-        raise
-    except Exception as error:
-        missing = isinstance(error, ImportError)
-        remedy = "Check the path, and that its dependencies are installed." if missing else "Mend the file."
-        reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
-        raise HoldfastError(f"{what} {spec!r}: importing {where} failed with {reason}. {remedy}") from error
-    if not callable(getattr(module, name, None)):
-        public = {n: v for n, v in vars(module).items() if callable(v) and not n.startswith("_")}
-        own = [n for n, v in public.items() if getattr(v, "__module__", None) == module.__name__]
-        raise unknown_name(f"{what} in {where}", name, own or public)
-    return getattr(module, name)
-
-
-_files: dict[Path, Any] = {}
-
-
-def _import_file(path: Path) -> Any:
-    if not path.is_file():
-        raise HoldfastError(f"{path} does not exist; give file.py:name with a path from here.")
-    key = path.resolve()
-    if key in _files:
-        return _files[key]
-    taken = path.stem in sys.modules  # dataclasses look their module up by its name, so that each needs its own
-    name = f"{path.stem}_{hashlib.sha256(str(key).encode()).hexdigest()[:8]}" if taken else path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:  # leave no half-made module behind
-        del sys.modules[name]
-        raise
-    _files[key] = module
-    return module
 
 
 def to_plain(value: Any, where: str = "") -> Any:
