@@ -1,4 +1,4 @@
-"""What tests measure with: an attack that is told what to return, plain integrated gradients, a counter of operations."""
+"""What tests measure with: an attack told what to return, plain integrated gradients, a counter of operations."""
 
 from __future__ import annotations
 

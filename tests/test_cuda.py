@@ -1,10 +1,10 @@
-"""What runs on CUDA against the same on the CPU, and against the ordinary loop."""
+"""What runs on CUDA against the same on the CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +12,14 @@ import torch.nn.functional as F
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
-from holdfast import IFIA, igr_penalty, integrated_gradients, kendall_tau
+from holdfast import IFIA, PGD, TPGD, CWInf, igr_penalty, integrated_gradients, kendall_tau
+from holdfast.attacks import Attack, KendallGoal, RandomSigns
+from holdfast.attribution import IntegratedGradients
 from holdfast.cli import main
 from holdfast.gradient import memory
 from holdfast.models import ResNet18, SmallCNN
 from holdfast.models.arithmetic import float32_products
+from holdfast.objectives import ARTAttack, IGRAttack
 from holdfast.train.folder import RunFolder, read_metrics
 
 pytestmark = [
@@ -78,18 +81,62 @@ def test_kendall_is_scipys() -> None:
 def test_ifia_reaches_what_it_reaches_on_the_cpu(trained: nn.Module, digits: tuple[Tensor, Tensor]) -> None:
     net = trained.double()
     images, labels = digits[0][:40].double(), digits[1][:40]
-    attack = partial(IFIA, eps=0.15, alpha=0.03, steps=8, k=10, n_steps=6)
-    expected = attack(net).run(images, labels)
-    found = attack(net.to(CUDA)).run(images.to(CUDA), labels.to(CUDA))
+    attack = IFIA(eps=0.15, alpha=0.03, steps=8, k=10, attribution=IntegratedGradients(n_steps=6))
+    expected = attack.run(net, images, labels)
+    found = attack.run(net.to(CUDA), images.to(CUDA), labels.to(CUDA))
     assert torch.equal(found.succeeded.cpu(), expected.succeeded)
     torch.testing.assert_close(found.history.cpu(), expected.history, rtol=0, atol=1e-2)
 
 
-def generator() -> torch.Generator:
-    return torch.Generator(CUDA).manual_seed(3)
+budget: dict[str, Any] = {"eps": 0.15, "alpha": 0.03, "steps": 6}
+FOUR = IntegratedGradients(n_steps=4)
+ATTACKS: dict[str, Attack] = {
+    "pgd": PGD(**budget),
+    "pgd-l2": PGD(**budget, norm="L2"),
+    "tpgd": TPGD(**budget),
+    "cw": CWInf(**budget, restarts=2),
+    "ifia-kendall": IFIA(**budget, k=10, attribution=FOUR, goal=KendallGoal(), random_start=True),
+    "random-signs": RandomSigns(eps=0.15, attribution=FOUR),
+    "igr": IGRAttack(**budget, attribution=FOUR, surrogate_beta=20.0),
+    "art": ARTAttack(**budget, k=20),
+}
 
 
-budget = {"eps": 0.15, "alpha": 0.03, "steps": 6}
+@pytest.mark.parametrize("name", [*ATTACKS])
+def test_a_generator_on_the_device_decides(trained: nn.Module, digits: tuple[Tensor, Tensor], name: str) -> None:
+    """In float64, where the order of sums turns no signs."""
+    net = trained.double().to(CUDA)
+    images, labels = digits[0][:24].double().to(CUDA), digits[1][:24].to(CUDA)
+
+    def run(seed: int) -> Tensor:
+        return ATTACKS[name](net, images, labels, generator=torch.Generator(CUDA).manual_seed(seed))
+
+    torch.testing.assert_close(run(3), run(3), rtol=0, atol=1e-9)
+    assert not torch.equal(run(3), run(4))
+    assert ATTACKS[name](net, images, labels).device == images.device
+
+
+@pytest.mark.parametrize("name", [*ATTACKS])
+def test_the_same_attack_on_the_cpu(
+    trained: nn.Module, digits: tuple[Tensor, Tensor], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the same noise, drawn on the CPU."""
+    net, images, labels = trained.double(), digits[0][:24].double(), digits[1][:24]
+    for draw in ("uniform_", "normal_"):
+        original = getattr(Tensor, draw)
+
+        def on_the_cpu(self: Tensor, *args: float, generator: torch.Generator, original: Any = original) -> Tensor:
+            return self.copy_(original(torch.empty(self.shape, dtype=self.dtype), *args, generator=generator))
+
+        monkeypatch.setattr(Tensor, draw, on_the_cpu)
+    rand = torch.rand
+    monkeypatch.setattr(
+        torch, "rand", lambda *size, generator, device, dtype: rand(*size, generator=generator, dtype=dtype).to(device)
+    )
+    expected = ATTACKS[name](net, images, labels, generator=torch.Generator().manual_seed(3))
+    found = ATTACKS[name](net.to(CUDA), images.to(CUDA), labels.to(CUDA), generator=torch.Generator().manual_seed(3))
+    near = ((found.cpu() - expected).abs() < 1e-9).double().mean()
+    assert float(near) > 0.98
 
 
 def test_memory_does_not_grow_with_the_steps_in_chunks() -> None:
@@ -116,7 +163,7 @@ def test_a_run_from_training_to_numbers(precision: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     line = f"train digits-trades-igr --profile smoke --device cuda --precision {precision} --out {run}"
     assert main(line.split()) == 0
-    assert main(f"evaluate {run} --device cuda --out {tmp_path / 'evaluated'}".split()) == 0
+    assert main(f"evaluate {run} --device cuda --out {tmp_path / 'evaluation'}".split()) == 0
     checks = [e["gradient_cosine"] for e in read_metrics(RunFolder(run).metrics) if e["kind"] == "precision"]
     assert all(cosine > 0.9 for cosine in checks)
     assert bool(checks) == (precision != "float32")

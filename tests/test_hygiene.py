@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ import holdfast
 ROOT = Path(holdfast.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    {"errors", "validate", "config", "seeding", "palette", "parts", "files"},
+    {"errors", "validate", "config", "seeding", "palette", "parts", "files", "imports"},
     {"models", "data"},
     {"metrics"},
     {"gradient"},
@@ -23,9 +25,9 @@ LAYERS = (
     {"objectives", "certify"},
     {"train", "evaluate", "theory"},
     {"recipes"},
-    {"results"},
-    {"report", "sweep", "checks", "demo"},
-    {"reproduce"},
+    {"results", "sweep"},
+    {"report", "demo", "audit"},
+    {"reproduce", "paper"},
     {"cli"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
@@ -46,10 +48,15 @@ def imported_rooms(tree: ast.AST) -> Iterator[str]:
             modules = [node.module or ""]
             if node.module == "holdfast":
                 names = [alias.name for alias in node.names if not alias.name.startswith("__")]
-                modules = [holdfast._HOMES.get(name, f"holdfast.{name}") for name in names]
+                modules = [home_of(getattr(holdfast, name)) for name in names]
         else:
             continue
         yield from (module.split(".")[1] for module in modules if module.startswith("holdfast."))
+
+
+def home_of(exported: Any) -> str:
+    """The module of what ``holdfast`` exports."""
+    return exported.__name__ if isinstance(exported, ModuleType) else exported.__module__
 
 
 def upward(room: str, tree: ast.AST) -> list[str]:

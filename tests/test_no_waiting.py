@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from holdfast import IFIA, PGD, TPGD, CWInf
-from holdfast.attacks.base import Attack
+from holdfast.attacks import Attack, Goal, KendallGoal, MassCenterGoal, RandomSigns, TopKGoal
+from holdfast.attacks.attribution_attack import Scores
+from holdfast.attribution import IntegratedGradients
 from holdfast.gradient import points
 from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
@@ -57,44 +59,72 @@ def on_the_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-budget = {"eps": 0.1, "alpha": 0.03, "steps": 2}
-ATTACKS: dict[str, Callable[[nn.Module, torch.Generator], Attack]] = {
-    "pgd": lambda net, g: PGD(net, **budget, random_start=False, restarts=2, generator=g),
-    "pgd-l2": lambda net, g: PGD(net, **budget, random_start=False, norm="L2", generator=g),
-    "tpgd": lambda net, g: TPGD(net, **budget, generator=g),
-    "cw": lambda net, g: CWInf(net, **budget, random_start=False, generator=g),
-    "ig-sum-norm": lambda net, g: IGSumNormAttack(net, **budget, n_steps=5, random_start=False, generator=g),
-    "advaat": lambda net, g: AdvAATAttack(net, **budget, n_steps=5, random_start=False, generator=g),
-    "igr": lambda net, g: IGRAttack(net, **budget, n_steps=5, random_start=False, generator=g),
+FIVE = IntegratedGradients(n_steps=5)
+budget: dict[str, Any] = {"eps": 0.1, "alpha": 0.03, "steps": 2}
+ATTACKS: dict[str, Attack] = {
+    "pgd": PGD(**budget, random_start=False, restarts=2),
+    "pgd-l2": PGD(**budget, random_start=False, norm="L2"),
+    "tpgd": TPGD(**budget),
+    "cw": CWInf(**budget, random_start=False),
+    "ig-sum-norm": IGSumNormAttack(**budget, n_steps=5, random_start=False),
+    "advaat": AdvAATAttack(**budget, attribution=FIVE, random_start=False),
+    "igr": IGRAttack(**budget, attribution=FIVE, random_start=False),
 }
 
 
 @pytest.mark.parametrize("name", [*ATTACKS])
 def test_attacks_never_wait(network: nn.Module, batch: tuple[Tensor, Tensor], on_the_device: None, name: str) -> None:
-    attack = ATTACKS[name](network, torch.Generator())
     with evaluating(network):
-        assert attack.perturb(*batch).shape == SHAPE
+        assert ATTACKS[name].perturb(network, *batch, torch.Generator()).shape == SHAPE
 
 
-@pytest.mark.parametrize("objective", ["topk", "kendall", "mass_center", "random"])
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attack on attributions is about to take its first step: the clean maps, read once, are known."""
+    zero = torch.empty(SHAPE[0], device=META)
+
+    def begin(
+        self: Scores, model: nn.Module, images: Tensor, labels: Tensor, attribution: Any, select: Any, k: int
+    ) -> None:
+        self.model, self.labels, self.attribution, self.select, self.k = model, labels, attribution, select, k
+        self.clean = torch.empty(SHAPE, device=META)
+        self.best, self.best_score, self.best_step = images, zero, zero.long()
+        self.broken, self.history = torch.empty((), dtype=torch.bool, device=META), []
+
+    monkeypatch.setattr(Scores, "__init__", begin)
+    monkeypatch.setattr(Scores, "found", lambda self: [self.best, self.best_score, self.best_step, self.broken])
+
+
+@pytest.mark.parametrize("goal", [TopKGoal(), KendallGoal(), MassCenterGoal()])
 @pytest.mark.parametrize("select", ["kendall", "topk"])
 def test_steps_of_ifia_never_wait(
-    network: nn.Module, batch: tuple[Tensor, Tensor], on_the_device: None, objective: str, select: str
+    network: nn.Module,
+    batch: tuple[Tensor, Tensor],
+    on_the_device: None,
+    begun: None,
+    goal: Goal,
+    select: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    attack = IFIA(network, **budget, k=10, n_steps=5, objective=objective, select=select)
-    images, labels = batch
-    features = torch.empty(6, 784, device=META)
     reference = {
-        "topk": torch.empty(6, 10, dtype=torch.int64, device=META),
-        "kendall": features,
-        "mass_center": torch.empty(6, 2, device=META),
-        "random": images,
+        TopKGoal: torch.empty(6, 10, dtype=torch.int64, device=META),
+        KendallGoal: torch.empty(6, 784, device=META),
+        MassCenterGoal: torch.empty(6, 2, device=META),
     }
-    score = torch.empty(6, device=META)
-    zero, no = torch.empty((), dtype=torch.int64, device=META), torch.empty((), dtype=torch.bool, device=META)
+    monkeypatch.setattr(type(goal), "reference", lambda self, clean, k: (reference[type(goal)],))
+    attack = IFIA(**budget, k=10, attribution=FIVE, goal=goal, select=select)
     with evaluating(network):
-        found = attack._advance(images, images, score, labels, zero, no, images, labels, features, reference[objective])
-    assert [t.shape for t in found] == [images.shape, images.shape, score.shape, labels.shape, (), ()]
+        found: Any = attack.search(network, *batch, FIVE, torch.Generator())
+    assert [t.shape for t in found] == [SHAPE, (6,), (6,), ()]
+
+
+@pytest.mark.parametrize("select", ["kendall", "topk"])
+def test_random_signs_never_wait(
+    network: nn.Module, batch: tuple[Tensor, Tensor], on_the_device: None, begun: None, select: Any
+) -> None:
+    with evaluating(network):
+        found: Any = RandomSigns(draws=2, k=10, select=select).search(network, *batch, FIVE, torch.Generator())
+    assert [t.shape for t in found] == [SHAPE, (6,), (6,), ()]
 
 
 @pytest.mark.parametrize("rows", [None, 7])
@@ -123,4 +153,4 @@ def test_waiting_is_noticed(network: nn.Module, batch: tuple[Tensor, Tensor], on
     with pytest.raises(AssertionError, match="from the CPU"):
         images + torch.zeros(SHAPE).to(META)
     with pytest.raises(RuntimeError, match="meta"):
-        PGD(network, **budget)(images, labels)  # the checks of a public call do read the images, once
+        PGD(**budget)(network, images, labels)  # the checks of a public call do read the images, once

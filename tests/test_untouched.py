@@ -5,40 +5,38 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from holdfast import (
-    AT,
-    FGSM,
-    IFIA,
-    IGR,
-    MART,
-    PGD,
-    TPGD,
-    TRADES,
-    CWInf,
-    activation_consistency,
-    igr_penalty,
-    integrated_gradients,
-)
+from holdfast import FGSM, IFIA, PGD, TPGD, CWInf, activation_consistency, igr_penalty, integrated_gradients
+from holdfast.attacks import Attack, KendallGoal, MassCenterGoal, RandomSigns
+from holdfast.attribution import IntegratedGradients
+from holdfast.objectives import AT, IGR, MART, TRADES, Objective
 
 Call = Callable[[nn.Module, Tensor, Tensor], object]
-pgd = partial(PGD, eps=0.1, alpha=0.05, steps=2)
-ifia = partial(IFIA, eps=0.1, alpha=0.05, steps=2, k=5, n_steps=2)
+TWO = IntegratedGradients(n_steps=2)
+budget: dict[str, Any] = {"eps": 0.1, "alpha": 0.05, "steps": 2}
+ATTACKS: dict[str, Attack] = {
+    "FGSM": FGSM(eps=0.1),
+    "PGD": PGD(**budget, restarts=2),
+    "PGD L2": PGD(**budget, norm="L2"),
+    "TPGD": TPGD(**budget),
+    "CWInf": CWInf(**budget),
+    "IFIA": IFIA(**budget, k=5, attribution=TWO),
+    "IFIA chunked": IFIA(
+        **budget, k=5, attribution=IntegratedGradients(n_steps=2, internal_batch_size=3), surrogate_beta=None
+    ),
+    "IFIA random start": IFIA(**budget, attribution=TWO, goal=KendallGoal(), random_start=True, restarts=2),
+    "IFIA mass_center": IFIA(**budget, attribution=TWO, goal=MassCenterGoal()),
+    "RandomSigns": RandomSigns(eps=0.1, draws=3, attribution=TWO),
+}
 CALLS: dict[str, Call] = {
-    "FGSM": lambda net, x, y: FGSM(net, eps=0.1)(x, y),
-    "PGD": lambda net, x, y: pgd(net, restarts=2)(x, y),
-    "PGD L2": lambda net, x, y: pgd(net, norm="L2")(x, y),
-    "TPGD": lambda net, x, y: TPGD(net, eps=0.1, alpha=0.05, steps=2)(x, y),
-    "CWInf": lambda net, x, y: CWInf(net, eps=0.1, alpha=0.05, steps=2)(x, y),
-    "IFIA": lambda net, x, y: ifia(net)(x, y),
-    "IFIA chunked": lambda net, x, y: ifia(net, internal_batch_size=3, surrogate_beta=None)(x, y),
-    "IFIA random": lambda net, x, y: ifia(net, objective="random", random_start=True)(x, y),
-    "IFIA mass_center": lambda net, x, y: ifia(net, objective="mass_center").run(x, y),
+    **ATTACKS,
+    **{f"{name} run": attack.run for name, attack in ATTACKS.items()},
+    "attribution": lambda net, x, y: TWO(net, x, y, create_graph=True),
     "integrated_gradients": lambda net, x, y: integrated_gradients(net, x, y, n_steps=3),
     "integrated_gradients graph": lambda net, x, y: integrated_gradients(net, x, y, n_steps=3, create_graph=True),
     "integrated_gradients chunked": lambda net, x, y: integrated_gradients(
@@ -48,11 +46,12 @@ CALLS: dict[str, Call] = {
     "igr_penalty chunked": lambda net, x, y: igr_penalty(net, x, 1 - x, y, n_steps=2, internal_batch_size=3),
     "activation_consistency": lambda net, x, y: activation_consistency(net, x, 1 - x),
 }
-OBJECTIVES: dict[str, Call] = {
-    "AT": AT(pgd),
-    "TRADES": TRADES(partial(TPGD, eps=0.1, alpha=0.05, steps=2)),
-    "MART": MART(pgd),
-    "IGR": IGR(AT(pgd), n_steps=2, internal_batch_size=3),
+OBJECTIVES: dict[str, Objective] = {
+    "AT": AT(PGD(**budget)),
+    "TRADES": TRADES(TPGD(**budget)),
+    "MART": MART(PGD(**budget)),
+    "IGR": IGR(AT(PGD(**budget)), attribution=IntegratedGradients(2, "riemann_right", internal_batch_size=3)),
+    "IGR of a share": IGR(AT(PGD(**budget)), attribution=IntegratedGradients(2, "riemann_right"), share=0.5),
 }
 
 
@@ -118,13 +117,12 @@ def test_works_under_no_grad(net: nn.Module, name: str) -> None:
     assert result is not None
 
 
-@pytest.mark.parametrize("name", [n for n in CALLS if n.startswith(("FGSM", "PGD", "TPGD", "CWInf", "IFIA"))])
+@pytest.mark.parametrize("name", [*ATTACKS])
 def test_attacks_move_under_no_grad(net: nn.Module, name: str) -> None:
     x = torch.rand(4, 2, 8, 8)
     y = net.eval()(x).argmax(1)
     with torch.no_grad():
-        result = CALLS[name](net, x, y)
-    adv = result if isinstance(result, Tensor) else result.adv_images
+        adv = ATTACKS[name](net, x, y)
     assert float((adv - x).abs().max()) > 0.01
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast import IFIA
+from holdfast.attribution import IntegratedGradients
 from holdfast.models.arithmetic import float32_products, tf32_flags
 
 NEWER = hasattr(torch.backends.cudnn, "conv")
@@ -75,8 +76,8 @@ def test_ifia_scores_in_full_float32(trained: nn.Module, digits: tuple[Tensor, T
     net = Watched(trained)
     images = digits[0][:6]
     labels = trained(images).argmax(1)
-    attack = IFIA(net, eps=0.1, alpha=0.05, steps=2, k=10, n_steps=3)
+    attack = IFIA(eps=0.1, alpha=0.05, steps=2, k=10, attribution=IntegratedGradients(n_steps=3))
     torch.backends.cudnn.allow_tf32 = allowed
     with torch.no_grad():
-        attack.search(images, labels)
+        attack.search(net, images, labels, attack.attribution, torch.Generator())
     assert net.seen == {(True, allowed), (False, False)}

@@ -88,8 +88,8 @@ def test_building_leaves_the_random_state_to_the_factory(mine: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("fixd", "unknown factory.*'fixd'.*did you mean fixed"),
-        ("number", "unknown factory.*'number'"),
+        ("fixd", "unknown model in .*'fixd'; did you mean fixed"),
+        ("number", "unknown model in .*'number'"),
         ("not_a_module", "returned int"),
         ("a_function", "returned function.*torch.nn.Module"),
         ("few", "3 logits.*10 classes"),

@@ -90,16 +90,21 @@ def test_a_file_cut_short(tmp_path: Path, suffix: str, keep: float) -> None:
 def test_code_in_a_pickle_does_not_run(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save(nn.Linear(2, 2), path)
-    with pytest.raises(HoldfastError, match="cannot be read"):
+    with pytest.raises(
+        HoldfastError, match=r"hold an object of torch\.nn\.modules\.linear\.Linear.*save model\.state_dict"
+    ):
         read_weights(path)
 
 
 def test_what_is_no_state_dict(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
-    for content in ([torch.ones(2)], {"epoch": 3}, {"state_dict": torch.ones(2)}):
+    for content in ([torch.ones(2)], {"epoch": 3}, {"state_dict": 3}):
         torch.save(content, path)
         with pytest.raises(HoldfastError, match="hold no state dict"):
             read_weights(path)
+    torch.save({"state_dict": torch.ones(2)}, path)
+    with pytest.raises(HoldfastError, match=r"do not fit Sequential.*unknown state_dict"):
+        load_weights(network(), path)
 
 
 def test_missing_file(tmp_path: Path) -> None:

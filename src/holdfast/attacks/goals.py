@@ -1,4 +1,4 @@
-"""What an attack on attributions drives: each goal turns a clean map into a reference and a perturbed one into a value."""
+"""What an attack on attributions drives: a goal makes a reference of the clean map, and a value of a perturbed one."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
+from holdfast.imports import imported
 from holdfast.models.state import Model, evaluating
-from holdfast.parts import imported
 
 MODEL_NAMES = {"model", "net", "network", "module", "classifier", "f"}
 

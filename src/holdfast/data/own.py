@@ -13,7 +13,7 @@ from holdfast.data.images import array_images
 from holdfast.data.splits import ALL
 from holdfast.data.tables import first_line
 from holdfast.errors import HoldfastError
-from holdfast.parts import imported
+from holdfast.imports import imported
 
 
 def takes_split(name: str) -> bool:

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
+from holdfast.imports import imported
 from holdfast.models.resnet import ResNet18
 from holdfast.models.small_cnn import SmallCNN
 from holdfast.models.state import evaluating
-from holdfast.parts import imported
 from holdfast.validate import check_logits
 
 BUILT_IN: dict[str, Callable[..., nn.Module]] = {

@@ -55,7 +55,8 @@ class LGA(Objective):
     """
 
     formula: ClassVar[str] = (
-        r"CE(f(x), y) + E_\delta[\lambda_2 \|g(x + \delta) - g(x)\|_2^2 + \lambda_c (1 - \cos(g(x + \delta), g(x))) / 2]"
+        r"CE(f(x), y) + E_\delta[\lambda_2 \|g(x + \delta) - g(x)\|_2^2"
+        r" + \lambda_c (1 - \cos(g(x + \delta), g(x))) / 2]"
     )
 
     eps: float = 4 / 255
