@@ -17,6 +17,7 @@ LAYERS = (
     {"errors", "validate", "config", "seeding", "palette", "parts", "files"},
     {"models", "data"},
     {"metrics"},
+    {"gradient"},
     {"attribution"},
     {"attacks"},
     {"objectives", "certify"},
@@ -45,7 +46,7 @@ def imported_rooms(tree: ast.AST) -> Iterator[str]:
             modules = [node.module or ""]
             if node.module == "holdfast":
                 names = [alias.name for alias in node.names if not alias.name.startswith("__")]
-                modules = [holdfast._HOME_OF.get(name, f"holdfast.{name}") for name in names]
+                modules = [holdfast._HOMES.get(name, f"holdfast.{name}") for name in names]
         else:
             continue
         yield from (module.split(".")[1] for module in modules if module.startswith("holdfast."))

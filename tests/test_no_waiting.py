@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from holdfast import IFIA, PGD, TPGD, CWInf
 from holdfast.attacks.base import Attack
-from holdfast.attribution import path
-from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path
+from holdfast.gradient import points
+from holdfast.gradient.integral import path_attribution
+from holdfast.gradient.points import Path
 from holdfast.metrics.rank import tau_b, topk_share
 from holdfast.models import SmallCNN, SoftplusTwin
 from holdfast.models.state import evaluating
@@ -52,7 +52,7 @@ def on_the_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch, "get_autocast_dtype", lambda kind: torch.bfloat16)
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
     for method in ("riemann_middle", "riemann_right"):
-        path._rule_on(method, 5, META, torch.float32)
+        points._rule_on(method, 5, META, torch.float32)
     with NoCopies():
         yield
 

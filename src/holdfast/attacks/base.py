@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from holdfast.attribution.cpu_operators import input_gradients
-from holdfast.attribution.path import check_target
+from holdfast.attribution.base import check_target
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.gradient.cpu_operators import input_gradients
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
 from holdfast.seeding import fresh_generator

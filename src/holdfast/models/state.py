@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import torch
 import torch.utils.checkpoint
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import parametrize
 
 Model = Callable[[Tensor], Tensor]
 """Maps images (B, C, H, W) in [0, 1] to logits (B, classes)."""
@@ -111,8 +113,9 @@ def evaluating(model: Model) -> Iterator[None]:
 
     Threads may do so with one model at a time of their own: it is restored when the last of them leaves.
 
-    Autocast forgets its casts at the end: older PyTorch would hand those made without a graph to a later pass that
-    needs one.
+    Weights that ``parametrize.cached()`` keeps are computed anew, since what a pass without a graph left there has no
+    gradient. Autocast forgets its casts at the end: older PyTorch would hand those made without a graph to a later
+    pass that needs one.
 
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
     >>> _ = net[1].eval()
@@ -127,10 +130,13 @@ def evaluating(model: Model) -> Iterator[None]:
         for module in modules:
             _borrowed.setdefault(id(module), _Borrowed(module, module.training)).users += 1
             module.training = False
+        cached = parametrize._cache_enabled
+        parametrize._cache_enabled -= cached
     try:
         yield
     finally:
         with _lock:
+            parametrize._cache_enabled += cached
             for module in modules:
                 entry = _borrowed[id(module)]
                 entry.users -= 1
@@ -138,3 +144,40 @@ def evaluating(model: Model) -> Iterator[None]:
                     module.training = entry.training
                     del _borrowed[id(module)]
         torch.clear_autocast_cache()
+
+
+@contextmanager
+def outside_inference_mode() -> Iterator[None]:
+    """Leave ``torch.inference_mode``, in which nothing can be differentiated, for one without gradients by default."""
+    if not torch.is_inference_mode_enabled():
+        yield
+        return
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def is_transformed() -> bool:
+    """Whether this runs inside ``torch.func.vmap`` or another transform, which takes PyTorch's own operators alone."""
+    return torch._C._functorch.maybe_current_level() is not None
+
+
+def ignoring_checkpoints() -> AbstractContextManager[Any]:
+    """Inside, an operator keeps what its derivative needs, also in a part of a network that is checkpointed.
+
+    ``torch.utils.checkpoint`` would run that part again in the backward pass, where what changed its operators for
+    the forward pass is gone, and fail or differentiate another network.
+    """
+    hooks = _innermost_hooks(True)
+    if hooks is None or not hooks[0].__qualname__.startswith("_checkpoint_hook"):
+        return _NOTHING
+    return saved_tensors_hooks(_same, _same)
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+_NOTHING = nullcontext()
+_innermost_hooks: Callable[[bool], Any] = getattr(
+    torch._C._autograd, "_top_saved_tensors_default_hooks", lambda tracing: None
+)

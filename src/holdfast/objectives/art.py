@@ -12,8 +12,8 @@ from torch import Tensor
 
 from holdfast.attacks import Attack
 from holdfast.attacks.base import GradientAscent, random_start
-from holdfast.attribution.path import Path, selected_logits
-from holdfast.attribution.second_order import SecondOrder
+from holdfast.gradient.points import Path, selected_logits
+from holdfast.gradient.second_order import SecondOrder
 from holdfast.metrics.linear import unit
 from holdfast.metrics.rank import topk_indices
 from holdfast.models.state import Model, eagerly, evaluating, math_attention

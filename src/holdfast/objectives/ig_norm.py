@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attacks import Attack
-from holdfast.attribution.by_images import penalty
-from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path
-from holdfast.config import Method
 from holdfast.errors import HoldfastError
+from holdfast.gradient.grouped import penalty
+from holdfast.gradient.integral import path_attribution
+from holdfast.gradient.points import Path
+from holdfast.gradient.quadrature import Method
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import LossOutput, Objective, combine

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attacks.base import random_start
-from holdfast.attribution.path import Path
+from holdfast.gradient.points import Path
 from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, Objective, combine

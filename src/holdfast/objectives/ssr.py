@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.attribution.second_order import SecondOrder
+from holdfast.gradient.second_order import SecondOrder
 from holdfast.models.state import Model, eagerly, evaluating, math_attention
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_logits, check_positive

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from holdfast import PGD, integrated_gradients
-from holdfast.attribution import cpu_operators
-from holdfast.attribution.cpu_operators import convolution_input_gradient, input_gradients, max_pool2d, plain_geometry
+from holdfast.gradient import cpu_operators
+from holdfast.gradient.cpu_operators import convolution_input_gradient, input_gradients, max_pool2d, plain_geometry
 
 CPU = torch.device("cpu")
 

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from holdfast import SoftplusTwin, igr_penalty
-from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path
+from holdfast.gradient.integral import path_attribution
+from holdfast.gradient.points import Path
 from holdfast.models import ResNet18, SmallCNN
 
 STEPS, BATCH = 5, 4  # 20 points are whole paths of two pairs, 9 not of one

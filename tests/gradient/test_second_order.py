@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast import igr_penalty, integrated_gradients
-from holdfast.attribution import second_order
+from holdfast.gradient import second_order
 
 N = 4
 Pair = tuple[Tensor, Tensor, Tensor]

@@ -1,4 +1,7 @@
-"""Whether the graph of a path integral fits the memory, from what autograd keeps of one more path point."""
+"""Whether the graph of a sum over points fits the memory, from what autograd keeps of one more point.
+
+It buys the choice between the whole graph (4 F per point) and chunks (6 F) without asking the caller.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
-from holdfast.models.state import eagerly
+from holdfast.models.state import eagerly, ignoring_checkpoints, is_transformed
 
 Geometry = tuple[list[int], list[int], list[int], bool, list[int], int]
 """Stride, padding, dilation, whether transposed, output padding, groups: what aten's convolutions are called with."""
@@ -112,11 +112,12 @@ class _InputGradients(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in MAX_POOL_2D:
-            return max_pool2d(*args, **kwargs)
-        if func is F.conv2d:
-            return _conv2d(*args, **kwargs)
-        return func(*args, **kwargs)
+        if is_transformed():
+            return func(*args, **kwargs)
+        with ignoring_checkpoints():
+            if func in MAX_POOL_2D:
+                return max_pool2d(*args, **kwargs)
+            return (_conv2d if func is F.conv2d else func)(*args, **kwargs)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -14,10 +13,9 @@ from bench.igr_step import variants
 from bench.measure import peak_bytes
 from bench.networks import batch, network
 from holdfast import integrated_gradients as attribute
-from holdfast.attribution import igr_penalty, memory, path
+from holdfast.attribution import igr_penalty
+from holdfast.gradient import integral, memory
 from holdfast.models import SmallCNN, SoftplusTwin
-
-integrated_gradients = import_module("holdfast.attribution.integrated_gradients")  # the package exports its function
 
 
 def _peak(n_steps: int, internal_batch_size: int | None, *, batch: int = 8, whole: bool = False) -> int:
@@ -103,10 +101,8 @@ def test_chunks_are_chosen_where_the_graph_does_not_fit(
     monkeypatch: pytest.MonkeyPatch, step: Callable[[int | None], list[Tensor]]
 ) -> None:
     chunked = []
-    original = path.sum_in_chunks
-    monkeypatch.setattr(
-        integrated_gradients, "sum_in_chunks", lambda *args: chunked.append(args[-1]) or original(*args)
-    )
+    original = integral.sum_in_chunks
+    monkeypatch.setattr(integral, "sum_in_chunks", lambda *args: chunked.append(args[-1]) or original(*args))
     whole = step(None)
     assert chunked == []
     monkeypatch.setattr(memory, "SMALL", 0)
