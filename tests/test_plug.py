@@ -206,7 +206,7 @@ def test_evaluate_with_parts_of_each_kind(place: Path, capsys: pytest.CaptureFix
     """Table, page, records and stored result of a run and of a model have them all."""
     train("digits-at", "--objective", "mine.py:Smoothed")
     parts = (
-        "--attribution IntegratedGradients(n_steps=4) --attribution mine.py:Scaled --attack mine.py:Noise "
+        "--attribution saliency --attribution mine.py:Scaled --attack mine.py:Noise "
         "--attack mine.py:Shift --metric mine.py:Moved(power=1.0)"
     )
     short = (
@@ -217,10 +217,10 @@ def test_evaluate_with_parts_of_each_kind(place: Path, capsys: pytest.CaptureFix
     (out,) = Path("run").glob("eval-*")
     page = (out / "report.html").read_text()
     for text in (shown, page):
-        for name in ("Scaled", "IntegratedGradients(n_steps=4)", "Noise", "Shift", "Moved"):
+        for name in ("Scaled", "Saliency", "Noise", "Shift", "Moved"):
             assert name in text
     records = pd.read_parquet(out / "records")
-    assert set(records["attribution"].dropna()) == {"IntegratedGradients(n_steps=4)", "Scaled"}
+    assert set(records["attribution"].dropna()) == {"Saliency", "Scaled"}
     assert {"Noise", "natural", "fgsm"} < set(records[records["kind"] == "accuracy"]["attack"])
     assert {"Shift", "ifia", "random"} < set(records[records["kind"] == "attribution"]["attack"])
     assert records["moved"].notna().tolist() == (records["kind"] == "attribution").tolist()

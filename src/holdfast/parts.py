@@ -97,10 +97,6 @@ def _named(kind: type[P]) -> dict[str, type[P]]:
     return found
 
 
-def _a(word: str) -> str:
-    return f"{'an' if word[0] in 'aeio' else 'a'} {word}"
-
-
 def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 

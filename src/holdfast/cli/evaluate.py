@@ -177,9 +177,9 @@ def with_parts(protocol: Protocol, named: Mapping[str, Sequence[str]]) -> Protoc
     from holdfast.metrics import Metric
 
     usual = usual_settings(protocol)
-    attacks = by_name(Attack, named.get("attack", ()), usual)  # type: ignore[type-abstract]
-    metrics = by_name(Metric, named.get("metric", ()), usual)  # type: ignore[type-abstract]
-    attributions = by_name(Attribution, named.get("attribution", ()))  # type: ignore[type-abstract]
+    attacks = by_name(Attack, named.get("attack", ()), usual)
+    metrics = by_name(Metric, named.get("metric", ()), usual)
+    attributions = by_name(Attribution, named.get("attribution", ()))
     on_maps = {name: attack for name, attack in attacks.items() if attacks_attributions(attack)}
     on_predictions = {name: attack for name, attack in attacks.items() if name not in on_maps}
     return replace(

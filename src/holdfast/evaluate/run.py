@@ -110,9 +110,9 @@ def evaluate(
         if parts is not None:
             changed[key] = by_name(Attack, parts, usual)
     if attributions is not None:
-        changed["attributions"] = tuple(by_name(Attribution, attributions).values())  # type: ignore[type-abstract]
+        changed["attributions"] = tuple(by_name(Attribution, attributions).values())
     if metrics is not None:
-        changed["metrics"] = tuple(by_name(Metric, metrics, usual).values())  # type: ignore[type-abstract]
+        changed["metrics"] = tuple(by_name(Metric, metrics, usual).values())
     protocol = replace(protocol, **changed)
     alone = rank is not None or world_size is not None
     world = ALONE if alone else current_world()

@@ -84,7 +84,7 @@ def protocol_of(config: EvalConfig, metrics: tuple[Metric, ...] | None = None) -
         },
         attributions=(IntegratedGradients(n_steps=config.score_n_steps),),
         attacks={
-            "ifia": attack(find(Goal, ifia.objective)()),  # type: ignore[type-abstract]
+            "ifia": attack(find(Goal, ifia.objective)()),
             "rank": attack(KendallGoal()),
             "random": RandomSigns(ifia.eps, config.random_draws, ifia.k, path),
         },

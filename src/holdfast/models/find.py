@@ -184,7 +184,7 @@ def _from_timm(name: str, weights: str | None) -> FoundModel:
     return FoundModel(
         Normalized(model, config["mean"], config["std"]),
         name,
-        image_size=size,  # type: ignore[arg-type]
+        image_size=size,
         notes=(f"normalised inside by timm's mean {config['mean']} and std {config['std']}",),
     )
 

@@ -90,8 +90,9 @@ def _unpickled(path: Path) -> Any:
 
 def _numpy_scalars() -> list[Any]:
     """What NumPy numbers, as training scripts keep for the best score, are pickled with."""
+    numpy: Any = np
     kinds = (np.float64, np.float32, np.int64, np.int32, np.bool_)
-    return [np.dtype, np._core.multiarray.scalar, *(type(np.dtype(kind)) for kind in kinds)]
+    return [np.dtype, numpy._core.multiarray.scalar, *(type(np.dtype(kind)) for kind in kinds)]
 
 
 def _is_script(path: Path) -> bool:

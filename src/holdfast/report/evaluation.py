@@ -35,7 +35,8 @@ def evaluation_page(result: EvaluationResult) -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{warnings}"
         f"<div>{result.table().to_html(escape=True, border=0)}</div>"
-        f"<p>{escape(result.counts)}.</p><p>Means over images; a failed attack counts as 1.0. worst: the strongest attack for each image.</p>"
+        f"<p>{escape(result.counts)}.</p>"
+        "<p>Means over images; a failed attack counts as 1.0. worst: the strongest attack for each image.</p>"
         f"<details><summary>Every number with its 95 % interval</summary><div>{_numbers(result)}</div></details>"
         f"<details><summary>Settings</summary><div>{_listed(settings)}</div></details>"
         f"<details><summary>Model, images and environment</summary><div>{_listed(facts)}</div></details>"
