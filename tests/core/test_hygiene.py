@@ -14,16 +14,16 @@ import holdfast
 ROOT = Path(holdfast.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    {"errors", "validate", "config", "recipes", "seeding", "palette"},
+    {"errors", "validate", "config", "parts", "recipes", "seeding", "palette"},
     {"models", "data"},
-    {"similarity"},
+    {"similarity", "metrics"},
     {"attribution"},
     {"attacks"},
     {"objectives"},
-    {"train", "evaluate", "theory"},
+    {"train", "evaluate"},
     {"results"},
-    {"report", "sweep", "checks", "demo"},
-    {"reproduce"},
+    {"report", "sweep", "checks"},
+    {"paper", "demo"},
     {"cli"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

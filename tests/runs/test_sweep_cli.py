@@ -19,7 +19,7 @@ from holdfast.config import TrainConfig
 from holdfast.errors import HoldfastError
 from holdfast.objectives import Objective
 from holdfast.recipes.profiles import PROFILES
-from holdfast.reproduce.sections.words import duration
+from holdfast.report.words import duration
 from holdfast.sweep import load_plan
 
 SCRIPT = Path(__file__).with_name("sweep_tiny.py")

@@ -83,8 +83,8 @@ def run(argv: Sequence[str]) -> None:
         if summary is None:
             print(f"This shard is done; others have batches left. Records: {job.out}")
         elif world.leads:
-            _print(job.name, job.config.dataset, summary.to_dict())
-            print(f"Records and summary: {job.out}")
+            _show(job.name, job.config.dataset, summary.to_dict(), job.out)
+            print(f"Records, summary and page: {job.out}")
 
 
 @dataclass(frozen=True)
@@ -121,17 +121,10 @@ def _prepare(spec: str, rest: Sequence[str], first: EvaluateOptions, profile: st
     return _Job(target.name, model, data, config, out, device)
 
 
-def _print(name: str, dataset: str, summary: dict) -> None:
-    from holdfast.report import Chance, Comparison, print_table
-    from holdfast.report.load import row_from_summary
+def _show(name: str, dataset: str, summary: dict, out: Path) -> None:
+    from holdfast.report import Document, Section, print_document, results_table
 
-    comparison = Comparison(
-        title=name,
-        dataset=dataset,
-        rows=[row_from_summary(name, name, summary["metrics"])],
-        chance=Chance(**summary["chance"]),
-        k=summary["k"],
-        n_features=summary["n_features"],
-        warnings=summary["warnings"],
-    )
-    print_table(comparison)
+    table = results_table({name: summary}, dataset)
+    document = Document(f"{name} on {dataset}", "", (Section("", (table,)),), warnings=tuple(summary["warnings"]))
+    print_document(document)
+    document.to_html(out / "report.html")

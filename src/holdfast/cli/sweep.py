@@ -130,7 +130,7 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
 
 def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -> None:
     """A line a run as it ends, then what there is, what failed and how to go on; raises if runs failed."""
-    from holdfast.reproduce.sections.words import duration
+    from holdfast.report.words import duration
 
     counts: Counter[str] = Counter()
     failed = []

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
-from scipy.stats import bootstrap
 
 from holdfast.config import EvalConfig
 from holdfast.evaluate.accuracy import ATTACKS
 from holdfast.evaluate.checks import check_records
 from holdfast.evaluate.records import Record
+from holdfast.metrics.stats import Interval, mean_interval
 
-RESAMPLES = 2000
 SIMILARITIES = ("topk", "kendall", "cosine", "spearman", "pearson", "random_topk", "random_kendall", "rank_kendall")
 OPTIONAL = ("magnitude_cosine", "magnitude_pearson", "activation")
 """Columns that older records, or networks without ReLU, do not have."""
+SHARES = ("topk", "random_topk", "activation")
+"""Columns in [0, 1]; the others lie in [-1, 1]."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over ``n`` images with its 95 % bootstrap interval."""
+def bounds_of(name: str) -> tuple[float, float]:
+    """The range of a column of the attribution records.
 
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Mean and percentile-bootstrap interval (2,000 resamples, fixed seed) over images.
-
-    >>> mean_interval([1.0, 1.0, 1.0])
-    Interval(mean=1.0, low=1.0, high=1.0, n=3)
+    >>> bounds_of("topk"), bounds_of("rank_kendall")
+    ((0.0, 1.0), (-1.0, 1.0))
     """
-    x = np.asarray(values, dtype=np.float64)
-    mean = float(x.mean())
-    if len(x) < 2 or np.ptp(x) == 0:
-        return Interval(mean, mean, mean, len(x))
-    interval = bootstrap(
-        (x,), np.mean, n_resamples=RESAMPLES, method="percentile", batch=200, rng=np.random.default_rng(0)
-    ).confidence_interval
-    return Interval(mean, float(interval.low), float(interval.high), len(x))
+    return (0.0, 1.0) if name in SHARES else (-1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -69,10 +50,10 @@ def summarise(accuracy: list[Record], attribution: list[Record], config: EvalCon
         metrics[name] = mean_interval(hits)
     if attribution:
         for name in (*SIMILARITIES, *(name for name in OPTIONAL if name in attribution[0])):
-            metrics[name] = mean_interval([row[name] for row in attribution])
+            metrics[name] = mean_interval([row[name] for row in attribution], bounds_of(name))
         for name in ("topk", "kendall"):
             worst = [min(row[name], row[f"rank_{name}"], row[f"random_{name}"]) for row in attribution]
-            metrics[f"worst_{name}"] = mean_interval(worst)
+            metrics[f"worst_{name}"] = mean_interval(worst, bounds_of(name))
         metrics["failure_rate"] = mean_interval([1.0 - row["succeeded"] for row in attribution])
     chance = {"topk": config.ifia.k / n_features, "kendall": 0.0}
     warnings = check_records(accuracy, attribution, config)

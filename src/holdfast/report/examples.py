@@ -11,7 +11,7 @@ from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks, score_map
-from holdfast.report.model import AttackedView, ExampleView
+from holdfast.report.pictures import AttackedView, ExampleView
 
 POOL = 200
 
