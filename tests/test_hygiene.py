@@ -23,11 +23,11 @@ LAYERS = (
     {"attribution"},
     {"attacks"},
     {"objectives", "certify"},
-    {"train", "evaluate", "theory"},
+    {"train", "evaluate"},
     {"recipes"},
     {"results", "sweep"},
-    {"report", "demo", "audit"},
-    {"reproduce", "paper"},
+    {"report"},
+    {"paper", "demo", "audit"},
     {"cli"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

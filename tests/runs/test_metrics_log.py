@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from holdfast import IGR, HoldfastError
-from holdfast.report.load import curves_of
+from holdfast import HoldfastError
+from holdfast.config import TrainConfig
+from holdfast.report.comparison import curves_of
 from holdfast.train import Report, read_metrics, train
 from holdfast.train.config import TrainConfig
 from holdfast.train.folder import MetricsLog
@@ -87,7 +88,7 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path, tail: str) -> None:
 
 def test_no_log_yet(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "metrics.jsonl") == []
-    assert curves_of([("a", tmp_path)]) == {}
+    assert curves_of({"a": read_metrics(tmp_path / "metrics.jsonl")}) == {}
 
 
 def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_curves_from_logs(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         validation = {"kind": "validation", "step": 5, "epoch": 1, "natural": 0.5, "adversarial": 0.2, "cosine": 0.9}
         write(tmp_path / name / "metrics.jsonl", [*LINES, validation])
-    curves = curves_of([("A", tmp_path / "a"), ("B", tmp_path / "b")])
+    curves = curves_of({name: read_metrics(tmp_path / name.lower() / "metrics.jsonl") for name in "AB"})
     assert curves.keys() == {
         "loss",
         "validation accuracy (clean)",

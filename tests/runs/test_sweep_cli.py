@@ -16,7 +16,7 @@ from holdfast.cli.sweep import _seconds
 from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.objectives import Standard
 from holdfast.recipes.profiles import PROFILES
-from holdfast.reproduce.sections.words import duration
+from holdfast.report.words import duration
 from holdfast.sweep import load_plan
 
 SCRIPT = Path(__file__).with_name("sweep_tiny.py")

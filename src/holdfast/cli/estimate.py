@@ -24,7 +24,7 @@ def announce(what: str, work: Iterable[Work], device: str, *, yes: bool) -> None
     Raises:
         HoldfastError: the answer was no.
     """
-    from holdfast.reproduce.sections.words import duration
+    from holdfast.report.words import duration
 
     seconds = estimated_seconds(work, device)
     if seconds < SAY_SECONDS:

@@ -82,7 +82,7 @@ def line_of(report: Report, rate: float | None) -> str:
     >>> line_of(Report(40, 80, 1, 2, 500, 1000, {"loss": 1.234, "ce": 1.0}, measured), 50.0)
     'epoch 1/2  loss 1.234  acc 96.5/88  cos 0.93  50 img/s  left 10 s'
     """
-    from holdfast.reproduce.sections.words import duration
+    from holdfast.report.words import duration
 
     assert report.validation is not None
     natural, adversarial, cosine = (report.validation[name] for name in ("natural", "adversarial", "cosine"))

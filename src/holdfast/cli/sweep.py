@@ -131,7 +131,7 @@ def _work(runs: Sequence[Run]) -> list[Work]:
 
 def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -> None:
     """A line a run as it ends, then what there is, what failed and how to go on; raises if runs failed."""
-    from holdfast.reproduce.sections.words import duration
+    from holdfast.report.words import duration
 
     counts: Counter[str] = Counter()
     failed = []

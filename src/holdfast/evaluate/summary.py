@@ -9,44 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from holdfast.evaluate.checks import check_records
 from holdfast.evaluate.protocol import Protocol
 from holdfast.evaluate.records import COLUMNS
 from holdfast.metrics import Metric
+from holdfast.metrics.stats import Interval, mean_interval
 
-RESAMPLES = 2000
 WORST = "worst"
 MEASURED = ("activation",)
 """Columns that are means as they stand, beside those of the protocol's metrics."""
 NOT_SHOWN = ("zero_share",)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over ``n`` images with its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> Interval:
-    """Mean and percentile-bootstrap interval (2,000 resamples, fixed seed) over images.
-
-    >>> mean_interval([1.0, 1.0, 1.0])
-    Interval(mean=1.0, low=1.0, high=1.0, n=3)
-    """
-    x = np.asarray(values, dtype=np.float64)
-    mean = float(x.mean())
-    if len(x) < 2 or np.ptp(x) == 0:
-        return Interval(mean, mean, mean, len(x))
-    interval = bootstrap(
-        (x,), np.mean, n_resamples=RESAMPLES, method="percentile", batch=200, rng=np.random.default_rng(0)
-    ).confidence_interval
-    return Interval(mean, float(interval.low), float(interval.high), len(x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +140,16 @@ class Summary:
 def summarise(records: pd.DataFrame, protocol: Protocol, n_features: int) -> Summary:
     """All means, intervals, chance levels and warnings of an evaluation, from its records alone."""
     names = Names(records)
-    metrics = {names.of(q): mean_interval(q.values) for q in shown(records, protocol.metrics)}
+    metrics = {names.of(q): _interval(q, protocol.metrics) for q in shown(records, protocol.metrics)}
     levels = {names.short(names.attacks[0], m.key): m.chance(n_features) for m in protocol.metrics if names.attacks}
     chance = {name: level for name, level in levels.items() if level is not None}
     k = next((m.k for m in protocol.metrics if hasattr(m, "k")), 1)
     return Summary(metrics, chance, k, n_features, check_records(records, protocol))
+
+
+def _interval(quantity: Quantity, metrics: Sequence[Metric]) -> Interval:
+    part = next((m for m in metrics if m.key == quantity.metric), None)
+    return mean_interval(quantity.values.tolist(), (0.0, 1.0) if part is None else part.bounds)
 
 
 def shown(records: pd.DataFrame, metrics: Sequence[Metric] = ()) -> Iterator[Quantity]:
@@ -193,7 +171,7 @@ def frame_of(records: pd.DataFrame, protocol: Protocol, n_features: int) -> pd.D
                 "metric": q.metric,
                 "title": part.title if part else _TITLES.get(q.metric, q.metric),
                 "unit": part.unit if part else ("" if q.metric in MEASURED else "%"),
-                **asdict(mean_interval(q.values)),
+                **asdict(_interval(q, protocol.metrics)),
                 "chance": part.chance(n_features) if part else None,
             }
         )

@@ -36,6 +36,11 @@ class Metric(Part, ABC):
         """Its column in records; two metrics of one evaluation need two keys."""
         return type(self).__name__.lower()
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The range of one value, for its intervals; None where it has none."""
+        return (0.0, 1.0) if self.unit == "%" else None
+
     def chance(self, n_features: int) -> float | None:
         """Its mean over unrelated maps of ``n_features``; None where that depends on more."""
         return None

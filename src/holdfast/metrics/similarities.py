@@ -27,6 +27,10 @@ class _OfMaps(Metric):
 
     magnitude: bool = field(default=True, kw_only=True)
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return (0.0, 1.0) if self.unit == "%" else (-1.0, 1.0)
+
     def _pair(self, maps: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         return (maps.abs(), reference.abs()) if self.magnitude else (maps, reference)
 

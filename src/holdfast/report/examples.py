@@ -13,7 +13,7 @@ from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.attribution import AttackedMaps, Batch, attack_maps, score_maps
 from holdfast.evaluate.standard import protocol_of
 from holdfast.metrics import KendallTau, TopK
-from holdfast.report.model import AttackedView, ExampleView
+from holdfast.report.pictures import AttackedView, ExampleView
 
 POOL = 200
 
