@@ -16,10 +16,12 @@ import torch
 from holdfast.cli import main
 from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
-from holdfast.demo import PICTURED, compare, demo_evaluation, demo_recipes
+from holdfast.demo import EXAMPLE_BATCH, PICTURED, compare, demo_evaluation, demo_recipes
+from holdfast.metrics.stats import Interval
 from holdfast.models import load_model
 from holdfast.recipes import evaluation, recipe
-from holdfast.report import Comparison
+from holdfast.report import Document
+from holdfast.report.examples import attacked_examples
 from holdfast.train import Report
 from holdfast.train.config import TrainConfig
 
@@ -50,18 +52,18 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first(
     contenders: list[tuple[str, TrainConfig]], tiny_eval: EvalConfig, out: Path
-) -> tuple[Comparison, Path, dict[str, Silent]]:
+) -> tuple[Document, Path, dict[str, Silent]]:
     watched: dict[str, Silent] = {}
 
     @contextmanager
     def watch(title: str) -> Iterator[Silent]:
         yield watched.setdefault(title, Silent())
 
-    comparison, page = compare(contenders, tiny_eval, out, watch=watch, commands=["holdfast demo"])
-    return comparison, page, watched
+    document, page = compare(contenders, tiny_eval, out, watch=watch, commands=["holdfast demo"])
+    return document, page, watched
 
 
-def test_progress_is_told(first: tuple[Comparison, Path, dict[str, Silent]]) -> None:
+def test_progress_is_told(first: tuple[Document, Path, dict[str, Silent]]) -> None:
     watched = first[2]
     assert [*watched] == ["plain", "with IGR"]
     for silent in watched.values():
@@ -70,33 +72,34 @@ def test_progress_is_told(first: tuple[Comparison, Path, dict[str, Silent]]) -> 
 
 
 def test_the_numbers_are_those_on_disk(
-    first: tuple[Comparison, Path, dict[str, Silent]], contenders: list[tuple[str, TrainConfig]], out: Path
+    first: tuple[Document, Path, dict[str, Silent]], contenders: list[tuple[str, TrainConfig]], out: Path
 ) -> None:
-    comparison = first[0]
-    assert [row.name for row in comparison.rows] == ["plain", "with IGR"]
-    assert [row.highlight for row in comparison.rows] == [False, True]
-    for row, (_, config) in zip(comparison.rows, contenders, strict=True):
-        summary = json.loads((out / config.recipe / "eval" / "summary.json").read_text())
-        assert {"natural", "pgd20", "kendall", "topk", "cosine", "failure_rate"} <= row.estimates.keys()
-        for name, estimate in row.estimates.items():
-            stored = summary["metrics"][name]
-            assert (estimate.mean, estimate.low, estimate.high, estimate.n) == tuple(
-                stored[key] for key in ("mean", "low", "high", "n")
+    table = first[0].tables[0]
+    assert [(row.title, row.style) for row in table.rows] == [
+        ("plain", ""), ("with IGR", "highlight"), ("chance", "chance"),
+    ]  # fmt: skip
+    keys = [column.key for column in table.columns]
+    assert {"natural", "pgd20", "kendall", "topk", "cosine", "failure_rate"} <= {*keys}
+    for row, (_, config) in zip(table.rows, contenders, strict=False):
+        stored = json.loads((out / config.recipe / "eval" / "summary.json").read_text())["metrics"]
+        for name, cell in zip(keys, row.cells, strict=True):
+            assert isinstance(cell, Interval)
+            assert (cell.mean, cell.low, cell.high, cell.n) == tuple(
+                pytest.approx(stored[name][part]) for part in ("mean", "low", "high", "n")
             ), name
-    assert (comparison.k, comparison.n_features) == (8, 64)
-    assert comparison.chance.values()["topk"] == 0.125
-    values = {setting.name: setting.value for setting in comparison.settings if setting.group == "Training"}
-    assert values["igr.lam"] == f"0.0 / {contenders[1][1].igr.lam}"
-    assert values["seed"] == "0"
+    assert dict(zip(keys, table.rows[2].cells, strict=True))["topk"] == 0.125
+    differing = next(t for t in first[0].tables if t.title.endswith("where the rows differ"))
+    weights = next(row.cells for row in differing.rows if row.title == "igr.lam")
+    assert [str(cell).split()[0] for cell in weights] == ["0", "1"]
 
 
 def test_the_pictures_are_the_first_that_both_classify(
-    first: tuple[Comparison, Path, dict[str, Silent]],
+    first: tuple[Document, Path, dict[str, Silent]],
     contenders: list[tuple[str, TrainConfig]],
+    tiny_eval: EvalConfig,
     out: Path,
     test_images: ImageData,
 ) -> None:
-    comparison = first[0]
     images = to_unit_interval(test_images.images[:200])
     right = torch.ones(200, dtype=torch.bool)
     for _, config in contenders:
@@ -105,11 +108,15 @@ def test_the_pictures_are_the_first_that_both_classify(
             right &= model(images).argmax(1) == test_images.labels[:200]
     wanted = right.nonzero()[:PICTURED, 0].tolist()
     assert len(wanted) == PICTURED
-    assert [example.index for example in comparison.examples] == wanted
-    for example in comparison.examples:
+    (pictures,) = (figure for figure in first[0].figures if figure.tiles)
+    assert len(pictures.tiles) == 2 * 4 * PICTURED
+    labels = [test_images.classes[int(test_images.labels[i])] for i in wanted]
+    assert [tile.strip for tile in pictures.tiles[::4]] == [
+        f"{title}, {label}" for label in labels for title in ("plain", "with IGR")
+    ]
+    models = {title: load_model(config.recipe, dataset="digits", model_dir=out) for title, config in contenders}
+    for example in attacked_examples(models, test_images, tiny_eval, "cpu", most=PICTURED, batch=EXAMPLE_BATCH):
         assert torch.equal(torch.from_numpy(example.image), images[example.index])
-        assert example.label == test_images.classes[int(test_images.labels[example.index])]
-        assert [*example.views] == ["plain", "with IGR"]
         for view in example.views.values():
             distance = abs(view.adversarial - example.image).max()
             assert distance <= 0.1 + 1e-6
@@ -127,8 +134,8 @@ class References(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in names]
 
 
-def test_the_page_needs_nothing_else(first: tuple[Comparison, Path, dict[str, Silent]], out: Path) -> None:
-    comparison, page, _ = first
+def test_the_page_needs_nothing_else(first: tuple[Document, Path, dict[str, Silent]], out: Path) -> None:
+    document, page, _ = first
     assert page == out / "report.html"
     text = page.read_text(encoding="utf-8")
     references = References()
@@ -136,13 +143,13 @@ def test_the_page_needs_nothing_else(first: tuple[Comparison, Path, dict[str, Si
     assert references.found
     assert all(reference.startswith("data:") for reference in references.found)
     assert not re.search(r"url\(\s*['\"]?http|@import", text)
-    for row in comparison.rows:
-        assert f"{row.estimates['natural'].mean * 100:.1f}" in text
+    for row in document.tables[0].rows[:2]:
+        assert document.tables[0].columns[0].written(row.cells[0]) in text
     assert "holdfast demo" in text
 
 
 def test_a_second_call_reuses_the_finished_runs(
-    first: tuple[Comparison, Path, dict[str, Silent]],
+    first: tuple[Document, Path, dict[str, Silent]],
     contenders: list[tuple[str, TrainConfig]],
     tiny_eval: EvalConfig,
     out: Path,
@@ -159,13 +166,11 @@ def test_a_second_call_reuses_the_finished_runs(
     def watch(title: str) -> Iterator[Silent]:
         yield silent
 
-    comparison, _ = compare(contenders, tiny_eval, out, watch=watch)
+    document, _ = compare(contenders, tiny_eval, out, watch=watch)
     assert times() == before
     assert silent.steps == []
-    assert [row.estimates for row in comparison.rows] == [row.estimates for row in first[0].rows]
-    for example, old in zip(comparison.examples, first[0].examples, strict=True):
-        for name, view in example.views.items():
-            assert (view.adversarial == old.views[name].adversarial).all()
+    assert document.tables[0].rows == first[0].tables[0].rows
+    assert [figure.tiles for figure in document.figures] == [figure.tiles for figure in first[0].figures]
 
 
 def test_an_interrupted_demo_goes_on(
