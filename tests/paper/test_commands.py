@@ -5,16 +5,19 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
+from holdfast.attacks import Attack
 from holdfast.cli import evaluate as evaluate_command_line
 from holdfast.cli import train as train_command_line
 from holdfast.cli.parse import parse
-from holdfast.config import TrainConfig
+from holdfast.evaluate import protocol_of
 from holdfast.paper.commands import evaluate_command, rows_again, sweep_command, train_command
 from holdfast.paper.facts import reductions
+from holdfast.parts import changed_parts
 from holdfast.recipes import evaluation, origin, recipe
 from holdfast.report.document import Code
 from holdfast.report.settings import settings_tables
 from holdfast.sweep.plan import load_plan
+from holdfast.train import TrainConfig
 
 from .conftest import MakeResult
 
@@ -30,30 +33,33 @@ def test_settings_in_which_rows_differ_come_first_with_their_origins(result: Mak
     differing, shared = settings_tables([result("trades"), result("trades-igr"), result("trades", seed=1)])
     assert differing.title == "MNIST: where the rows differ"
     assert [column.heading for column in differing.columns] == ["TRADES", "TRADES+IGR"]
-    assert next(row.cells for row in differing.rows if row.title == "igr.lam") == ("0 (ours)", "1 (ours)")
+    assert next(row.cells for row in differing.rows if row.title == "objective") == ("TRADES (ours)", "IGR (ours)")
     rows = {row.title: row.cells for row in shared.rows}
     assert "optim.lr" not in {row.title for row in differing.rows}
     assert rows["optim.lr"] == ("0.001", origin("mnist", "optim.lr", "trades", "laptop"), "0.0001")
-    assert rows["attack.eps"][:2] == ("0.3", origin("mnist", "attack.eps", "trades", "laptop"))
+    assert rows["validation.eps"][:2] == ("0.3", origin("mnist", "validation.eps", "trades", "laptop"))
 
 
 def test_a_value_that_is_not_the_recipes_is_ours(result: MakeResult) -> None:
     run = result("trades")
-    run = replace(run, train=replace(run.train, attack=replace(run.train.attack, eps=0.2)))
+    objective = changed_parts(run.train.objective, Attack, lambda a: replace(a, eps=0.2))
+    run = replace(run, settings=replace(run.train, objective=objective))
     (shared,) = settings_tables([run])
-    assert next(row.cells for row in shared.rows if row.title == "attack.eps") == ("0.2", "ours", "0.3")
+    assert next(row.cells for row in shared.rows if row.title == "objective.attack.eps") == ("0.2", "ours", "0.3")
 
 
 def test_commands_give_the_very_settings_of_a_run(result: MakeResult) -> None:
     run = result("trades-igr", seed=3)
     odd = replace(
         run,
-        train=replace(
+        settings=replace(
             run.train,
             optim=replace(run.train.optim, lr=0.5, schedule="multistep", milestones=(2, 4)),
-            igr=replace(run.train.igr, internal_batch_size=2),
+            objective=replace(run.train.objective, share=0.5),
         ),
-        evaluation=replace(run.evaluation, n_attribution=7, ifia=replace(run.evaluation.ifia, random_start=True)),
+        protocol=protocol_of(
+            replace(run.evaluation, n_attribution=7, ifia=replace(run.evaluation.ifia, random_start=True))
+        ),
     )
     for each in (run, odd):
         _, verb, name, *rest = shlex.split(train_command(each))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from holdfast.report.load import row_from_summary
 from torch import nn
 
 from holdfast.config import EvalConfig
@@ -18,7 +19,6 @@ from holdfast.data.image_data import ImageData
 from holdfast.evaluate import Interval, Protocol, Summary, evaluate, protocol_of
 from holdfast.evaluate.records import read_records, rows_of
 from holdfast.evaluate.summary import mean_interval, quantities, summarise
-from holdfast.report.load import row_from_summary
 
 
 def rows(folder: Path, kind: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast import HoldfastError
-from holdfast.config import TrainConfig
+from holdfast.objectives import IGR
 from holdfast.report.comparison import curves_of
 from holdfast.train import Report, read_metrics, train
 from holdfast.train.config import TrainConfig
