@@ -1,15 +1,23 @@
 """Attacks on predictions and on attributions, called as ``attack(model, x, y)``."""
 
+from holdfast.attacks.annealed import AnnealedIFIA
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
+from holdfast.attacks.auto import AutoFound, AutoIFIA
 from holdfast.attacks.base import Attack
-from holdfast.attacks.goals import Goal, KendallGoal, MassCenterGoal, TopKGoal
+from holdfast.attacks.block_search import BlockSearch
+from holdfast.attacks.goals import CosineGoal, Goal, KendallGoal, MassCenterGoal, SoftTopKGoal, TargetGoal, TopKGoal
 from holdfast.attacks.ifia import IFIA, RandomSigns
 from holdfast.attacks.pgd import FGSM, PGD, TPGD, CWInf
 
 __all__ = [
+    "AnnealedIFIA",
     "Attack",
     "AttributionAttack",
+    "AutoFound",
+    "AutoIFIA",
+    "BlockSearch",
     "CWInf",
+    "CosineGoal",
     "FGSM",
     "Found",
     "Goal",
@@ -18,6 +26,8 @@ __all__ = [
     "MassCenterGoal",
     "PGD",
     "RandomSigns",
+    "SoftTopKGoal",
     "TPGD",
+    "TargetGoal",
     "TopKGoal",
 ]
