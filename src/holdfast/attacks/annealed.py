@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
-from holdfast.attacks.base import per_image, project
+from holdfast.attacks.base import per_image, project, unit
 from holdfast.attacks.goals import Goal, TopKGoal
 from holdfast.attacks.pgd import margin
-from holdfast.attacks.worst import Compared, Shortlist, Values, Worst, similarity, unit
+from holdfast.attacks.worst import Compared, Shortlist, Values, Worst, similarity
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.attribution.path import by_whole_paths

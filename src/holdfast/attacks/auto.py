@@ -14,7 +14,8 @@ from holdfast.attacks.attribution_attack import AttributionAttack, Found
 from holdfast.attacks.base import project
 from holdfast.attacks.block_search import BlockSearch
 from holdfast.attacks.goals import CosineGoal, Goal, KendallGoal, SoftTopKGoal, TopKGoal
-from holdfast.attacks.worst import Compared, Worst, noise_of
+from holdfast.attacks.noise import drawn_seed, noise_of
+from holdfast.attacks.worst import Compared, Worst
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, unknown_name
@@ -178,7 +179,7 @@ class AutoIFIA(AttributionAttack):
     def search(
         self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
     ) -> AutoFound:
-        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        seed = drawn_seed(generator)
         worst = Worst(model, images, labels, attribution, self.metrics, self.k)
         log = _Log(worst)
         everyone = worst.right.nonzero()[:, 0]

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
-from holdfast.attacks.worst import Compared, Values, Worst, image_generator
+from holdfast.attacks.noise import drawn_seed, image_generator
+from holdfast.attacks.worst import Compared, Values, Worst
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.errors import unknown_name
@@ -72,7 +73,7 @@ class BlockSearch(AttributionAttack):
         self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
     ) -> Found:
         worst = Worst(model, images, labels, attribution, (self.select,), self.k)
-        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        seed = drawn_seed(generator)
         rows = worst.right.nonzero()[:, 0]
         if len(rows):
             self.improve(worst, rows, images, seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,11 +9,9 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attribution_attack import exactly
-from holdfast.attacks.base import per_image
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
-from holdfast.seeding import generator_of
 from holdfast.similarity.linear import cosine_similarity
 from holdfast.similarity.rank import check_k, check_ranked, tau_b, topk_share
 
@@ -140,28 +137,3 @@ class Shortlist:
             for m, score in self.score.items()
             for i in range(len(score))
         ]
-
-
-def noise_of(images: Tensor, seed: int, name: str) -> Tensor:
-    """Uniform numbers in [-1, 1] that depend on ``seed``, ``name`` and each image's own pixels alone.
-
-    So an image's noise is the same whatever is beside it in the batch, and on any device.
-    """
-    pixels = images.detach().float().cpu()
-    rows = [_uniform(image, seed, name) for image in pixels]
-    return torch.stack(rows).to(images)
-
-
-def image_generator(image: Tensor, seed: int, name: str) -> torch.Generator:
-    """A generator on the CPU that depends on ``seed``, ``name`` and the pixels of one image alone."""
-    pixels = image.detach().float().cpu().contiguous().numpy().tobytes()
-    return generator_of(seed, name, hashlib.sha256(pixels).hexdigest())
-
-
-def _uniform(image: Tensor, seed: int, name: str) -> Tensor:
-    return torch.empty_like(image).uniform_(-1, 1, generator=image_generator(image, seed, name))
-
-
-def unit(x: Tensor) -> Tensor:
-    """Each image's vector at length 1, or 0."""
-    return x / per_image(x.flatten(1).norm(dim=1).clamp(min=torch.finfo(x.dtype).tiny), x)
