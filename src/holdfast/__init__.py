@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast import models
-    from holdfast.attacks import FGSM, IFIA, PGD, TPGD, AutoIFIA, CWInf
+    from holdfast.attacks import FGSM, IFIA, PGD, TPGD, AutoAttack, AutoIFIA, CWInf
     from holdfast.attribution import compiled_gradients, igr_penalty, integrated_gradients
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "holdfast.attacks": ("AutoIFIA", "CWInf", "FGSM", "IFIA", "PGD", "TPGD"),
+    "holdfast.attacks": ("AutoAttack", "AutoIFIA", "CWInf", "FGSM", "IFIA", "PGD", "TPGD"),
     "holdfast.attribution": ("compiled_gradients", "igr_penalty", "integrated_gradients"),
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
@@ -92,6 +92,7 @@ __all__ = [
     "TPGD",
     "TRADES",
     "AdvAAT",
+    "AutoAttack",
     "AutoIFIA",
     "CWInf",
     "HoldfastError",

@@ -118,10 +118,7 @@ class AnnealedIFIA(AttributionAttack):
         rows = worst.right.nonzero()[:, 0]
         if len(rows):
             self.improve(worst, rows, followed, images[rows], images)
-        score = worst.score[self.select]
-        return Found(
-            worst.images[self.select], worst.member[self.select] >= 0, score, worst.step[self.select], score.mean()[None]
-        )
+        return worst.found(self.select)
 
     def improve(
         self, worst: Worst, rows: Tensor, followed: Attribution, start: Tensor, images: Tensor, member: int = 0
@@ -193,7 +190,7 @@ class AnnealedIFIA(AttributionAttack):
                 adv = adv.detach().requires_grad_()
                 maps = followed.map(surrogate, adv, labels, create_graph=True, weights=False)
                 (gradient,) = torch.autograd.grad(self.goal.of(maps, *reference).sum(), adv)
-            return torch.stack([gradient, maps.detach()], dim=1)
+            return torch.stack([gradient.nan_to_num(0, 0, 0), maps.detach()], dim=1)
 
         def gradient(adv: Tensor, labels: Tensor, *reference: Tensor) -> tuple[Tensor, Tensor]:
             ascent, maps = by_whole_paths(both, followed.points, None, adv, labels, *reference).unbind(1)

@@ -84,7 +84,8 @@ class APGD(Attack):
             logits = model(images)
         classes = logits.shape[1]
         if classes < CLASSES[self.loss]:
-            raise HoldfastError(f"the model has {classes} classes; the loss {self.loss} needs {CLASSES[self.loss]}: use ce.")
+            needed = CLASSES[self.loss]
+            raise HoldfastError(f"the model has {classes} classes; the loss {self.loss} needs {needed}: use ce.")
         others = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)
         ways = min(self.targets, classes - 1) if self.loss == "targeted" else 1
         stands = logits.argmax(1) == labels
@@ -125,9 +126,7 @@ class APGD(Attack):
         for t in range(self.steps):
             ahead = project(step(adv, gradient, per_image(size, adv), self.norm), images, self.eps, self.norm)
             if t:
-                ahead = project(
-                    adv + 0.75 * (ahead - adv) + 0.25 * (adv - previous), images, self.eps, self.norm
-                )
+                ahead = project(adv + 0.75 * (ahead - adv) + 0.25 * (adv - previous), images, self.eps, self.norm)
             previous, adv, before = adv, ahead, loss
             loss, gradient, wrong = self._ascent(model, adv, labels, target)
             fooling = torch.where(per_image(wrong, adv), adv, fooling)

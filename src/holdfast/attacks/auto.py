@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
 from holdfast.attacks.annealed import AnnealedIFIA
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
-from holdfast.attacks.base import project
+from holdfast.attacks.base import Images, Labels, project
 from holdfast.attacks.block_search import BlockSearch
-from holdfast.attacks.goals import CosineGoal, Goal, KendallGoal, SoftTopKGoal, TopKGoal
+from holdfast.attacks.goals import CosineGoal, DenseKendallGoal, Goal, KendallGoal, SoftTopKGoal, TopKGoal
 from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.attacks.worst import Compared, Worst
 from holdfast.attribution import IntegratedGradients
@@ -23,6 +23,7 @@ from holdfast.models.state import Model
 from holdfast.validate import check_count, check_positive
 
 Budget = Literal["quick", "standard", "thorough"]
+Start = Literal["image", "random", "found"]
 TRANSFER: tuple[Attribution, ...] = (
     IntegratedGradients(n_steps=5),
     IntegratedGradients(n_steps=1, method="riemann_right"),
@@ -58,12 +59,12 @@ class AutoFound(Found):
 
 @dataclass(frozen=True)
 class Member:
-    """One run of the ensemble: how it climbs, for which metrics, and from where."""
+    """One run of the ensemble: how it climbs, for which metric, and from where."""
 
     name: str
     climb: AnnealedIFIA
-    serves: tuple[str, ...]
-    start: Literal["image", "random", "found"] = "image"
+    metric: Compared
+    start: Start
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class AutoIFIA(AttributionAttack):
 
     An ensemble of `AnnealedIFIA` that differ in goal and start, random signs among them, and for explanations without
     a gradient the same by transfer from integrated gradients and input times gradient, then `BlockSearch`. Of
-    everything found, the worst by exact scores is kept per image and metric. Images as bad as chance in all that a
-    member serves leave its batch; a member may start from what earlier ones found.
+    everything found, the worst by exact scores is kept per image and metric. Images as bad as chance in a
+    member's metric leave its batch; a member may start from what earlier ones found.
 
     Random numbers depend on the generator's first number and each image's own pixels alone: given generators of one
     state, an image's result does not depend on the images beside it, as far as the network's arithmetic does not.
@@ -81,9 +82,9 @@ class AutoIFIA(AttributionAttack):
     Args:
         eps: largest perturbation, pixels in [0, 1].
         k: size of the top-k set.
-        budget: "quick" (as many forward passes as 40 steps of IFIA for each metric), "standard" or "thorough".
-        metrics: what is attacked, of "topk", "kendall" and "cosine" (of signed maps); members that serve no metric of
-            these are left out.
+        budget: "quick" (as many forward passes as 40 scored steps of IFIA for each metric), "standard" or "thorough".
+        metrics: what is attacked, of "topk", "kendall" and "cosine" (of signed maps), each by members of its own.
+        scale: of the number of steps, to check whether more of them would do better.
         attribution: what is attacked and scored exactly; it is followed with 5 points (16 of a sampled one).
 
     A call returns the worst images by the first of ``metrics``; ``run`` returns an `AutoFound` with all.
@@ -106,15 +107,18 @@ class AutoIFIA(AttributionAttack):
     budget: Budget = "standard"
     _: KW_ONLY
     metrics: tuple[Compared, ...] = ("topk", "kendall")
+    scale: float = 1.0
     attribution: Attribution = IntegratedGradients(n_steps=50)
 
     def __post_init__(self) -> None:
         check_positive("eps", self.eps, zero=True)
+        check_positive("scale", self.scale)
         check_count("k", self.k)
         if self.budget not in get_args(Budget):
             raise unknown_name("budget", str(self.budget), get_args(Budget))
         if not self.metrics or len(set(self.metrics)) < len(self.metrics):
-            raise HoldfastError(f"metrics are {self.metrics}; name each of {', '.join(get_args(Compared))} at most once.")
+            names = ", ".join(get_args(Compared))
+            raise HoldfastError(f"metrics are {self.metrics}; name each of {names} at most once.")
         for metric in self.metrics:
             if metric not in get_args(Compared):
                 raise unknown_name("metric", str(metric), get_args(Compared))
@@ -130,7 +134,7 @@ class AutoIFIA(AttributionAttack):
     @property
     def draws(self) -> int:
         """Random signs tried."""
-        return {"quick": 2, "standard": 5, "thorough": 20}[self.budget]
+        return {"quick": 1, "standard": 5, "thorough": 20}[self.budget]
 
     def queries(self, attribution: Attribution) -> int:
         """Maps that the block search asks for, over all metrics."""
@@ -140,41 +144,58 @@ class AutoIFIA(AttributionAttack):
 
     def members(self) -> tuple[Member, ...]:
         """The runs that the budget buys, in order."""
-        steps = {"quick": 40, "standard": 60, "thorough": 150}[self.budget]
-        kendall, soft, top, cosine = KendallGoal(), SoftTopKGoal(), TopKGoal(), CosineGoal()
-        plan = [
-            ("kendall", kendall, ("kendall",), "image", 0.3),
-            ("soft top-k", soft, ("topk",), "image", 0.4),
-            ("cosine", cosine, ("cosine",), "image", 0.4),
+        steps = {"quick": 36, "standard": 60, "thorough": 120}[self.budget]
+        kendall, soft, cosine = KendallGoal(), SoftTopKGoal(), CosineGoal()
+        plan: list[tuple[str, Goal, Compared, Start, float]] = [
+            ("kendall", kendall, "kendall", "image", 0.3),
+            ("soft top-k", soft, "topk", "image", 0.4),
+            ("cosine", cosine, "cosine", "image", 0.4),
         ]
         if self.budget != "quick":
             plan += [
-                ("top-k", top, ("topk",), "image", 0.4),
-                ("soft top-k from found", soft, ("topk",), "found", 0.2),
-                ("kendall from found", kendall, ("kendall",), "found", 0.2),
+                ("dense kendall", DenseKendallGoal(), "kendall", "image", 0.3),
+                ("kendall from found", kendall, "kendall", "found", 0.2),
+                ("soft top-k from random", soft, "topk", "random", 0.4),
+                ("soft top-k from found", soft, "topk", "found", 0.2),
             ]
         if self.budget == "thorough":
             plan += [
-                ("soft top-k from random", soft, ("topk",), "random", 0.4),
-                ("kendall from random", kendall, ("kendall",), "random", 0.3),
-                ("cosine from random", cosine, ("cosine",), "random", 0.4),
+                ("top-k", TopKGoal(), "topk", "image", 0.4),
+                ("narrow top-k from found", SoftTopKGoal(0.15), "topk", "found", 0.2),
+                ("dense kendall from random", DenseKendallGoal(), "kendall", "random", 0.3),
+                ("kendall from random", kendall, "kendall", "random", 0.3),
+                ("cosine from random", cosine, "cosine", "random", 0.4),
+                ("cosine from found", cosine, "cosine", "found", 0.2),
             ]
         return tuple(
-            Member(name, self._climb(goal, steps, first), serves, start)
-            for name, goal, serves, start, first in plan
-            if set(serves) & set(self.metrics)
+            Member(name, self._climb(goal, steps, first), metric, start)
+            for name, goal, metric, start, first in plan
+            if metric in self.metrics
         )
 
     def _climb(self, goal: Goal, steps: int, first: float) -> AnnealedIFIA:
-        return AnnealedIFIA(self.eps, steps, self.k, goal, first_step=first)
+        return AnnealedIFIA(self.eps, max(round(steps * self.scale), 1), self.k, goal, first_step=first)
 
     def attacked(self, attribution: Attribution | None) -> Attribution:
         return self.attribution if attribution is None else attribution
 
-    def run(self, model: Model, x: Any, y: Any, **options: Any) -> AutoFound:
-        found = super().run(model, x, y, **options)
-        assert isinstance(found, AutoFound)
-        return found
+    def run(
+        self,
+        model: Model,
+        x: Images,
+        y: Labels,
+        *,
+        attribution: Attribution | None = None,
+        generator: torch.Generator | None = None,
+    ) -> AutoFound:
+        """The attack with its accounting: the worst case of every metric, and what each member did.
+
+        Args:
+            model, x, y, generator: as in a call.
+            attribution: what is attacked and scored exactly, in place of the attack's own.
+        """
+        found = super().run(model, x, y, attribution=attribution, generator=generator)
+        return cast(AutoFound, found)
 
     def search(
         self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
@@ -192,7 +213,7 @@ class AutoIFIA(AttributionAttack):
         followed = (coarse(attribution),) if attribution.differentiable else TRANSFER
         for source in followed:
             for member in self.members():
-                rows = worst.open(member.serves)
+                rows = worst.open(member.metric)
                 if len(rows):
                     number = len(log.names)
                     start = self._start(member, worst, rows, images, seed)
@@ -201,7 +222,7 @@ class AutoIFIA(AttributionAttack):
                     log.climbed(number, rows, lost, moved)
                 log.ended(member.name if len(followed) == 1 else f"{member.name} on {_short(source)}")
         for metric in self.metrics if self.queries(attribution) else ():
-            rows = worst.open((metric,))
+            rows = worst.open(metric)
             if len(rows):
                 number = len(log.names)
                 search = BlockSearch(
@@ -215,7 +236,7 @@ class AutoIFIA(AttributionAttack):
         if member.start == "image":
             return images[rows]
         if member.start == "found":
-            return worst.images[member.serves[0]][rows]
+            return worst.images[member.metric][rows]
         noise = noise_of(images[rows], seed, member.name)
         return project(images[rows] + self.eps * noise, images[rows], self.eps)
 
@@ -252,10 +273,7 @@ class _Log:
 
     def found(self) -> AutoFound:
         worst, count = self.worst, len(self.names)
-        by_metric = {
-            m: Found(worst.images[m], worst.member[m] >= 0, score, worst.step[m], torch.stack(self.history[m]))
-            for m, score in worst.score.items()
-        }
+        by_metric = {m: worst.found(m, self.history[m]) for m in worst.score}
         first = next(iter(by_metric.values()))
         return AutoFound(
             **vars(first),

@@ -17,7 +17,7 @@ from holdfast.validate import check_count, check_positive
 
 @dataclass(frozen=True)
 class Ensembled(Attacked):
-    """What `AutoAttack` found, and which member found it first: -1 where the image stands or was wrong to begin with."""
+    """What `AutoAttack` found, and which member found it: -1 where the image stands or was wrong anyway."""
 
     members: tuple[str, ...]
     winner: Tensor

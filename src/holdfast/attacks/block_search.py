@@ -77,10 +77,7 @@ class BlockSearch(AttributionAttack):
         rows = worst.right.nonzero()[:, 0]
         if len(rows):
             self.improve(worst, rows, images, seed)
-        score = worst.score[self.select]
-        return Found(
-            worst.images[self.select], worst.member[self.select] >= 0, score, worst.step[self.select], score.mean()[None]
-        )
+        return worst.found(self.select)
 
     def improve(self, worst: Worst, rows: Tensor, images: Tensor, seed: int, member: int = 0) -> Values:
         """Search from the worst of each of ``rows`` so far and let what is found into ``worst``; the scores reached."""
@@ -88,13 +85,10 @@ class BlockSearch(AttributionAttack):
         draws = [image_generator(image, seed, f"blocks {self.select}") for image in images[rows]]
         found = worst.images[self.select][rows]
         adv, current = _as_grid(found), worst.score[self.select][rows].clone()
-        fresh = worst.member[self.select][rows] < 0
-        if bool(fresh.any()):
-            stripes = torch.stack([_signs(x.shape[1] * x.shape[3], g) for g in draws]).to(x)
-            stripes = (x + self.eps * stripes.view(len(x), x.shape[1], 1, x.shape[3])).clamp(0, 1)
-            adv = torch.where(fresh.view(-1, 1, 1, 1), stripes, adv)
+        stripes = torch.stack([_signs(x.shape[1] * x.shape[3], g) for g in draws]).to(x)
+        stripes = (x + self.eps * stripes.view(len(x), x.shape[1], 1, x.shape[3])).clamp(0, 1)
         for query in range(self.queries):
-            proposal = adv if query == 0 and bool(fresh.any()) else self._with_blocks(adv, x, draws, query)
+            proposal = self._with_blocks(adv, x, draws, query) if query else stripes
             values = worst.values(proposal.reshape(found.shape), rows)
             worst.take(proposal.reshape(found.shape), rows, values, member, torch.full_like(rows, query + 1))
             better = values[self.select] <= current

@@ -1,4 +1,4 @@
-"""What an attack on attributions drives: each goal turns a clean map into a reference and a perturbed one into a value."""
+"""What an attack on attributions drives: a goal turns a clean map into a reference and another one into a value."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from holdfast.errors import HoldfastError, unknown_name
 from holdfast.parts import Part
 from holdfast.similarity.rank import average_ranks, topk_indices
 from holdfast.validate import check_positive
+
+LEAST_WIDTH = 0.02
+"""Of a neighbourhood, in log shares, so that equal features have no infinite density."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,38 @@ class KendallGoal(Goal):
     def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
         ranks = reference[0]
         return -(ranks * torch.log(share.flatten(1) * ranks.shape[1] + self.floor)).sum(1)
+
+
+@dataclass(frozen=True)
+class DenseKendallGoal(Goal):
+    """As `KendallGoal`, each feature weighted by how many others lie near it, whose order a small move changes (ours).
+
+    The density of log shares around a feature is that of its ``neighbours``, a share of all features, to either side;
+    it is not differentiated.
+    """
+
+    neighbours: float = 0.05
+    floor: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_positive("neighbours", self.neighbours)
+        check_positive("floor", self.floor)
+
+    def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
+        return KendallGoal().reference(clean, k)
+
+    def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
+        ranks = reference[0]
+        features = ranks.shape[1]
+        size = torch.log(share.flatten(1) * features + self.floor)
+        with torch.no_grad():
+            ordered, at = size.sort(dim=1)
+            places = torch.arange(features, device=size.device)
+            reach = max(round(self.neighbours * features), 1)
+            above, below = (places + reach).clamp(max=features - 1), (places - reach).clamp(min=0)
+            width = ordered[:, above] - ordered[:, below] + LEAST_WIDTH
+            density = torch.empty_like(size).scatter(1, at, (above - below).to(size) / features / width)
+        return -(ranks * density * size).sum(1)
 
 
 @dataclass(frozen=True)

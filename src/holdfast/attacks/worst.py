@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.attacks.attribution_attack import exactly
+from holdfast.attacks.attribution_attack import Found, exactly
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
@@ -63,16 +63,19 @@ class Worst:
             check_k(k, self.clean.flatten(1).shape[1])
         self.scored = len(images)
         self.score = {m: self.clean.new_ones(len(images)) for m in metrics}
-        self.images = {m: images for m in metrics}
+        self.images = dict.fromkeys(metrics, images)
         self.member = {m: torch.full_like(labels, -1) for m in metrics}
         self.step = {m: torch.zeros_like(labels) for m in metrics}
 
-    def open(self, metrics: tuple[str, ...]) -> Tensor:
-        """Rows of the images that can still become worse in one of ``metrics``."""
-        features = self.clean[0].numel()
-        left = torch.zeros_like(self.right)
-        for m in metrics:
-            left |= self.score[m] > chance(m, features, self.k)
+    def found(self, metric: str, history: list[Tensor] | None = None) -> Found:
+        """The worst of one metric; without a ``history``, its mean now."""
+        score = self.score[metric]
+        means = torch.stack(history or [score.mean()])
+        return Found(self.images[metric], self.member[metric] >= 0, score, self.step[metric], means)
+
+    def open(self, metric: str) -> Tensor:
+        """Rows of the images that can still become worse than chance."""
+        left = self.score[metric] > chance(metric, self.clean[0].numel(), self.k)
         return (left & self.right).nonzero()[:, 0]
 
     def values(self, adv: Tensor, rows: Tensor) -> Values:
