@@ -33,7 +33,7 @@ from tests.attacks.conftest import Known, seeded
 
 EPS, K = 0.15, 10
 FINE = IntegratedGradients(n_steps=20)
-ALL = AutoIFIA(EPS, K, "quick", metrics=("topk", "kendall", "cosine"), attribution=FINE, scale=0.25)
+ALL = AutoIFIA(EPS, K, "quick", metrics=("topk", "kendall", "cosine"), attribution=FINE, scale=0.2)
 SIMILARITY = {
     "topk": lambda a, b: topk_intersection(a.abs(), b.abs(), K),
     "kendall": lambda a, b: kendall_tau(a.abs(), b.abs()),
@@ -104,14 +104,14 @@ def test_an_image_with_a_wrong_label_comes_back(known: Known) -> None:
 
 
 def test_stronger_than_ifia_and_random_signs_at_equal_forward_passes(known: Known) -> None:
-    """40 steps of IFIA with 5 points and a score of each (11 F) against the quick budget, metric by metric."""
+    """IFIA with 5 points and a score of each step (11 F) against an ensemble of one metric."""
     five = IntegratedGradients(n_steps=5)
-    for metric in ("topk", "kendall"):
-        auto = AutoIFIA(EPS, K, "quick", metrics=(metric,), attribution=FINE)
+    for metric, budget in (("topk", "quick"), ("kendall", "standard")):
+        auto = AutoIFIA(EPS, K, budget, metrics=(metric,), attribution=FINE, scale=0.5)  # type: ignore[arg-type]
         steps = int(auto.cost // (6 * 5 + 11))
         goal = KendallGoal() if metric == "kendall" else IFIA.goal
         ifia = IFIA(EPS, 0.01, steps, K, goal, five, select=metric)  # type: ignore[arg-type]
-        control = RandomSigns(EPS, 10, K, FINE, select=metric)  # type: ignore[arg-type]
+        control = RandomSigns(EPS, 20, K, FINE, select=metric)  # type: ignore[arg-type]
         ours = scores(known, auto(known.net, known.x, known.y, generator=seeded()), metric).mean()
         theirs = scores(known, ifia(known.net, known.x, known.y), metric).mean()
         noise = scores(known, control(known.net, known.x, known.y, generator=seeded()), metric).mean()
@@ -173,7 +173,7 @@ class Patches(Attribution):
 
 def test_an_explanation_without_gradients_end_to_end(known: Known) -> None:
     Patches.asked.clear()
-    attack = AutoIFIA(EPS, K, "quick", attribution=Patches(), scale=0.5)
+    attack = AutoIFIA(EPS, K, "quick", attribution=Patches(), scale=0.25)
     result = attack.run(known.net, known.x, known.y, generator=seeded())
     queries = sum(Patches.asked)
     assert result.maps == queries / len(known.x) < 300
@@ -182,7 +182,7 @@ def test_an_explanation_without_gradients_end_to_end(known: Known) -> None:
         torch.testing.assert_close(scores(known, one.adv_images, metric, Patches()), one.score, rtol=0, atol=1e-5)
         assert torch.equal(known.net(one.adv_images).argmax(1), known.y)
         assert float((one.adv_images - known.x).abs().max()) <= EPS + 1e-6
-        control = RandomSigns(EPS, 50, K, Patches(), select=metric)  # type: ignore[arg-type]
+        control = RandomSigns(EPS, 20, K, Patches(), select=metric)  # type: ignore[arg-type]
         noise = scores(known, control(known.net, known.x, known.y, generator=seeded()), metric, Patches())
         assert float(one.score.mean()) < float(noise.mean())
     assert any(name.startswith("block search") for name in result.members)
@@ -194,7 +194,7 @@ def test_block_search_never_rises_and_counts_its_queries(known: Known) -> None:
 
     search = BlockSearch(EPS, 30, K, Counting(), "kendall")
     result = search.run(known.net, known.x, known.y, generator=seeded())
-    assert sum(Counting.asked) <= 31 * len(known.x)
+    assert sum(Counting.asked) <= 32 * len(known.x)
     longer = replace(search, queries=60).run(known.net, known.x, known.y, generator=seeded())
     assert float(result.score.mean()) < 0.95
     assert float(longer.score.mean()) < float(result.score.mean())

@@ -71,8 +71,9 @@ class Member:
 class AutoIFIA(AttributionAttack):
     """The strongest attack on attributions that we know; no settings but its budget. Distance measure: Linf.
 
-    An ensemble of `AnnealedIFIA` that differ in goal and start, random signs among them, and for explanations without
-    a gradient the same by transfer from integrated gradients and input times gradient, then `BlockSearch`. Of
+    An ensemble of `AnnealedIFIA` that differ in goal and start, after random signs and (but for "quick") before a
+    `BlockSearch` from what they found. Explanations without a gradient are attacked by transfer from integrated
+    gradients and from the input times its gradient, and by the search, which there asks for all the maps. Of
     everything found, the worst by exact scores is kept per image and metric. Images as bad as chance in a
     member's metric leave its batch; a member may start from what earlier ones found.
 
@@ -85,7 +86,8 @@ class AutoIFIA(AttributionAttack):
         budget: "quick" (as many forward passes as 40 scored steps of IFIA for each metric), "standard" or "thorough".
         metrics: what is attacked, of "topk", "kendall" and "cosine" (of signed maps), each by members of its own.
         scale: of the number of steps, to check whether more of them would do better.
-        attribution: what is attacked and scored exactly; it is followed with 5 points (16 of a sampled one).
+        attribution: what is attacked and scored exactly; it is followed and searched with 5 points
+            (16 of a sampled one).
 
     A call returns the worst images by the first of ``metrics``; ``run`` returns an `AutoFound` with all.
 
@@ -125,21 +127,22 @@ class AutoIFIA(AttributionAttack):
 
     @property
     def cost(self) -> float:
-        exact = 2.0 * self.attribution.points + 1
         followed = coarse(self.attribution) if self.attribution.differentiable else TRANSFER[0]
         climbs = [replace(m.climb, attribution=followed) for m in self.members()]
-        scored = self.draws + sum((c.shortlist * len(self.metrics) + 1) for c in climbs)
-        return sum(c.climbing_cost for c in climbs) + exact * (scored + self.queries(self.attribution))
+        ways = 1 if self.attribution.differentiable else len(TRANSFER)
+        scored = 1 + self.draws(self.attribution) + ways * sum(c.shortlist * len(self.metrics) + 1 for c in climbs)
+        searched = self.queries(self.attribution) * (2.0 * coarse(self.attribution).points + 1)
+        return ways * sum(c.climbing_cost for c in climbs) + scored * (2.0 * self.attribution.points + 1) + searched
 
-    @property
-    def draws(self) -> int:
-        """Random signs tried."""
-        return {"quick": 1, "standard": 5, "thorough": 20}[self.budget]
+    def draws(self, attribution: Attribution) -> int:
+        """Random signs tried, more where the gradient is only another explanation's."""
+        few = {"quick": 1, "standard": 5, "thorough": 20}[self.budget]
+        return few if attribution.differentiable else 20 + 4 * few
 
     def queries(self, attribution: Attribution) -> int:
         """Maps that the block search asks for, over all metrics."""
         if attribution.differentiable:
-            return 0
+            return {"quick": 0, "standard": 200, "thorough": 600}[self.budget] * len(self.metrics)
         return {"quick": 200, "standard": 800, "thorough": 1600}[self.budget]
 
     def members(self) -> tuple[Member, ...]:
@@ -179,7 +182,7 @@ class AutoIFIA(AttributionAttack):
     def attacked(self, attribution: Attribution | None) -> Attribution:
         return self.attribution if attribution is None else attribution
 
-    def run(
+    def run(  # type: ignore[override]
         self,
         model: Model,
         x: Images,
@@ -204,7 +207,7 @@ class AutoIFIA(AttributionAttack):
         worst = Worst(model, images, labels, attribution, self.metrics, self.k)
         log = _Log(worst)
         everyone = worst.right.nonzero()[:, 0]
-        for draw in range(self.draws if len(everyone) else 0):
+        for draw in range(self.draws(attribution) if len(everyone) else 0):
             corners = project(images + 2 * self.eps * noise_of(images, seed, f"signs {draw}").sign(), images, self.eps)
             values = worst.values(corners[everyone], everyone)
             worst.take(corners[everyone], everyone, values, 0, torch.full_like(everyone, draw + 1))
@@ -225,12 +228,27 @@ class AutoIFIA(AttributionAttack):
             rows = worst.open(metric)
             if len(rows):
                 number = len(log.names)
-                search = BlockSearch(
-                    self.eps, self.queries(attribution) // len(self.metrics), self.k, attribution, metric
-                )
-                log.reached(number, rows, search.improve(worst, rows, images, seed, number))
+                log.reached(number, rows, self._searched(worst, metric, rows, images, seed, number))
             log.ended(f"{SEARCH} ({metric})")
         return log.found()
+
+    def _searched(
+        self, worst: Worst, metric: Compared, rows: Tensor, images: Tensor, seed: int, number: int
+    ) -> Mapping[str, Tensor]:
+        """Search with few points from what was found, and score the end exactly."""
+        source = coarse(worst.attribution)
+        queries = self.queries(worst.attribution) // len(self.metrics)
+        search = BlockSearch(self.eps, queries, self.k, source, metric)
+        rough = Worst(worst.model, images[rows], worst.labels[rows], source, search.compared, self.k)
+        everyone = torch.arange(len(rows), device=rows.device)
+        start = worst.images[metric][rows]
+        rough.take(start, everyone, rough.values(start, everyone), 0, torch.zeros_like(rows))
+        search.improve(rough, everyone, images[rows], seed)
+        if source == worst.attribution:
+            worst.scored += rough.scored
+        values = worst.values(rough.images[metric], rows)
+        worst.take(rough.images[metric], rows, values, number, rough.step[metric])
+        return values
 
     def _start(self, member: Member, worst: Worst, rows: Tensor, images: Tensor, seed: int) -> Tensor:
         if member.start == "image":

@@ -48,7 +48,7 @@ def project(adv: Tensor, images: Tensor, eps: float, norm: Norm = "Linf") -> Ten
     return (images + torch.where(length > eps, eps * unit(delta), delta)).clamp(0, 1)
 
 
-def step(adv: Tensor, gradient: Tensor, alpha: float, norm: Norm = "Linf") -> Tensor:
+def step(adv: Tensor, gradient: Tensor, alpha: float | Tensor, norm: Norm = "Linf") -> Tensor:
     """One step of length ``alpha`` in the direction of steepest ascent of the norm."""
     return adv + alpha * (gradient.sign() if norm == "Linf" else unit(gradient))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
 from holdfast.attacks.noise import drawn_seed, image_generator
-from holdfast.attacks.worst import Compared, Values, Worst
+from holdfast.attacks.worst import SHARE, Compared, Values, Worst
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.errors import unknown_name
@@ -27,7 +27,8 @@ class BlockSearch(AttributionAttack):
     """Random search on square blocks at the faces of the ball, as Square Attack, on the similarity of maps itself.
 
     Andriushchenko et al., 2020 (https://arxiv.org/abs/1912.00049), with the score of maps in place of the margin.
-    A change is kept if the label stays and the score does not rise. Distance measure: Linf. An image's random numbers
+    A change is kept if the label stays and the score does not rise; to that of "topk", which has plateaus, the share of
+    the clean top k in the map is added. Distance measure: Linf. An image's random numbers
     depend on the generator's first number and its pixels alone.
 
     Args:
@@ -55,7 +56,7 @@ class BlockSearch(AttributionAttack):
     k: int = 100
     attribution: Attribution = IntegratedGradients(n_steps=20)
     select: Compared = "topk"
-    share: float = 0.3
+    share: float = 0.1
 
     def __post_init__(self) -> None:
         check_positive("eps", self.eps, zero=True)
@@ -72,28 +73,37 @@ class BlockSearch(AttributionAttack):
     def search(
         self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
     ) -> Found:
-        worst = Worst(model, images, labels, attribution, (self.select,), self.k)
+        worst = Worst(model, images, labels, attribution, self.compared, self.k)
         seed = drawn_seed(generator)
         rows = worst.right.nonzero()[:, 0]
         if len(rows):
             self.improve(worst, rows, images, seed)
         return worst.found(self.select)
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The scores that a search goes by."""
+        return (self.select, SHARE) if self.select == "topk" else (self.select,)
+
+    def _guide(self, values: Values) -> Tensor:
+        return torch.stack([values[m] for m in self.compared]).sum(0)
+
     def improve(self, worst: Worst, rows: Tensor, images: Tensor, seed: int, member: int = 0) -> Values:
         """Search from the worst of each of ``rows`` so far and let what is found into ``worst``; the scores reached."""
         x = _as_grid(images[rows])
         draws = [image_generator(image, seed, f"blocks {self.select}") for image in images[rows]]
         found = worst.images[self.select][rows]
-        adv, current = _as_grid(found), worst.score[self.select][rows].clone()
+        adv, current = _as_grid(found), self._guide(worst.values(found, rows))
         stripes = torch.stack([_signs(x.shape[1] * x.shape[3], g) for g in draws]).to(x)
         stripes = (x + self.eps * stripes.view(len(x), x.shape[1], 1, x.shape[3])).clamp(0, 1)
         for query in range(self.queries):
             proposal = self._with_blocks(adv, x, draws, query) if query else stripes
             values = worst.values(proposal.reshape(found.shape), rows)
             worst.take(proposal.reshape(found.shape), rows, values, member, torch.full_like(rows, query + 1))
-            better = values[self.select] <= current
+            now = self._guide(values)
+            better = now <= current
             adv = torch.where(better.view(-1, 1, 1, 1), proposal, adv)
-            current = torch.where(better, values[self.select], current)
+            current = torch.where(better, now, current)
         return {m: score[rows] for m, score in worst.score.items()}
 
     def _with_blocks(self, adv: Tensor, x: Tensor, draws: list[torch.Generator], query: int) -> Tensor:

@@ -13,9 +13,11 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
 from holdfast.similarity.linear import cosine_similarity
-from holdfast.similarity.rank import check_k, check_ranked, tau_b, topk_share
+from holdfast.similarity.rank import check_k, check_ranked, tau_b, topk_indices, topk_share
 
 Compared = Literal["topk", "kendall", "cosine"]
+SHARE = "share"
+"""Of the clean top k in a map's magnitude: a score that has no plateaus, to go by where the top-k share stays."""
 Values = Mapping[str, Tensor]
 """One number per image for each metric."""
 
@@ -27,6 +29,9 @@ def similarity(metric: str, maps: Tensor, clean: Tensor, k: int) -> Tensor:
         return cosine_similarity(maps, clean)
     if metric == "kendall":
         return tau_b(maps.abs(), clean.abs())
+    if metric == SHARE:
+        size = maps.abs()
+        return size.gather(1, topk_indices(clean.abs(), k)).sum(1) / size.sum(1).clamp(min=torch.finfo(size.dtype).tiny)
     return topk_share(maps.abs(), clean.abs(), k)
 
 
@@ -59,7 +64,7 @@ class Worst:
             self.right = model(images).argmax(1) == labels
             self.clean = attribution.map(model, images, labels).detach()
         check_ranked(self.clean)
-        if "topk" in metrics:
+        if {"topk", SHARE} & set(metrics):
             check_k(k, self.clean.flatten(1).shape[1])
         self.scored = len(images)
         self.score = {m: self.clean.new_ones(len(images)) for m in metrics}
