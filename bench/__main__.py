@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import date
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from bench import attacks, gpu, igr_step, kendall, training_step
 from bench.plot import cost_and_memory
-from bench.results import Row
+from bench.results import Row, document_of, table_of
 from holdfast.models.arithmetic import float32_products
+from holdfast.report.terminal import numbers_grid
 
 Part = Callable[[], list[Row]]
 SWEEP = (2, 5, 10, 20, 50)
@@ -74,15 +73,17 @@ def main() -> None:
         if options.only in (None, name):
             with float32_products(tf32=False):
                 done = part()
-            console.print(_table(done))
+            console.print(numbers_grid(table_of(done)))
             rows += done
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     where = environment(device)
     found = {"environment": where, "rows": [asdict(row) for row in rows]}
     out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    out.with_suffix(".md").write_text(markdown(rows, where))
-    console.print(f"Stored in {out} and {out.with_suffix('.md')}")
+    document = document_of(rows, where)
+    out.with_suffix(".md").write_text(document.to_markdown())
+    document.to_html(out.with_suffix(".html"))
+    console.print(f"Stored in {out}, beside it as .md and .html")
     swept = [row for row in rows if row.setting.startswith("SmallCNN, B = 8,")]
     if swept:
         console.print(f"Plot: {cost_and_memory(swept, out.with_suffix('.png'))}")
@@ -103,41 +104,6 @@ def _cpu() -> str:
     lines = path.read_text().splitlines() if path.is_file() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
-
-
-def cells(row: Row) -> list[str]:
-    """A row as printed: variant, seconds, times faster, cost, peak memory, error, note."""
-    return [
-        row.variant,
-        f"{row.seconds:.4f}" if row.seconds < 0.1 else f"{row.seconds:.2f}",
-        f"{row.ratio:.2f}",
-        "–" if row.cost is None else f"{row.cost:.2f}",
-        "–" if row.peak_mib is None else f"{row.peak_mib:.0f}",
-        "–" if row.error is None else f"{row.error:.0e}",
-        row.note,
-    ]
-
-
-HEADINGS = ("variant", "seconds", "times faster", "cost (F)", "peak MiB", "error", "note")
-
-
-def markdown(rows: list[Row], where: dict[str, str]) -> str:
-    """All tables, with what they were made on."""
-    lines = [f"Measured on {where['device']}; torch {where['torch']}, Python {where['python']}, {where['date']}."]
-    for (group, setting), chosen in groupby(rows, key=lambda row: (row.group, row.setting)):
-        lines += ["", f"**{group}**: {setting}", "", f"| {' | '.join(HEADINGS)} |"]
-        lines.append("| --- |" + " ---: |" * (len(HEADINGS) - 1))
-        lines += [f"| {' | '.join(cells(row))} |" for row in chosen]
-    return "\n".join(lines) + "\n"
-
-
-def _table(rows: list[Row]) -> Table:
-    table = Table(title=f"{rows[0].group}: {rows[0].setting}", title_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("variant", "note") else "right")
-    for row in rows:
-        table.add_row(*cells(row))
-    return table
 
 
 if __name__ == "__main__":

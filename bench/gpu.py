@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -11,10 +11,8 @@ import holdfast as hf
 from bench.measure import flops, seconds, timed
 from bench.networks import batch, network
 from bench.results import Row
-from holdfast.attacks.accelerated import accelerated
-from holdfast.attribution import path
-from holdfast.config import PLAIN, Acceleration, Precision
-from holdfast.train.precision import arithmetic, lay_out, products
+from holdfast.gradient import points
+from holdfast.train.precision import Precision, arithmetic, lay_out, products
 
 BATCH = 128
 BUDGETS = {
@@ -27,20 +25,12 @@ TRAINING_IMAGES = {"SmallCNN": 54_000, "ResNet18": 45_000}
 
 IMAGES = {"SmallCNN": 1000, "ResNet18": 100}
 """Those of a long IFIA: float32 scores of 1,000 by ResNet-18 take minutes."""
-WAYS: tuple[tuple[Precision, Acceleration], ...] = (
-    ("float32", PLAIN),
-    ("tfloat32", PLAIN),
-    ("bfloat16", PLAIN),
-    ("bfloat16", Acceleration(cuda_graphs=True)),
-    ("bfloat16", Acceleration(compile=True)),
-    ("bfloat16", Acceleration(cuda_graphs=True, compile=True)),
-)
+PRECISIONS: tuple[Precision, ...] = ("float32", "tfloat32", "bfloat16")
+"""float32 first, which the others are compared with."""
 
 
-def _ways(device: str) -> Iterator[tuple[str, Precision, Acceleration]]:
-    """Title, precision, acceleration: float32 first, which the others are compared with."""
-    for precision, how in WAYS if device != "cpu" else WAYS[:1]:
-        yield precision + ", CUDA graphs" * how.cuda_graphs + ", compiled" * how.compile, precision, how
+def _precisions(device: str) -> tuple[Precision, ...]:
+    return PRECISIONS if device != "cpu" else PRECISIONS[:1]
 
 
 def _matmul_rate(precision: Precision, device: str, size: int) -> float:
@@ -55,21 +45,20 @@ def epoch(name: str, device: str, *, steps: int = 40, size: int = BATCH, matrix:
     """Some training steps of AT+IGR with the paper's PGD and 10 path points, and what an epoch of them takes."""
     images = TRAINING_IMAGES[name]
     rows: list[Row] = []
-    for title, precision, how in _ways(device):
+    for precision in _precisions(device):
         model, shape = network(name, device)
         lay_out(model.train(), precision, torch.device(device))
         step = _training_step(name, model, *batch(shape, size, device)[::2], precision)
         work = flops(step)
-        with accelerated(how):
-            step()
-            took = timed(step, steps)
+        step()
+        took = timed(step, steps)
         rate = work * steps / took
         share = rate / _matmul_rate(precision, device, matrix)
         epoch_takes = took / steps * images / size
         note = f"{epoch_takes:.1f} s an epoch; {rate / 1e12:.2f} TFLOP/s, {share:.0%} of a matrix product's"
         first = rows[0].seconds if rows else took
         setting = f"{name}, {steps} steps of {size} of {images} images"
-        rows.append(Row("AT+IGR", setting, title, took, first / took, note=note))
+        rows.append(Row("AT+IGR", setting, precision, took, first / took, note=note))
     return rows
 
 
@@ -90,27 +79,26 @@ def _training_step(
     return step
 
 
-def long_ifia(name: str, device: str, *, steps: int = 200, images: int | None = None, points: int = 50) -> list[Row]:
-    """The paper's attack: 200 steps, every iterate scored in float32; compiling is not part of the time."""
+def long_ifia(name: str, device: str, *, steps: int = 200, images: int | None = None, n_steps: int = 50) -> list[Row]:
+    """The paper's attack: 200 steps, every iterate scored in float32."""
     model, shape = network(name, device)
     images = images or IMAGES[name]
     batches = batch(shape, images, device)[0].split(100)
-    budget = BUDGETS[name] | {"k": 100 if name == "SmallCNN" else 1000, "n_steps": points}
+    budget = BUDGETS[name] | {"k": 100 if name == "SmallCNN" else 1000, "n_steps": n_steps}
     rows: list[Row] = []
-    for title, precision, how in _ways(device):
+    for precision in _precisions(device):
 
         def attack(steps: int, precision: Precision = precision) -> None:
             for x in batches:
                 with arithmetic(precision, x.device):
                     hf.IFIA(model, **budget | {"steps": steps})(x, model(x).argmax(1))
 
-        with accelerated(how):
-            attack(1)
-            took = timed(partial(attack, steps), 1)
+        attack(1)
+        took = timed(partial(attack, steps), 1)
         first = rows[0].seconds if rows else took
-        setting = f"{name}, {images} images, {steps} steps, {points} path points"
+        setting = f"{name}, {images} images, {steps} steps, {n_steps} path points"
         note = f"{took / images * 1000:.0f} s for 1,000 images"
-        rows.append(Row("IFIA", setting, f"gradient in {title}", took, first / took, note=note))
+        rows.append(Row("IFIA", setting, f"gradient in {precision}", took, first / took, note=note))
     return rows
 
 
@@ -120,11 +108,11 @@ def block_sizes(name: str, device: str, *, size: int = BATCH, sizes: tuple[int, 
     x, x_adv, y = batch(shape, size, device)
 
     def call(rows: int) -> None:
-        kept, path.ACCELERATOR_ROWS = path.ACCELERATOR_ROWS, rows
+        kept, points.ACCELERATOR_ROWS = points.ACCELERATOR_ROWS, rows
         try:
             hf.igr_penalty(model, x, x_adv, y, n_steps=10).mean().backward()
         finally:
-            path.ACCELERATOR_ROWS = kept
+            points.ACCELERATOR_ROWS = kept
 
     took = seconds({f"blocks of {rows}": partial(call, rows) for rows in sizes}, rounds=3)
     first = next(iter(took.values()))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import holdfast as hf
-from bench.measure import flops, seconds
+from bench.measure import flops
 from bench.networks import batch, network
 from bench.results import Row, race
 
@@ -143,10 +143,6 @@ def compare(
         memory=True,
         errors=gradient_errors(model, x[:CHECKED], x_adv[:CHECKED], y[:CHECKED], n_steps, points, jvp=jvp),
     )
-    if device != "cpu":
-        with hf.compiled_gradients():
-            took = seconds({"compiled": calls["holdfast"]}, rounds)["compiled"]
-        rows.append(Row("IGR gradient", rows[0].setting, "holdfast, compiled", took, rows[0].seconds / took))
     return rows
 
 

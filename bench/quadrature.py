@@ -16,8 +16,8 @@ import torch
 
 import holdfast as hf
 from bench.__main__ import environment
-from holdfast.config import Method
 from holdfast.data.image_data import to_unit_interval
+from holdfast.gradient.quadrature import Method
 from holdfast.models.pretrained import pretrained_names
 
 STEPS = (3, 5, 10, 20, 50)

@@ -11,120 +11,57 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast import models
-    from holdfast.attacks import FGSM, IFIA, PGD, TPGD, AutoAttack, AutoIFIA, CWInf
-    from holdfast.attribution import compiled_gradients, igr_penalty, integrated_gradients
-    from holdfast.data import load_dataset
-    from holdfast.errors import HoldfastError, HoldfastWarning
-    from holdfast.models import SoftplusTwin, load_model
-    from holdfast.objectives import (
-        ART,
-        AT,
-        IGR,
-        LGA,
-        MART,
-        R2ET,
-        SSR,
-        TRADES,
-        AdvAAT,
-        IGNorm,
-        IGSumNorm,
-        LossOutput,
-        Standard,
-    )
-    from holdfast.similarity import (
-        activation_consistency,
-        cosine_similarity,
-        goodman_kruskal_gamma,
-        kendall_tau,
-        pearson_correlation,
-        spearman_correlation,
-        topk_intersection,
-    )
+    from holdfast import models as models
+    from holdfast.attacks import *  # noqa: F403
+    from holdfast.attribution import *  # noqa: F403
+    from holdfast.certify import *  # noqa: F403
+    from holdfast.data import load_dataset as load_dataset
+    from holdfast.errors import HoldfastError as HoldfastError
+    from holdfast.errors import HoldfastWarning as HoldfastWarning
+    from holdfast.evaluate import EvaluationResult as EvaluationResult
+    from holdfast.evaluate import Protocol as Protocol
+    from holdfast.evaluate import evaluate as evaluate
+    from holdfast.metrics import *  # noqa: F403
+    from holdfast.models import *  # noqa: F403
+    from holdfast.models.find import find_model as find_model
+    from holdfast.models.outputs import Logits as Logits
+    from holdfast.models.outputs import Normalized as Normalized
+    from holdfast.objectives import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "holdfast.attacks": ("AutoAttack", "AutoIFIA", "CWInf", "FGSM", "IFIA", "PGD", "TPGD"),
-    "holdfast.attribution": ("compiled_gradients", "igr_penalty", "integrated_gradients"),
-    "holdfast.data": ("load_dataset",),
-    "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
-    "holdfast.models": ("SoftplusTwin", "load_model"),
-    "holdfast.objectives": (
-        "ART",
-        "AT",
-        "AdvAAT",
-        "IGNorm",
-        "IGR",
-        "IGSumNorm",
-        "LGA",
-        "LossOutput",
-        "MART",
-        "R2ET",
-        "SSR",
-        "Standard",
-        "TRADES",
-    ),
-    "holdfast.similarity": (
-        "activation_consistency",
-        "cosine_similarity",
-        "goodman_kruskal_gamma",
-        "kendall_tau",
-        "pearson_correlation",
-        "spearman_correlation",
-        "topk_intersection",
-    ),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_SUBPACKAGES = ("attacks", "attribution", "data", "models", "objectives", "similarity")
-
-__all__ = [
-    "ART",
-    "AT",
-    "FGSM",
-    "IFIA",
-    "IGR",
-    "LGA",
-    "MART",
-    "PGD",
-    "R2ET",
-    "SSR",
-    "TPGD",
-    "TRADES",
-    "AdvAAT",
-    "AutoAttack",
-    "AutoIFIA",
-    "CWInf",
-    "HoldfastError",
-    "HoldfastWarning",
-    "IGNorm",
-    "IGSumNorm",
-    "LossOutput",
-    "SoftplusTwin",
-    "Standard",
-    "activation_consistency",
-    "compiled_gradients",
-    "cosine_similarity",
-    "goodman_kruskal_gamma",
-    "igr_penalty",
-    "integrated_gradients",
-    "kendall_tau",
-    "load_dataset",
-    "load_model",
-    "models",
-    "pearson_correlation",
-    "spearman_correlation",
+_NAMES = {
+    "attacks": "APGD AnnealedIFIA Attack AttributionAttack AutoAttack AutoFound AutoIFIA BlockSearch CWInf CosineGoal "
+    "DenseKendallGoal FGSM Found Goal IFIA KendallGoal MassCenterGoal PGD RandomSigns SoftTopKGoal Square TPGD "
+    "TargetGoal TopKGoal",
+    "attribution": "Attribution ExpectedGradients External GradCAM InputXGradient IntegratedGradients Saliency "
+    "SmoothGrad attribution_penalty igr_penalty integrated_gradients",
+    "certify": "Certificate VotedMap",
+    "data": "load_dataset",
+    "errors": "HoldfastError HoldfastWarning",
+    "evaluate": "EvaluationResult Protocol evaluate",
+    "metrics": "Cosine KendallTau LensTopK Metric Pearson Spearman TopK activation_consistency cosine_similarity "
+    "goodman_kruskal_gamma kendall_rank_corrcoef kendall_tau lens_topk pearson_correlation spearman_correlation "
     "topk_intersection",
-]
+    "models": "SoftplusTwin load_model",
+    "models.find": "find_model",
+    "models.outputs": "Logits Normalized",
+    "objectives": "ART AT AdvAAT IGNorm IGR IGSumNorm LGA LossOutput MART Objective R2ET SSR Standard TRADES",
+}
+_HOMES = {name: f"holdfast.{room}" for room, names in _NAMES.items() for name in names.split()}
+_ROOMS = ("attacks", "attribution", "certify", "data", "metrics", "models", "objectives")
+
+__all__ = sorted([*_HOMES, "models"])
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SUBPACKAGES:
+    """Import what is asked for, when it is asked for."""
+    if name in _ROOMS:
         return import_module(f"holdfast.{name}")
-    if name not in _HOME_OF:
+    if name not in _HOMES:
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

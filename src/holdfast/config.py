@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 IFIAObjective = Literal["topk", "kendall", "mass_center"]
-Method = Literal["riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre"]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     "unknown recipe 'mnist-tardes'; did you mean mnist-trades? Known: mnist-trades, digits-at."
     """
     options = list(known)
-    near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    plain = {option.lower(): option for option in reversed(options)}
+    near = [plain[found] for found in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)]
     guess = f"; did you mean {' or '.join(near)}?" if near else "."
-    listed = f" Known: {', '.join(options)}." if len(options) <= 12 else ""
+    listed = f" Known: {', '.join(options)}." if len(options) <= (12 if near else 40) else ""
     return HoldfastError(f"unknown {kind} {name!r}{guess}{listed}{' ' + remedy if remedy else ''}")

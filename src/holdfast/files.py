@@ -38,16 +38,16 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that ``path`` holds either its old content or all of the new one.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write ``content`` so that ``path`` holds either its old content or all of the new one.
 
     Processes that write the same path at once do not disturb each other: the last one stays.
     """
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with writable(path):
         try:
-            with open(unfinished, "w") as file:
-                file.write(text)
+            with open(unfinished, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, path)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
 import pkgutil
-import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.imports import file_of, imported
 
 SCHEMA = 2
 T = TypeVar("T")
@@ -35,7 +34,7 @@ class Part:
     package: ClassVar[str | tuple[str, ...]] = ""
     """The packages whose modules hold the parts of this kind."""
     origins: ClassVar[Mapping[str, str]] = {}
-    """Where the default of a field comes from: "paper", "cited code" or "ours" (which is also what an absent one is)."""
+    """Where the default of a field comes from: "paper", "cited code" or "ours"; one that is absent is ours."""
 
     @property
     def title(self) -> str:
@@ -75,7 +74,7 @@ def named(kind: type[P]) -> dict[str, type[P]]:
     Raises:
         HoldfastError: two parts of one name.
     """
-    return dict(_named(kind))
+    return dict(_named(kind))  # type: ignore[arg-type]  # mypy takes the hash of parts for that of their class
 
 
 @cache
@@ -108,7 +107,7 @@ def _check_part(kind: type[Part], found: Any, spec: str) -> None:
         raise HoldfastError(f"{what} is not a subclass of holdfast.{kind.__name__}; derive it from that class.")
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
-        raise HoldfastError(f"{what} does not define {', '.join(missing)}; a {kind.kind} needs it.")
+        raise HoldfastError(f"{what} does not define {', '.join(missing)}; {_a(kind.kind)} needs it.")
     if "__dataclass_params__" not in vars(found) or not found.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise HoldfastError(f"{what} is no frozen dataclass; decorate it with @dataclass(frozen=True).")
 
@@ -117,73 +116,31 @@ _specs: dict[type, str] = {}
 """How the parts from outside the package were named when they were found."""
 
 
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def spec_of(cls: type[Part]) -> str:
     """The name by which `find` finds a class again.
 
     Raises:
-        HoldfastError: for a class that is defined inside a function or in ``__main__``.
+        HoldfastError: for a class that is defined inside a function, another class or ``__main__``.
     """
-    if cls in _specs:
-        return _specs[cls]
     if cls.__module__.startswith("holdfast."):
         return cls.__name__
-    if cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
+    if cls in _specs:
+        return _specs[cls]
+    if cls.__module__ == "__main__" or "." in cls.__qualname__:
         raise HoldfastError(
             f"{cls.__qualname__} cannot be stored: it is defined in {cls.__module__}, where nobody finds it again; "
             "move it to the top of a file of its own and name it file.py:Class."
         )
-    return f"{cls.__module__}:{cls.__qualname__}"
+    return f"{file_of(cls.__module__) or cls.__module__}:{cls.__name__}"
 
 
 def _resolved(spec: str) -> str:
     where, _, name = spec.rpartition(":")
     return f"{Path(where).resolve()}:{name}" if where.endswith(".py") else spec
-
-
-def imported(spec: str, what: str) -> Any:
-    """What ``module:name`` or ``file.py:name`` names.
-
-    Raises:
-        HoldfastError: the module cannot be imported, or has nothing of that name (with the nearest ones).
-    """
-    where, _, name = spec.rpartition(":")
-    try:
-        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except HoldfastError:
-        raise
-    except Exception as error:
-        raise HoldfastError(
-            f"{what} {spec!r}: importing {where} failed with {type(error).__name__}: {error}. "
-            "Check the path, and that its dependencies are installed."
-        ) from error
-    if not callable(getattr(module, name, None)):
-        callables = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise unknown_name(f"{what} in {where}", name, callables)
-    return getattr(module, name)
-
-
-_files: dict[Path, Any] = {}
-
-
-def _import_file(path: Path) -> Any:
-    if not path.is_file():
-        raise HoldfastError(f"{path} does not exist; give file.py:name with a path from here.")
-    key = path.resolve()
-    if key in _files:
-        return _files[key]
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    registered = sys.modules.setdefault(path.stem, module) is module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        if registered:  # leave no half-made module behind
-            del sys.modules[path.stem]
-        raise
-    _files[key] = module
-    return module
 
 
 def to_plain(value: Any, where: str = "") -> Any:
@@ -230,9 +187,21 @@ def _default(field: Any) -> Any:
 
 
 def config_hash(value: Any) -> str:
-    """Twelve hexadecimal digits that name a part or configuration by what differs from the defaults."""
-    canonical = json.dumps(non_default(value), sort_keys=True, separators=(",", ":"))
+    """Twelve hexadecimal digits that name a part or configuration by what differs from the defaults.
+
+    >>> from holdfast.attacks import PGD
+    >>> config_hash(PGD(eps=1)) == config_hash(PGD(eps=1.0)) != config_hash(PGD(eps=0.5))
+    True
+    """
+    plain = json.loads(json.dumps(non_default(value)), parse_float=_number)
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _number(text: str) -> int | float:
+    """1.0 as 1: they are equal, and so one setting."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def to_json(value: Any) -> str:
@@ -290,9 +259,13 @@ def _from_union(options: tuple[Any, ...], plain: Any, where: str, place: str) ->
 
 def _part_from_plain(kind: type[Part], plain: Any, where: str, place: str) -> Part:
     if not isinstance(plain, dict) or not isinstance(plain.get("part"), str):
-        raise _misfit(where, place, f"a {kind.kind} is written as an object that says which under 'part'")
+        raise _misfit(where, place, f"{_a(kind.kind)} is written as an object that says which under 'part'")
     own = dict(plain)
-    return _fields_from_plain(find(kind, own.pop("part")), own, where, place)
+    try:
+        cls = find(kind, own.pop("part"))
+    except HoldfastError as error:
+        raise HoldfastError(f"{where}: {place.rstrip('.') or 'the whole'}: {error}") from None
+    return _fields_from_plain(cls, own, where, place)
 
 
 def _fields_from_plain(cls: type[T], plain: Any, where: str, place: str) -> T:
@@ -308,6 +281,8 @@ def _fields_from_plain(cls: type[T], plain: Any, where: str, place: str) -> T:
         return cls(**values)
     except TypeError as error:
         raise _misfit(where, place, str(error)) from None
+    except HoldfastError as error:
+        raise HoldfastError(f"{where}: {place.rstrip('.') or 'the whole'}: {error}") from None
 
 
 def _scalar(kind: Any, plain: Any, where: str, place: str) -> Any:
@@ -316,9 +291,9 @@ def _scalar(kind: Any, plain: Any, where: str, place: str) -> Any:
     if isinstance(kind, type(Callable)) or get_origin(kind) is Callable:
         return plain
     try:
-        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(plain)
+        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(plain, strict=True)
     except PydanticUserError:
-        return TypeAdapter(kind).validate_python(plain)
+        return TypeAdapter(kind).validate_python(plain, strict=True)
     except ValidationError as error:
         raise _misfit(where, place, error.errors()[0]["msg"]) from None
 

@@ -20,3 +20,10 @@ def seed_of(*key: int | str) -> int:
 def generator_of(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh generator seeded by all of ``key``."""
     return torch.Generator(device).manual_seed(seed_of(*key))
+
+
+def fresh_generator(device: torch.device) -> torch.Generator:
+    """A generator seeded by the operating system, so that the global one is never touched."""
+    generator = torch.Generator(device)
+    generator.seed()
+    return generator

@@ -16,7 +16,7 @@ def test_benchmarks_of_a_gpu_run_on_a_cpu(part: Callable[..., list[Row]], monkey
     small = {
         gpu.block_sizes: {"size": 2, "sizes": (8, 64)},
         gpu.epoch: {"steps": 1, "size": 2, "matrix": 16},
-        gpu.long_ifia: {"steps": 2, "images": 2, "points": 2},
+        gpu.long_ifia: {"steps": 2, "images": 2, "n_steps": 2},
     }
     rows = part("SmallCNN", "cpu", **small[part])
     assert rows

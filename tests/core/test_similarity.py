@@ -21,7 +21,7 @@ from holdfast import (
     spearman_correlation,
     topk_intersection,
 )
-from holdfast.similarity import topk_indices
+from holdfast.metrics import topk_indices
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
 CORRELATIONS: dict[str, Similarity] = {

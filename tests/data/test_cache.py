@@ -11,7 +11,7 @@ import safetensors
 
 import holdfast.data.load
 from holdfast.data import ImageData, load_dataset
-from holdfast.data.paths import cache_root
+from holdfast.data.sources import cache_root
 from holdfast.errors import HoldfastError, HoldfastWarning
 
 
@@ -19,13 +19,13 @@ from holdfast.errors import HoldfastError, HoldfastWarning
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one whenever a source is decoded."""
     calls: list[int] = []
-    real = holdfast.data.load.read_split
+    real = holdfast.data.load.read_pictures
 
-    def counted(tables: list[object]) -> object:
+    def counted(*arguments: object) -> object:
         calls.append(1)
-        return real(tables)
+        return real(*arguments)
 
-    monkeypatch.setattr(holdfast.data.load, "read_split", counted)
+    monkeypatch.setattr(holdfast.data.load, "read_pictures", counted)
     return calls
 
 
@@ -46,19 +46,13 @@ def test_second_load_reads_the_cache(parquet_set: Path, tmp_path: Path, decoded:
         assert getattr(first, field) == getattr(second, field)
 
 
-def test_train_and_val_are_decoded_together(parquet_set: Path, tmp_path: Path, decoded: list[int]) -> None:
-    load(parquet_set, tmp_path / "cache", "train")
-    load(parquet_set, tmp_path / "cache", "val")
-    assert len(decoded) == 1
-
-
 def test_metadata_records_checksum_and_format(parquet_set: Path, tmp_path: Path) -> None:
     data = load(parquet_set, tmp_path / "cache")
     with safetensors.safe_open(only_file(tmp_path / "cache"), framework="pt") as stored:
         facts = stored.metadata()
     assert facts["sha256"] == data.checksum()
     assert json.loads(facts["classes"]) == ["cat", "dog"]
-    assert facts["format"] == "1"
+    assert facts["format"] == "2"
     assert len(facts["fingerprint"]) == 64
 
 

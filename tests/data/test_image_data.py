@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from holdfast.data import ImageData, to_unit_interval
+from holdfast.data import ImageData, labels_for, to_unit_interval
 from holdfast.errors import HoldfastError
 
 
@@ -27,7 +27,9 @@ def make(count: int = 4, **changed: object) -> ImageData:
         ({"labels": torch.tensor([0, 1, -1, 0])}, "label -1 is outside 0..1"),
         ({"labels": torch.zeros(4)}, "int64"),
         ({"labels": torch.zeros(3, dtype=torch.int64)}, "4 images but 3 labels"),
-        ({"images": torch.zeros(4, 3, 5, 4)}, "uint8"),
+        ({"images": torch.zeros(4, 3, 5, 4, dtype=torch.float64)}, "uint8"),
+        ({"images": torch.full((4, 3, 5, 4), 1.5)}, "images span 1.5..1.5"),
+        ({"images": torch.full((4, 3, 5, 4), torch.nan)}, "give values in [0, 1]"),
         ({"images": torch.zeros(4, 5, 4, dtype=torch.uint8)}, "(N, C, H, W)"),
         (
             {
@@ -78,8 +80,47 @@ def test_checksum_sees_images_labels_and_shape() -> None:
     assert make(images=data.images.to(memory_format=torch.channels_last)).checksum() == data.checksum()
 
 
+def test_images_without_labels_say_so() -> None:
+    assert make().labelled
+    for classes in ((), ("cat", "dog")):
+        data = make(labels=torch.full((4,), -1), classes=classes)
+        assert (data.labelled, data.num_classes) == (False, len(classes))
+
+
+def test_fingerprint_is_of_the_pixels_and_labels_alone() -> None:
+    assert make().fingerprint == make(source="elsewhere", notes=("turned",)).fingerprint == make().checksum()[:16]
+    assert make(images=make().images ^ 1).fingerprint != make().fingerprint
+
+
+MODEL = ["tench, Tinca tinca", "crane", "Great Dane", "crane"]
+
+
+@pytest.mark.parametrize(
+    "names", [("tench, Tinca tinca", "Great Dane"), ("TENCH", "great_dane"), ("tinca tinca", "great-dane")]
+)
+def test_labels_are_mapped_by_name(names: tuple[str, str]) -> None:
+    assert labels_for(make(classes=names), MODEL).tolist() == [0, 2, 0, 2]
+    assert labels_for(make(classes=names), dict(enumerate(MODEL))).tolist() == [0, 2, 0, 2]
+
+
+@pytest.mark.parametrize("name", ["cat", "crane", "<img src=x onerror=alert(1)>", ""])
+def test_classes_that_a_model_does_not_have_once_are_named(name: str) -> None:
+    with pytest.raises(HoldfastError) as caught:
+        labels_for(make(classes=(name, "great_dane")), MODEL)
+    assert repr(name) in str(caught.value)
+    assert "great_dane" not in str(caught.value)
+    with pytest.raises(HoldfastError, match="no labels"):
+        labels_for(make(labels=torch.full((4,), -1)), MODEL)
+
+
+def test_classes_without_images_need_no_match() -> None:
+    assert labels_for(make(classes=("tench", "Great Dane", "nothing")), MODEL).tolist() == [0, 2, 0, 2]
+
+
 def test_unit_interval_ends_at_one() -> None:
     floats = to_unit_interval(torch.arange(256, dtype=torch.uint8), torch.float64)
     assert floats.min() == 0
     assert floats.max() == 1
     assert torch.equal((floats * 255).round(), torch.arange(256.0, dtype=torch.float64))
+    deep = torch.tensor([0.0, 1 / 65535, 1.0])
+    assert torch.equal(to_unit_interval(deep), deep)

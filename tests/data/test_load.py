@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from holdfast.data import KNOWN, load_dataset
-from holdfast.errors import HoldfastError
+from holdfast.data import KNOWN, default_split, load_dataset
+from holdfast.errors import HoldfastError, HoldfastWarning
 
 
 def refused(name: str, split: str = "test", data_dir: Path | None = None) -> str:
@@ -29,10 +29,13 @@ def test_parquet_folder_gives_the_very_pixels(parquet_set: Path, written: Simple
     assert data.source == f"{parquet_set} (PNG)"
 
 
-def test_val_is_the_last_tenth_of_each_class(parquet_set: Path, written: SimpleNamespace) -> None:
-    whole = torch.from_numpy(written.draw_images(20)).permute(0, 3, 1, 2)
-    assert torch.equal(load_dataset(str(parquet_set), "val").images, whole[[18, 19]])
-    assert torch.equal(load_dataset(str(parquet_set), "train").images, whole[:18])
+def test_val_is_a_tenth_of_each_class(parquet_set: Path, written: SimpleNamespace) -> None:
+    whole = {image.tobytes() for image in written.draw_images(20).transpose(0, 3, 1, 2)}
+    train, val = (load_dataset(str(parquet_set), split) for split in ("train", "val"))
+    assert sorted(val.labels.tolist()) == [0, 1]
+    assert {image.numpy().tobytes() for data in (train, val) for image in data.images} == whole
+    assert len(train) == 18
+    assert len(load_dataset(str(parquet_set), "all")) == 26
 
 
 def test_published_validation_split_is_val(parquet_set: Path, written: SimpleNamespace) -> None:
@@ -75,9 +78,18 @@ def test_image_folder_with_splits(tmp_path: Path, written: SimpleNamespace, fold
 
 def test_image_folder_without_splits(tmp_path: Path, written: SimpleNamespace) -> None:
     written.write_image_folder(tmp_path, written.draw_images(20), ["ant"] * 10 + ["bee"] * 10)
-    sizes = {split: load_dataset(str(tmp_path), split) for split in ("train", "val", "test")}
-    assert {split: len(data) for split, data in sizes.items()} == {"train": 16, "val": 2, "test": 2}
-    assert sizes["test"].labels.tolist() == [0, 1]
+    assert default_split(str(tmp_path)) == "all"
+    whole = load_dataset(str(tmp_path), "all")
+    assert whole.labels.tolist() == [0] * 10 + [1] * 10
+    assert torch.equal(whole.images, torch.from_numpy(written.draw_images(20)).permute(0, 3, 1, 2))
+    seen: list[bytes] = []
+    for split, count in {"train": 16, "val": 2, "test": 2}.items():
+        for _ in range(2):  # the second time from the cache
+            with pytest.warns(HoldfastWarning, match=f"no splits: '{split}' is {count} of its 20 images"):
+                data = load_dataset(str(tmp_path), split)
+        assert data.labels.tolist() == [0] * (count // 2) + [1] * (count // 2)
+        seen += [image.numpy().tobytes() for image in data.images]
+    assert sorted(seen) == sorted(image.numpy().tobytes() for image in whole.images)
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("RGBA", 3), ("P", 3), ("L", 1), ("LA", 1), ("1", 1)])
@@ -189,14 +201,12 @@ def test_corrupt_parquet_is_named(parquet_set: Path, damage: str) -> None:
 
 def bad_rows(written: SimpleNamespace) -> dict[str, tuple[list[bytes], list[object], str]]:
     small, other = written.draw_images(1)[0], written.draw_images(1, shape=(7, 5, 3))[0]
-    deep = np.zeros((6, 5), np.uint16)
     return {
-        "sizes": ([written.png(small), written.png(other)], [0, 1], "is 5x7 RGB, but the first"),
-        "modes": ([written.png(small), written.png(small, "L")], [0, 1], "is 5x6 L, but the first"),
-        "depth": ([written.png(deep)], [0], "convert to 8-bit"),
-        "not an image": ([written.png(small), b"nonsense"], [0, 1], "image 1 of"),
+        "sizes": ([written.png(small), written.png(other)], [0, 1], "2 sizes (5x6: 1, 5x7: 1); give --image-size"),
+        "not an image": ([b"", b"nonsense"], [0, 1], "no image can be read: image 0 of"),
         "negative label": ([written.png(small)] * 2, [0, -1], "label -1 is outside"),
-        "text label": ([written.png(small)], ["cat"], "one integer per image"),
+        "fractions": ([written.png(small)], [0.5], "one integer per image"),
+        "several labels": ([written.png(small)] * 2, [[0], [0, 1]], "not a list of them"),
         "no label": ([written.png(small)] * 2, [0, None], "one integer per image"),
         "no rows": ([], [], "no images"),
     }
@@ -204,7 +214,7 @@ def bad_rows(written: SimpleNamespace) -> dict[str, tuple[list[bytes], list[obje
 
 @pytest.mark.parametrize(
     "case",
-    ["sizes", "modes", "depth", "not an image", "negative label", "text label", "no label", "no rows"],
+    ["sizes", "not an image", "negative label", "fractions", "several labels", "no label", "no rows"],
 )
 def test_rows_that_do_not_fit_are_refused(tmp_path: Path, written: SimpleNamespace, case: str) -> None:
     images, labels, message = bad_rows(written)[case]

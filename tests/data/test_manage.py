@@ -29,6 +29,29 @@ def test_prepare_takes_the_splits_there_are(parquet_set: Path) -> None:
     assert [row["split"] for row in prepare(str(parquet_set))] == ["test"]
 
 
+def test_a_set_without_splits_has_one_row(tmp_path: Path, written: SimpleNamespace) -> None:
+    written.write_image_folder(tmp_path / "set", written.draw_images(6), ["ant", "bee"] * 3)
+    (row,) = prepare(str(tmp_path / "set"), image_size=4)
+    assert (row["split"], row["images"], row["shape"]) == ("all", 6, (3, 4, 4))
+    assert Path(row["cache"]).is_file()
+    assert row["notes"] == ("scaled (bicubic) and cropped around the centre to 4x4 from 5x6: 6",)
+    (row,) = describe(str(tmp_path / "set"))
+    assert row["counts"] == {"ant": 3, "bee": 3}
+
+
+def test_the_command_prints_names_as_they_are(
+    tmp_path: Path, written: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from holdfast.cli.data import run
+
+    written.write_image_folder(tmp_path / "[red]set", written.draw_images(6), ["[bold]", "<img src=x>"] * 3)
+    (tmp_path / "[red]set" / "empty [b]").mkdir()
+    run(["info", str(tmp_path / "[red]set"), "--image-size", "4"])
+    printed = capsys.readouterr().out
+    for needed in ("[red]set", "[bold] 3", "<img src=x> 3", "no image of class 'empty [b]'", "to 4x4 from 5x6: 6"):
+        assert needed in printed
+
+
 def test_prepare_passes_errors_on(tmp_path: Path) -> None:
     with pytest.raises(HoldfastError, match="does not exist"):
         prepare(str(tmp_path / "absent"))

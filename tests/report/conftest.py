@@ -1,28 +1,33 @@
-"""A comparison whose every number and picture is made up."""
+"""Tables, claims, pictures and a document whose every number is made up."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from holdfast.report import AttackedView, Chance, Comparison, Curve, Estimate, ExampleView, Row, Setting
-
-
-def make_estimates(kendall: float, topk: float, natural: float) -> dict[str, Estimate]:
-    """Made-up estimates around three means; the intervals reach 0.03 (attribution) and 0.01 to each side."""
-    return {
-        "natural": Estimate(natural, natural - 0.01, natural + 0.01, 360),
-        "fgsm": Estimate(0.941, 0.915, 0.961, 360),
-        "pgd20": Estimate(0.928, 0.9, 0.95, 360),
-        "pgd40": Estimate(0.9225, 0.89, 0.95, 360),
-        "cw_inf": Estimate(0.93, 0.9, 0.95, 360),
-        "topk": Estimate(topk, topk - 0.03, topk + 0.03, 200),
-        "kendall": Estimate(kendall, kendall - 0.03, kendall + 0.03, 200),
-        "cosine": Estimate(0.9, 0.88, 0.92, 200),
-        "failure_rate": Estimate(0.02, 0.0, 0.04, 200),
-        "random_topk": Estimate(0.9, 0.88, 0.92, 200),
-        "random_kendall": Estimate(0.88, 0.86, 0.9, 200),
-    }
+from holdfast.metrics.stats import Interval
+from holdfast.report import (
+    AttackedView,
+    Claim,
+    Claims,
+    Code,
+    Column,
+    Curve,
+    Document,
+    Effect,
+    ExampleView,
+    Facts,
+    Row,
+    Section,
+    Table,
+    Words,
+    curves_figure,
+    figure_of,
+    judge,
+)
+from holdfast.report.pictures import tiles
 
 
 def _digit(seed: int) -> np.ndarray:
@@ -70,29 +75,69 @@ def _curves() -> dict[str, list[Curve]]:
 
 
 @pytest.fixture
-def comparison() -> Comparison:
-    """Made-up results in which IGR helps."""
-    return Comparison(
-        title="TRADES with and without IGR on digits (synthetic)",
-        dataset="made-up 8×8 digits",
-        rows=[
-            Row("TRADES", "trades", make_estimates(0.412, 0.418, 0.978)),
-            Row("TRADES+IGR", "trades-igr", make_estimates(0.655, 0.621, 0.972), highlight=True),
-        ],
-        chance=Chance(topk=0.125, kendall=0.0),
-        k=8,
-        n_features=64,
-        examples=[_example(i) for i in range(4)],
-        curves=_curves(),
-        settings=[
-            Setting("Training", "optimiser", "SGD, momentum 0.9", "cited code"),
-            Setting("Training", "β of TRADES", "6.0", "cited code"),
-            Setting("Regulariser", "λ of IGR", "1.0", "paper"),
-            Setting("Attack", "size ε", "0.1 (L∞)", "ours"),
-            Setting("Attack", "steps", "50", "paper"),
-        ],
-        environment={"holdfast": "0.1.0", "torch": "2.9", "seed": "7", "device": "cpu"},
-        warnings=["the IFIA loss did not fall on 3 of 200 images", "PGD-40 found fewer <errors> than PGD-20"],
-        commands=["pip install holdfast", "holdfast demo --seed 7"],
-        notes=["Every number on this page is made up."],
+def examples() -> list[ExampleView]:
+    """Four made-up digits before and after an attack on two networks."""
+    return [_example(i) for i in range(4)]
+
+
+@pytest.fixture
+def curves() -> dict[str, list[Curve]]:
+    """Made-up losses and accuracies of two runs."""
+    return _curves()
+
+
+@pytest.fixture
+def table() -> Table:
+    """Two data sets, the paper's numbers beside ours on one of them, and a claim."""
+    columns = (
+        Column("topk", "Top-100", "MNIST", True, better="high"),
+        Column("topk", "paper", "MNIST", True, beside=True, digits=2),
+        Column("kendall", "Kendall τ", "MNIST", better="high"),
+        Column("kendall", "paper", "MNIST", beside=True, digits=2),
+        Column("kendall", "Kendall τ", "UCI digits", better="high"),
+    )
+    at = (
+        Interval(0.415, 0.4, 0.43, 100),
+        0.3435,
+        Interval(-0.0123, -0.05, 0.02, 100),
+        0.1846,
+        Interval(0.5, 0.4, 0.6, 30, 2),
+    )
+    igr = (Interval(0.5, 0.4, 0.6, 90), 0.334, None, 0.1582, None)
+    claim = Claim("A | B is greater", "does not hold", "−0.1 [−0.2, 0.0]", "paired")
+    rows = (Row("AT", at), Row("AT+IGR", igr))
+    return Table("table2", "Table 2: robustness", columns, rows, ("Chance is 12.8 %.",), (claim,))
+
+
+@pytest.fixture
+def words() -> Table:
+    """A table of sentences."""
+    return Table(
+        "table1", "Losses", (Column("loss", "Loss"),), (Row("TRADES", ("CE + β KL(p ‖ q_j) | 5 %",)),), ("F.",)
+    )
+
+
+@pytest.fixture
+def document(table: Table, words: Table, curves: dict[str, list[Curve]], examples: list[ExampleView]) -> Document:
+    """Every kind of block."""
+    other = judge("tau grows", [Effect("AT", Interval(0.5, 0.4, 0.6, 90, 3), True, 0.65, True, 0.2)], whose="ours")
+    drawn = figure_of(
+        curves_figure(curves), "curves", "Training", "Losses over the steps.", "Two falling curves", dpi=40
+    )
+    pictures = replace(
+        figure_of(curves_figure(curves), "pictures", "Pictures", "Before and after.", dpi=40),
+        tiles=tiles(examples[:2], ["TRADES", "TRADES+IGR"], 8),
+    )
+    return Document(
+        "Two networks",
+        "They differ.",
+        (
+            Section("Claims", (Claims((other,)), Words(("A paragraph.",)), Facts((("seed", "0"),)))),
+            Section("Tables", (table, words), True),
+            Section("Figures", (drawn, pictures), True),
+            Section("Again", (Code(("holdfast demo --seed 7",)),), True),
+        ),
+        ("MNIST",),
+        ("PGD-40 found fewer <errors> than PGD-20",),
+        (("Figure 7", "no weights."),),
     )

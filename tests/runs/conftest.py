@@ -11,12 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from holdfast.config import EvalConfig, TrainConfig
+from holdfast.attacks.base import GradientAscent
+from holdfast.attribution import IntegratedGradients
+from holdfast.config import EvalConfig
 from holdfast.data.digits import load_digits
 from holdfast.data.image_data import ImageData, to_unit_interval
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import Protocol, evaluate, protocol_of
+from holdfast.parts import changed_parts
 from holdfast.recipes import evaluation, recipe
-from holdfast.train import RunFolder, train
+from holdfast.train import RunFolder, TrainConfig, train
 
 TinyTrain = Callable[..., TrainConfig]
 collect_ignore = ["sweep_and_die.py"]  # run as a program, beside the scripts that it imports
@@ -37,18 +40,19 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def short(config: TrainConfig) -> TrainConfig:
+    """Attacks of two steps and paths of two points."""
+    config = changed_parts(config, GradientAscent, lambda attack: replace(attack, steps=2))
+    return changed_parts(config, IntegratedGradients, lambda path: replace(path, n_steps=2))
+
+
 @pytest.fixture(scope="session")
 def tiny() -> TinyTrain:
     """A recipe cut down to seconds; keyword arguments replace whole fields, or optim_* / data_* single ones."""
 
     def make(name: str = "digits-trades-igr", **changed: object) -> TrainConfig:
-        config = recipe(name)
-        parts = {
-            "data": {"train_size": 64},
-            "attack": {"steps": 2},
-            "igr": {"n_steps": 2},
-            "optim": {"epochs": 2, "batch_size": 32},
-        }
+        config = short(recipe(name))
+        parts = {"data": {"train_size": 64}, "optim": {"epochs": 2, "batch_size": 32}}
         whole: dict[str, object] = {"val_size": 20}
         for key, value in changed.items():
             part, _, field = key.partition("_")
@@ -78,6 +82,11 @@ def tiny_eval() -> EvalConfig:
         batch_size=5,
         ifia=replace(config.ifia, steps=3, n_steps=4),
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_protocol(tiny_eval: EvalConfig) -> Protocol:
+    return protocol_of(tiny_eval)
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +144,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny: TinyTrain) -> R
 @pytest.fixture(scope="session")
 def finished_evaluation(
     tmp_path_factory: pytest.TempPathFactory,
-    tiny_eval: EvalConfig,
+    tiny_protocol: Protocol,
     test_images: ImageData,
     _toy_weights: dict[str, torch.Tensor],
 ) -> Path:
@@ -144,5 +153,5 @@ def finished_evaluation(
         net = ToyNet()
     net.load_state_dict(_toy_weights)
     out = tmp_path_factory.mktemp("finished") / "eval"
-    assert evaluate(net.eval(), test_images, tiny_eval, out) is not None
+    assert evaluate(net.eval(), test_images, tiny_protocol, out) is not None
     return out

@@ -7,20 +7,22 @@ in one rank. Each rank writes what it met to ``ROOT/rank-N.json``, in the order 
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-import holdfast.train.loop as loop
-from holdfast import HoldfastError, LossOutput
-from holdfast.config import AttackConfig, IGRConfig, TrainConfig, from_json
+from holdfast import AT, PGD, HoldfastError, LossOutput
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
-from holdfast.train import Report, train
+from holdfast.parts import from_json
+from holdfast.train import Report, TrainConfig, train
 from holdfast.train.distributed import World, current_world, joined
 from holdfast.train.validation import validate
 
@@ -49,36 +51,43 @@ def normalised(num_classes: int) -> nn.Module:
     return net.double()
 
 
-class Spoilt:
-    """An objective whose loss is NaN at call ``step``."""
+def plain(num_classes: int) -> nn.Module:
+    """A smooth network without anything that is random or that couples images."""
+    return Normalised(
+        nn.Conv2d(1, 8, 3), nn.Softplus(beta=5), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(72, num_classes)
+    ).double()
 
-    def __init__(self, real: Any, step: int) -> None:
-        self.real, self.calls, self.step = real, 0, step
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> LossOutput:
-        self.calls += 1
-        output = self.real(model, x, y)
-        return LossOutput(output.loss * float("nan"), output.parts) if self.calls == self.step else output
+@contextmanager
+def spoilt(step: int | None) -> Iterator[None]:
+    """The loss of AT is NaN at call ``step``."""
+    real, calls = AT.__call__, itertools.count(1)
+
+    def call(self: AT, *args: Any, **options: Any) -> LossOutput:
+        output = real(self, *args, **options)
+        return LossOutput(output.loss * float("nan"), output.parts) if next(calls) == step else output
+
+    AT.__call__ = call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        AT.__call__ = real  # type: ignore[method-assign]
 
 
 def run(job: dict[str, Any], root: Path, world: World) -> dict[str, Any]:
     reports: list[Report] = []
     spoil, stop = job.get("spoil", {}), job.get("stop", {})
-    real = loop.build_objective
-    if world.rank == spoil.get("rank"):
-        loop.build_objective = lambda *args: Spoilt(real(*args), spoil["step"])
     try:
-        train(
-            from_json(TrainConfig, json.dumps(job["config"]), "the job"),
-            root / job["out"],
-            resume=job.get("resume", False),
-            on_step=reports.append,
-            stop=lambda: world.rank == stop.get("rank") and reports[-1].step == stop["step"],
-        )
+        with spoilt(spoil["step"] if world.rank == spoil.get("rank") else None):
+            train(
+                from_json(TrainConfig, job["config"], "the job"),
+                root / job["out"],
+                resume=job.get("resume", False),
+                on_step=reports.append,
+                stop=lambda: world.rank == stop.get("rank") and reports[-1].step == stop["step"],
+            )
     except HoldfastError as error:
         return {"error": str(error), "steps": len(reports)}
-    finally:
-        loop.build_objective = real
     return {"steps": reports[-1].step, "losses": [r.losses for r in reports], "validation": reports[-1].validation}
 
 
@@ -87,7 +96,7 @@ def validation() -> dict[str, float]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = normalised(10)
-    config = TrainConfig(attack=AttackConfig(eps=0.1, alpha=0.05, steps=2), igr=IGRConfig(n_steps=3))
+    config = TrainConfig(validation=PGD(eps=0.1, alpha=0.05, steps=2))
     return validate(model, DeviceLoader(load_dataset("digits", "val"), batch_size=60, shuffle=False), config)
 
 

@@ -30,10 +30,10 @@ def tiny(s: Setup) -> Setup:
         base=replace(
             train,
             data=replace(train.data, train_size=64),
-            attack=replace(train.attack, steps=2),
             optim=replace(train.optim, epochs=3, batch_size=8),
             val_size=20,
         ),
+        budget=replace(s.budget, steps=2),
         igr=replace(s.igr, n_steps=2),
         evaluation=replace(
             ev,

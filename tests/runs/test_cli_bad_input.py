@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from holdfast.cli import main
-from holdfast.config import TrainConfig
 from holdfast.train import RunFolder, train
+from holdfast.train.config import TrainConfig
 
 NETS = """
 import torch
@@ -39,7 +39,30 @@ def maps():
 def number():
     return 7
 """
-SHORT = "--data.train-size 64 --optim.epochs 1 --attack.steps 2 --igr.n-steps 2 --val-size 20"
+PARTS = """
+from dataclasses import dataclass
+
+from holdfast.objectives.base import LossOutput, Objective
+
+@dataclass(frozen=True)
+class Mine(Objective):
+    pass
+
+class Loose:
+    pass
+
+class Thawed(Objective):
+    def __call__(self, model, x, y, *, generator=None):
+        return LossOutput(model(x).sum())
+
+@dataclass(frozen=True)
+class Needy(Objective):
+    weight: float
+
+    def __call__(self, model, x, y, *, generator=None):
+        return LossOutput(self.weight * model(x).sum())
+"""
+SHORT = "--data.train-size 64 --optim.epochs 1 --val-size 20"
 
 
 @pytest.fixture
@@ -47,6 +70,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with factories and files that are not what they seem."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "parts.py").write_text(PARTS)
     (tmp_path / "broken.py").write_text("def net(:\n")
     (tmp_path / "needs.py").write_text("import a_module_that_nobody_has\n")
     (tmp_path / "wordy.py").write_text('raise RuntimeError("first line\\nsecond line")\n')
@@ -103,28 +127,51 @@ BAD = [
     ("train digits-at --optim.epochs 2.5", "--optim.epochs", "'2.5'"),
     ("train digits-at --optim.epochs", "--optim.epochs", "Missing value"),
     ("train digits-at --data.train-size few", "--data.train-size", "few"),
-    ("train digits-at --objective.name pgd", "'pgd'", "'standard', 'at', 'trades'"),
     ("train digits-at --profile lapto", "unknown profile 'lapto'", "did you mean laptop"),
-    ("train cifar10-at --profile laptop", "no recipes for cifar10", "choose --profile smoke, or fast on a GPU"),
     ("recipes --profile laptob", "unknown profile 'laptob'", "did you mean laptop"),
     ("recipes --dataset mnits", "unknown data set 'mnits'", "did you mean mnist"),
-    ("train digits-at --attack.eps -0.1", "attack.eps is -0.1", "at least 0"),
-    ("train digits-at-igr --igr.lam -1", "igr.lam is -1.0", "at least 0"),
-    ("train digits-sgd --igr.lam 1", "unknown recipe 'digits-sgd'", "holdfast recipes"),
+    ("train digits-at --objective.attack.eps -0.1", "eps is -0.1", "at least 0"),
+    ("train digits-at-igr --objective.lam -1", "lam is -1.0", "at least 0"),
+    ("train digits-sgd --objective.lam 1", "unknown recipe 'digits-sgd'", "holdfast recipes"),
     ("train digits-at --optim.weight-decay -1", "optim.weight_decay is -1.0", "at least 0"),
     ("train digits-at --data.train-size 9999", "9999", "choose 1 to 1197"),
     ("train digits-at --device warp", "device 'warp'", "choose cpu or auto"),
     ("train digits-at --device meta", "device 'meta'", "choose cpu or auto"),
     *NO_GPU,
-    ("train digits-at --device cpu --cuda-graphs", "runs on cpu", "leave it out"),
-    ("train digits-at --device cpu --compile", "--compile needs a CUDA device", "leave it out"),
     ("train digits-at --device cpu --precision tfloat32", "tfloat32", "choose float32, or bfloat16"),
+    ("train digits-at --profile=", "--profile is empty", "choose smoke, laptop"),
+    ("train digits-at --seed 1 --profile", "--profile is empty", "choose smoke, laptop"),
+    ("evaluate nets.py:linear --dataset digits --profile=", "--profile is empty", "choose smoke, laptop"),
+    ("reproduce all --profile=", "--profile is empty", "choose smoke, laptop"),
+    # parts
+    ("train digits-at --objective tradez", "unknown objective 'tradez'", "did you mean TRADES"),
+    ("train digits-at-igr --objective.attribution inegrated", "unknown attribution 'inegrated'", "IntegratedGradients"),
+    ("train digits-at-igr --objective.base tradez", "unknown objective 'tradez'", "did you mean TRADES"),
+    ("train digits-at --objective.attack pdg", "unknown attack 'pdg'", "did you mean"),
+    ("train digits-at --objective.base at", "unknown option '--objective.base'", "did you mean --objective"),
+    ("train digits-at --objective", "--objective names nothing", "file.py:Class"),
+    ("train digits-at --objective --seed 1", "--objective names nothing", "file.py:Class"),
+    ("train digits-at --objective=", "--objective names nothing", "file.py:Class"),
+    ("train digits-at --objective gone.py:Mine", "gone.py does not exist", "give file.py:name"),
+    ("train digits-at --objective broken.py:Mine", "SyntaxError", "Check the path"),
+    ("train digits-at --objective parts.py:Mein", "'Mein'", "did you mean Mine"),
+    ("train digits-at --objective parts.py:Loose", "is not a subclass of holdfast.Objective", "derive it"),
+    ("train digits-at --objective parts.py:Mine", "does not define __call__", "an objective needs it"),
+    ("train digits-at --objective parts.py:Thawed", "is no frozen dataclass", "@dataclass(frozen=True)"),
+    ("train digits-at --objective parts.py:Needy", "cannot be made without arguments", "give each of its fields a def"),
+    # radii
+    ("train digits-at --objective.attack.eps 8", "--objective.attack.eps is 8", "8 levels of 255 are written 8/255"),
+    ("train digits-at --objective.attack.eps 8/0", "a division by 0", "a fraction such as 8/255"),
+    ("train digits-at --objective.attack.eps 8/x", "--objective.attack.eps", "8/x"),
+    ("train digits-at --validation.eps=8", "--validation.eps is 8", "8/255"),
+    ("evaluate nets.py:linear --dataset digits --eps 8", "--eps is 8", "8/255"),
+    ("evaluate nets.py:linear --dataset digits --ifia.eps 2/1", "--ifia.eps is 2", "2/255"),
     ("train digits-at --precision float16", "'float16'", "'float32', 'tfloat32', 'bfloat16'"),
     ("train digits-at --out nets.py", "nets.py", "choose another --out"),
     (f"train digits-at --out data {SHORT}", "data is not empty (mnist)", "choose another --out"),
     # models
-    ("train digits-at --model resnet", "unknown model 'resnet'", "did you mean resnet18?"),
-    ("train digits-at --model gone.py:net", "model file gone.py does not exist", "give file.py:factory"),
+    ("train digits-at --model resnet", "unknown model 'resnet'", "did you mean resnet18"),
+    ("train digits-at --model gone.py:net", "gone.py does not exist", "give file.py:name"),
     ("train digits-at --model nobody.has.this:net", "importing nobody.has.this failed", "Check the path"),
     ("train digits-at --model broken.py:net", "SyntaxError", "Check the path"),
     ("train digits-at --model needs.py:net", "a_module_that_nobody_has", "its dependencies are installed"),
@@ -172,8 +219,6 @@ BAD = [
     ("evaluate nets.py:linear --dataset digits --ifia.steps 0", "ifia.steps is 0", "more than 0"),
     ("evaluate nets.py:linear --dataset digits --n-examples 401", "n_examples is 401", "has 400 images"),
     ("evaluate nets.py:linear --dataset digits --device warp", "device 'warp'", "choose cpu or auto"),
-    ("evaluate nets.py:linear --dataset digits --device cpu --cuda-graphs", "runs on cpu", "leave it out"),
-    ("sweep core --profile smoke --device cpu --cuda-graphs", "runs on cpu", "leave it out"),
     ("evaluate nets.py:linear --dataset digits --weights gone.pt", "gone.pt do not exist", "give a run folder"),
     ("evaluate nets.py:linear --dataset digits --weights junk.pt", "junk.pt cannot be read", "restore it"),
     ("evaluate nets.py:linear --dataset digits --weights list.pt", "list.pt hold no state dict", "state_dict()"),
@@ -235,9 +280,9 @@ def test_a_run_with_damaged_weights(run: Path, capsys: pytest.CaptureFixture[str
 def test_a_run_with_damaged_settings(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (run / "config.json").read_text()
     (run / "config.json").write_text(text.replace('"val_size"', '"val_sizes"'))
-    assert "run/config.json is not a TrainConfig: val_sizes" in error_of(["evaluate", "run"], capsys)
+    assert "run/config.json: val_sizes: TrainConfig has no such field" in error_of(["evaluate", "run"], capsys)
     (run / "config.json").write_text(text[:100])
-    assert "run/config.json is not a TrainConfig" in error_of(["evaluate", "run"], capsys)
+    assert "run/config.json is no JSON" in error_of(["evaluate", "run"], capsys)
 
 
 class Stop(Exception):
@@ -255,8 +300,8 @@ def unfinished(place: Path, tiny: Callable[..., TrainConfig]) -> Path:
 
 
 TINY_AT = (
-    "train digits-at --device cpu --data.train-size 64 --attack.steps 2 --igr.n-steps 2 --optim.epochs 2 "
-    "--optim.batch-size 32 --val-size 20 --out half"
+    "train digits-at --device cpu --data.train-size 64 --objective.attack.steps 2 --validation.steps 2 "
+    "--optim.epochs 2 --optim.batch-size 32 --val-size 20 --out half"
 )
 
 

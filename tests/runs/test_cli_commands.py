@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from torch import nn
 
 from holdfast import __version__, load_model
 from holdfast.cli import COMMANDS, main
-from holdfast.config import EvalConfig, TrainConfig, load_config
-from holdfast.recipes import evaluation, recipe, recipe_names, settings
+from holdfast.evaluate.protocol import read_protocol
+from holdfast.evaluate.standard import config_of
+from holdfast.parts import differences, settings
+from holdfast.recipes import evaluation, recipe, recipe_names
 from holdfast.train import RunFolder
+from holdfast.train.config import TrainConfig
+from holdfast.train.folder import load_config
 
-SHORT = "--device cpu --data.train-size 64 --attack.steps 2 --igr.n-steps 2 --optim.batch-size 32 --val-size 20"
+SHORT = "--device cpu --data.train-size 64 --optim.batch-size 32 --val-size 20"
 SHORT_EVAL = (
     "--device cpu --n-examples 20 --n-attribution 8 --cw-steps 3 --score-n-steps 4 --random-draws 2 --batch-size 10 "
     "--ifia.steps 3 --ifia.n-steps 4"
@@ -49,8 +54,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("train --help", ["--optim.lr", "--igr.lam", "--resume", "Radius of the ball", "--out"]),
-        ("train mnist-at-igr --help", ["--optim.lr", "--igr.lam", "--resume"]),
+        ("train --help", ["--optim.lr", "--objective.lam", "--objective.base.attack.eps", "--resume", "--out"]),
+        ("train mnist-at-igr --help", ["--optim.lr", "--objective.lam", "--objective.attribution.n-steps", "--resume"]),
         ("evaluate --help", ["--ifia.steps", "--dataset", "--weights", "--n-attribution"]),
         ("evaluate small_cnn --help", ["--ifia.steps", "--dataset"]),
         ("demo --help", ["--out", "--device"]),
@@ -90,8 +95,9 @@ def test_one_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     for field, value in settings(evaluation("mnist"), "evaluation."):
         assert rows[field][0] == str(value)
     assert rows["optim.lr"] == ["0.0001", "paper"]
-    assert rows["attack.steps"] == ["40", "cited code"]
-    assert rows["igr.lam"][1] == "ours"
+    assert rows["objective.base.attack.steps"] == ["40", "cited code"]
+    assert rows["objective"][0] == "IGR"
+    assert rows["objective.lam"][1] == "ours"
     assert rows["evaluation.ifia.k"] == ["100", "paper"]
 
 
@@ -109,12 +115,15 @@ def test_data(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_train_stores_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = f"train digits-mart-igr --out run {SHORT} --optim.epochs 1 --igr.lam 0.5 --seed 3 --optim.milestones 4 5"
+    line = (
+        f"train digits-mart-igr --out run {SHORT} --optim.epochs 1 --objective.lam 0.5 --seed 3 --optim.milestones 4 5"
+    )
     shown = output_of(line, capsys)
     assert "holdfast evaluate run" in shown
-    config = load_config(TrainConfig, tmp_path / "run" / "config.json")
-    assert (config.igr.lam, config.seed, config.optim.milestones, config.val_size) == (0.5, 3, (4, 5), 20)
-    assert (config.recipe, config.objective) == ("digits-mart-igr", recipe("digits-mart-igr").objective)
+    config = load_config(tmp_path / "run" / "config.json")
+    assert (config.seed, config.optim.milestones, config.val_size) == (3, (4, 5), 20)
+    assert config.recipe == "digits-mart-igr"
+    assert differences(recipe("digits-mart-igr").objective, config.objective) == ["lam: 1.0 -> 0.5"]
     assert sorted(p.name for p in (tmp_path / "run").iterdir() if not p.name.startswith(".")) == [
         "best.safetensors",
         "checkpoints",
@@ -131,8 +140,10 @@ def test_train_goes_to_runs_by_default(tmp_path: Path, capsys: pytest.CaptureFix
     captured = capsys.readouterr()
     assert RunFolder(tmp_path / "runs" / "digits-standard").finished
     lines = captured.err.splitlines()
-    assert [line.split("  ")[1] for line in lines] == ["epoch 1", "epoch 2"], "a line an epoch where nobody watches"
-    assert "validation: natural" in lines[0]
+    assert lines[0] == "digits-standard"
+    assert [line.split("  ")[0] for line in lines[2:]] == ["epoch 1/2", "epoch 2/2"], "where nobody watches"
+    assert re.fullmatch(r"epoch 1/2  loss \S+  acc \S+/\S+  cos \S+  \d+ img/s  left \S+ s", lines[2])
+    assert max(map(len, lines)) <= 80
 
 
 def test_evaluate_a_run(finished_run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,9 +151,11 @@ def test_evaluate_a_run(finished_run: RunFolder, tmp_path: Path, capsys: pytest.
     shown = output_of(f"evaluate {finished_run.path} --out {out} {SHORT_EVAL}", capsys)
     summary = json.loads((out / "summary.json").read_text())
     assert f"{summary['metrics']['natural']['mean']:.1%}".rstrip("%") in shown
-    assert "chance" in shown.lower()
+    assert (out / "report.html").is_file()
+    assert "chance" in shown
+    assert "20 images; " in shown
     assert str(out) in shown
-    config = load_config(EvalConfig, out / "config.json")
+    config = config_of(read_protocol(out))
     assert (config.dataset, config.n_examples, config.ifia.k) == ("digits", 20, evaluation("digits").ifia.k)
     again = output_of(f"evaluate {finished_run.path} --out {out} {SHORT_EVAL}", capsys)
     assert again == shown
@@ -203,7 +216,7 @@ def test_a_model_without_weights_resumes_with_the_same_network(
     line = f"evaluate small_cnn --dataset digits {SHORT_EVAL}"
     output_of(line, capsys)
     (records,) = (tmp_path / "runs").rglob("records")
-    file = records / "accuracy-00001.jsonl"
+    file = records / "accuracy-00001.parquet"
     before = file.read_bytes()
     file.unlink()
     output_of(line, capsys)

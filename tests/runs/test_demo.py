@@ -14,13 +14,14 @@ import pytest
 import torch
 
 from holdfast.cli import main
-from holdfast.config import EvalConfig, TrainConfig
+from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.demo import PICTURED, compare, demo_evaluation, demo_recipes
 from holdfast.models import load_model
 from holdfast.recipes import evaluation, recipe
 from holdfast.report import Comparison
 from holdfast.train import Report
+from holdfast.train.config import TrainConfig
 
 
 class Silent:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData
-from holdfast.evaluate import Interval, Summary, evaluate
-from holdfast.evaluate.summary import SIMILARITIES, mean_interval, summarise
+from holdfast.evaluate import Interval, Protocol, Summary, evaluate, protocol_of
+from holdfast.evaluate.records import read_records, rows_of
+from holdfast.evaluate.summary import mean_interval, quantities, summarise
 from holdfast.report.load import row_from_summary
 
 
-def rows(folder: Path, kind: str) -> list[dict[str, Any]]:
-    files = sorted((folder / "records").glob(f"{kind}-*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+def rows(folder: Path, kind: str) -> pd.DataFrame:
+    found = pd.read_parquet(folder / "records")
+    return found[found["kind"] == kind]
 
 
 @pytest.fixture
@@ -30,28 +31,35 @@ def stored(finished_evaluation: Path) -> dict[str, Any]:
     return json.loads((finished_evaluation / "summary.json").read_text())
 
 
-def test_recomputed_from_the_records(finished_evaluation: Path, stored: dict[str, Any], tiny_eval: EvalConfig) -> None:
-    accuracy, attribution = rows(finished_evaluation, "accuracy"), rows(finished_evaluation, "attribution")
-    again = summarise(accuracy, attribution, tiny_eval, 64)
+def test_recomputed_from_the_records(
+    finished_evaluation: Path, stored: dict[str, Any], tiny_protocol: Protocol
+) -> None:
+    again = summarise(rows_of(read_records(finished_evaluation)), tiny_protocol, 64)
     assert json.loads(json.dumps(again.to_dict())) == stored
     metrics = stored["metrics"]
-    for name, column in (("natural", "prediction"), *((n, n) for n in ("fgsm", "pgd20", "pgd40", "cw_inf"))):
-        assert metrics[name]["mean"] == pytest.approx(fmean(row[column] == row["label"] for row in accuracy)), name
+    accuracy, attribution = rows(finished_evaluation, "accuracy"), rows(finished_evaluation, "attribution")
+    for name in ("natural", "fgsm", "pgd20", "pgd40", "cw_inf"):
+        own = accuracy[accuracy["attack"] == name]
+        assert metrics[name]["mean"] == pytest.approx((own["prediction"] == own["label"]).mean()), name
         assert metrics[name]["n"] == 40
-    for name in SIMILARITIES:
-        assert metrics[name]["mean"] == pytest.approx(fmean(row[name] for row in attribution)), name
-        assert metrics[name]["n"] == 8
-    for name in ("topk", "kendall"):
-        worst = fmean(min(row[name], row[f"rank_{name}"], row[f"random_{name}"]) for row in attribution)
-        assert metrics[f"worst_{name}"]["mean"] == pytest.approx(worst)
+    for attack, prefix in (("ifia", ""), ("rank", "rank_"), ("random", "random_")):
+        own = attribution[attribution["attack"] == attack]
+        for column in ("kendall", "top_8", "cosine", "spearman", "pearson", "magnitude_cosine", "activation"):
+            name = prefix + column.replace("top_8", "topk")
+            assert metrics[name]["mean"] == pytest.approx(own[column].mean()), name
+            assert metrics[name]["n"] == 8
+        assert metrics[f"{prefix}failure_rate"]["mean"] == 1 - own["succeeded"].astype(float).mean()
+    worst = attribution.groupby("index")[["top_8", "kendall"]].min().mean()
+    for name, column in (("topk", "top_8"), ("kendall", "kendall")):
+        assert metrics[f"worst_{name}"]["mean"] == pytest.approx(worst[column])
         assert metrics[f"worst_{name}"]["mean"] <= metrics[name]["mean"]
-    assert metrics["failure_rate"]["mean"] == fmean(not row["succeeded"] for row in attribution)
     assert all(value["low"] <= value["mean"] <= value["high"] for value in metrics.values())
 
 
 def test_chance_levels(stored: dict[str, Any]) -> None:
     assert (stored["k"], stored["n_features"]) == (8, 64)
-    assert stored["chance"] == {"topk": 0.125, "kendall": 0.0}
+    assert (stored["chance"]["topk"], stored["chance"]["kendall"]) == (0.125, 0.0)
+    assert "magnitude_cosine" not in stored["chance"]
 
 
 def test_attacks_do_something(stored: dict[str, Any]) -> None:
@@ -72,31 +80,48 @@ def test_a_row_of_the_report(stored: dict[str, Any]) -> None:
     assert "spearman" not in row.estimates or "spearman" in stored["metrics"]
 
 
-def crafted(**columns: list[Any]) -> list[dict[str, Any]]:
-    names = [*columns]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+def crafted(**values: dict[str, list[float | None]]) -> pd.DataFrame:
+    """Records of three images: by attack the columns of numbers."""
+    parts = [pd.DataFrame({"attack": attack, "index": range(3), **own}) for attack, own in values.items()]
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.assign(kind="attribution", attribution="A", status="ok", activation=float("nan"))
 
 
-def test_worst_is_taken_image_by_image(tiny_eval: EvalConfig) -> None:
-    accuracy = crafted(label=[0], prediction=[0], fgsm=[0], pgd20=[0], pgd40=[0], cw_inf=[0])
-    attribution = crafted(
-        topk=[0.1, 0.9, 0.9],
-        rank_topk=[0.9, 0.2, 0.9],
-        random_topk=[0.9, 0.9, 0.3],
-        kendall=[0.5, -0.5, 1.0],
-        rank_kendall=[-1.0, 0.5, 0.0],
-        random_kendall=[0.0, 0.0, 0.6],
-        cosine=[1.0, 1.0, 1.0],
-        spearman=[1.0, 1.0, 1.0],
-        pearson=[1.0, 1.0, 1.0],
-        succeeded=[True, False, True],
-        best_step=[1, 0, 2],
-        zero_share=[0.0, 0.0, 0.0],
+def found(records: pd.DataFrame, **options: Any) -> dict[tuple[str, str], list[float]]:
+    return {(q.attack, q.metric): q.values.tolist() for q in quantities(records, **options)}
+
+
+def test_worst_is_taken_image_by_image() -> None:
+    records = crafted(
+        ifia={"succeeded": [True, False, True], "kendall": [0.5, -0.5, 1.0], "loss": [1.0, 2.0, 3.0]},
+        rank={"succeeded": [True, True, True], "kendall": [-1.0, 0.5, 0.0], "loss": [3.0, 1.0, 1.0]},
+        random={"succeeded": [True, True, True], "kendall": [0.0, 0.0, 0.6], "loss": [0.0, 0.0, 9.0]},
     )
-    metrics = summarise(accuracy, attribution, tiny_eval, 64).metrics
-    assert metrics["worst_topk"].mean == pytest.approx(0.2)
-    assert metrics["worst_kendall"].mean == pytest.approx(-0.5)
-    assert metrics["failure_rate"].mean == pytest.approx(1 / 3)
+    values = found(records, lower_is_better=["loss"])
+    assert values["worst", "kendall"] == [-1.0, -0.5, 0.0]
+    assert values["worst", "loss"] == [3.0, 2.0, 9.0]
+    assert values["ifia", "failure_rate"] == [0.0, 1.0, 0.0]
+    assert found(records)["worst", "loss"] == [0.0, 0.0, 1.0]
+
+
+def test_an_image_that_an_attack_could_not_measure_is_in_no_worst_case() -> None:
+    records = crafted(
+        ifia={"succeeded": [True] * 3, "kendall": [0.5, None, 0.25]},
+        rank={"succeeded": [True] * 3, "kendall": [0.1, 0.0, 0.5]},
+    )
+    values = found(records)
+    assert values["ifia", "kendall"] == [0.5, 0.25]
+    assert values["worst", "kendall"] == [0.1, 0.25]
+
+
+def test_no_worst_case_of_what_an_attack_did_not_record() -> None:
+    records = crafted(
+        ifia={"succeeded": [True] * 3, "kendall": [0.5] * 3, "cosine": [0.5] * 3},
+        rank={"succeeded": [None] * 3, "kendall": [0.1] * 3, "cosine": [None] * 3},
+    )
+    values = found(records)
+    assert ("worst", "kendall") in values
+    assert not {("worst", "cosine"), ("rank", "cosine"), ("rank", "failure_rate")} & set(values)
 
 
 def test_the_interval_of_a_share_by_hand() -> None:
@@ -125,24 +150,27 @@ def test_no_spread_no_interval(values: list[float]) -> None:
     assert mean_interval(values) == Interval(values[0], values[0], values[0], len(values))
 
 
-def evaluate_with(model: nn.Module, config: EvalConfig, data: ImageData, out: Path) -> Summary:
-    summary = evaluate(model, data, config, out)
-    assert summary is not None
-    return summary
+def evaluate_with(model: nn.Module, protocol: Protocol, data: ImageData, out: Path) -> Summary:
+    result = evaluate(model, data, protocol, out)
+    assert result is not None
+    return result.summary
 
 
 def assert_all_failed(summary: Summary, folder: Path) -> None:
-    for name in (*SIMILARITIES, "worst_topk", "worst_kendall", "failure_rate"):
-        assert (summary.metrics[name].mean, summary.metrics[name].low) == (1.0, 1.0), name
-    for row in rows(folder, "attribution"):
-        assert row["succeeded"] is False
-        assert row["best_step"] == 0
-    assert any("IFIA found nothing on 100.0% of the images" in warning for warning in summary.warnings)
+    for attack in ("", "rank_", "random_", "worst_"):
+        for metric in ("kendall", "kendall_nonzero", "topk", "cosine", "spearman", "pearson", "magnitude_pearson"):
+            interval = summary.metrics[attack + metric]
+            assert (interval.mean, interval.low) == (1.0, 1.0), attack + metric
+    assert summary.metrics["failure_rate"].mean == 1
+    attribution = rows(folder, "attribution")
+    assert not attribution["succeeded"].any()
+    assert (attribution["best_step"] == 0).all()
+    assert any("ifia found nothing on 100.0% of the images" in warning for warning in summary.warnings)
 
 
 def test_no_room_to_attack(tmp_path: Path, toy: nn.Module, tiny_eval: EvalConfig, test_images: ImageData) -> None:
-    config = replace(tiny_eval, ifia=replace(tiny_eval.ifia, eps=0.0))
-    assert_all_failed(evaluate_with(toy, config, test_images, tmp_path), tmp_path)
+    protocol = protocol_of(replace(tiny_eval, ifia=replace(tiny_eval.ifia, eps=0.0)))
+    assert_all_failed(evaluate_with(toy, protocol, test_images, tmp_path), tmp_path)
 
 
 class OneDirection(nn.Module):
@@ -159,18 +187,19 @@ class OneDirection(nn.Module):
 
 
 def test_an_attribution_that_cannot_move_counts_as_one(
-    tmp_path: Path, tiny_eval: EvalConfig, test_images: ImageData
+    tmp_path: Path, tiny_protocol: Protocol, test_images: ImageData
 ) -> None:
     """Its maps are zero, where a cosine or a rank correlation of the pair would have said 0."""
-    summary = evaluate_with(OneDirection(int(test_images.labels[0])), tiny_eval, test_images, tmp_path)
+    summary = evaluate_with(OneDirection(int(test_images.labels[0])), tiny_protocol, test_images, tmp_path)
     assert_all_failed(summary, tmp_path)
-    assert any("zero everywhere" in warning for warning in summary.warnings)
+    assert (rows(tmp_path, "attribution")["zero_share"] == 1).all()
+    assert any("the clean map is constant" in warning for warning in summary.warnings)
 
 
-def test_nothing_classified_correctly(tmp_path: Path, tiny_eval: EvalConfig, test_images: ImageData) -> None:
+def test_nothing_classified_correctly(tmp_path: Path, tiny_protocol: Protocol, test_images: ImageData) -> None:
     missing = next(c for c in range(10) if c not in test_images.labels[:5].tolist())
-    config = replace(tiny_eval, n_examples=5)
-    summary = evaluate_with(OneDirection(missing), config, test_images, tmp_path)
+    protocol = replace(tiny_protocol, n_examples=5)
+    summary = evaluate_with(OneDirection(missing), protocol, test_images, tmp_path)
     assert summary.metrics.keys() == {"natural", "fgsm", "pgd20", "pgd40", "cw_inf"}
     assert summary.metrics["natural"].mean == 0
     assert summary.warnings == ["no image was classified correctly, so no attribution could be attacked."]

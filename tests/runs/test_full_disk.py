@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 import holdfast.models.weights as weights
 from holdfast import HoldfastError
-from holdfast.config import EvalConfig, TrainConfig
 from holdfast.data.image_data import ImageData
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import Protocol, evaluate
+from holdfast.files import writable
 from holdfast.train import RunFolder, train
-from holdfast.train.folder import writable
+from holdfast.train.config import TrainConfig
 
 Fail = Callable[[pytest.MonkeyPatch], None]
 
@@ -141,7 +141,7 @@ def test_other_errors_are_not_taken_for_a_full_disk() -> None:
 def test_an_evaluation_survives_a_full_disk(
     tmp_path: Path,
     toy: torch.nn.Module,
-    tiny_eval: EvalConfig,
+    tiny_protocol: Protocol,
     test_images: ImageData,
     finished_evaluation: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -151,12 +151,12 @@ def test_an_evaluation_survives_a_full_disk(
             in_fsync(monkeypatch)
 
     with pytest.raises(HoldfastError, match="no space left"):
-        evaluate(toy, test_images, tiny_eval, tmp_path, on_batch=fill)
+        evaluate(toy, test_images, tiny_protocol, tmp_path, on_batch=fill)
     monkeypatch.undo()
     assert sorted(path.name for path in (tmp_path / "records").iterdir()) == [
-        f"accuracy-0000{batch}.jsonl" for batch in range(3)
+        f"accuracy-0000{batch}.parquet" for batch in range(3)
     ]
-    evaluate(toy, test_images, tiny_eval, tmp_path)
+    evaluate(toy, test_images, tiny_protocol, tmp_path)
     assert (tmp_path / "summary.json").read_bytes() == (finished_evaluation / "summary.json").read_bytes()
 
 

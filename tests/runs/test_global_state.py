@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from holdfast import HoldfastError, load_model
-from holdfast.config import EvalConfig, TrainConfig
 from holdfast.data.image_data import ImageData
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import Protocol, evaluate
 from holdfast.evaluate.target import resolve_target
 from holdfast.train import RunFolder, train
+from holdfast.train.config import TrainConfig
 
 
 @contextmanager
@@ -56,12 +56,12 @@ def test_the_seed_decides(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> N
 
 
 def test_evaluate(
-    tmp_path: Path, toy: nn.Module, tiny_eval: EvalConfig, test_images: ImageData, finished_evaluation: Path
+    tmp_path: Path, toy: nn.Module, tiny_protocol: Protocol, test_images: ImageData, finished_evaluation: Path
 ) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(99)
         state = torch.get_rng_state()
-        evaluate(toy, test_images, tiny_eval, tmp_path)
+        evaluate(toy, test_images, tiny_protocol, tmp_path)
         assert torch.equal(torch.get_rng_state(), state)
     assert (tmp_path / "summary.json").read_bytes() == (finished_evaluation / "summary.json").read_bytes()
 
@@ -71,7 +71,7 @@ def test_evaluate_returns_the_model_as_it_was(
     training: bool,
     tmp_path: Path,
     toy: nn.Module,
-    tiny_eval: EvalConfig,
+    tiny_protocol: Protocol,
     test_images: ImageData,
     finished_evaluation: Path,
 ) -> None:
@@ -84,7 +84,7 @@ def test_evaluate_returns_the_model_as_it_was(
     flags = [(module.training, len(module._forward_hooks)) for module in toy.modules()]
     needs = [parameter.requires_grad for parameter in toy.parameters()]
     weights = {name: value.clone() for name, value in toy.state_dict().items()}
-    evaluate(toy, test_images, tiny_eval, tmp_path)
+    evaluate(toy, test_images, tiny_protocol, tmp_path)
     assert [(module.training, len(module._forward_hooks)) for module in toy.modules()] == flags
     assert [parameter.requires_grad for parameter in toy.parameters()] == needs
     assert torch.equal(first.grad, torch.ones_like(first))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from holdfast import HoldfastError
 from holdfast.config import TrainConfig
-from holdfast.report.load import curves_of
+from holdfast.report.comparison import curves_of
 from holdfast.train import Report, read_metrics, train
+from holdfast.train.config import TrainConfig
 from holdfast.train.folder import MetricsLog
 
 TERMS = {
@@ -28,7 +30,11 @@ TERMS = {
 
 @pytest.mark.parametrize("method", TERMS)
 def test_each_term_by_name(method: str, tmp_path: Path, tiny: Callable[..., TrainConfig]) -> None:
-    config = tiny(f"digits-{method}", **({"igr_lam": 0.7} if method.endswith("igr") else {}))
+    config = tiny(f"digits-{method}")
+    objective: Any = config.objective
+    if isinstance(objective, IGR):
+        config = replace(config, objective=replace(objective, lam=0.7))
+        objective = objective.base
     lines = read_metrics(train(config, tmp_path).metrics)
     order = [(line["kind"], line["step"], line["epoch"]) for line in lines]
     assert order == [
@@ -39,7 +45,7 @@ def test_each_term_by_name(method: str, tmp_path: Path, tiny: Callable[..., Trai
         ("train", 4, 2),
         ("validation", 4, 2),
     ]
-    weights = {"ce": 1.0, "margin": 1.0, "kl": config.objective.beta, "igr": config.igr.lam}
+    weights = {"ce": 1.0, "margin": 1.0, "kl": getattr(objective, "beta", 0.0), "igr": 0.7}
     for line in lines:
         names = line.keys() - {"kind", "step", "epoch"}
         if line["kind"] == "validation":
@@ -82,7 +88,7 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path, tail: str) -> None:
 
 def test_no_log_yet(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "metrics.jsonl") == []
-    assert curves_of([("a", tmp_path)]) == {}
+    assert curves_of({"a": read_metrics(tmp_path / "metrics.jsonl")}) == {}
 
 
 def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_curves_from_logs(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         validation = {"kind": "validation", "step": 5, "epoch": 1, "natural": 0.5, "adversarial": 0.2, "cosine": 0.9}
         write(tmp_path / name / "metrics.jsonl", [*LINES, validation])
-    curves = curves_of([("A", tmp_path / "a"), ("B", tmp_path / "b")])
+    curves = curves_of({name: read_metrics(tmp_path / name.lower() / "metrics.jsonl") for name in "AB"})
     assert curves.keys() == {
         "loss",
         "validation accuracy (clean)",

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from holdfast import HoldfastError, HoldfastWarning
-from holdfast.config import EvalConfig, TrainConfig
 from holdfast.data.image_data import ImageData
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import Protocol, evaluate
 from holdfast.recipes import METHODS
 from holdfast.train import loop, train
+from holdfast.train.config import TrainConfig
 from holdfast.train.folder import read_metrics
 from holdfast.train.precision import lay_out
 
@@ -102,7 +102,7 @@ def test_float32_means_full_float32(
     tiny: Callable[..., TrainConfig],
     toy: nn.Module,
     test_images: ImageData,
-    tiny_eval: EvalConfig,
+    tiny_protocol: Protocol,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """PyTorch alone would round the inputs of convolutions on CUDA."""
@@ -111,7 +111,7 @@ def test_float32_means_full_float32(
     config = tiny("digits-at-igr", optim_epochs=1)
     monkeypatch.setattr(loop, "build_model", lambda *args: Noting(toy, allowed))
     train(config, tmp_path / "run")
-    evaluate(Noting(toy, allowed), test_images, tiny_eval, tmp_path / "eval")
+    evaluate(Noting(toy, allowed), test_images, tiny_protocol, tmp_path / "eval")
     assert allowed == {False}
 
 

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from holdfast import HoldfastError, load_dataset, load_model
 from holdfast.data.catalogue import KNOWN
 from holdfast.data.image_data import to_unit_interval
-from holdfast.models import SmallCNN
-from holdfast.models.pretrained import model_card, pretrained_names, write_pretrained
-from holdfast.models.weights import save_weights
+from holdfast.models.pretrained import model_card, pretrained_names
 
 NAMES = pretrained_names()
 
@@ -59,16 +56,3 @@ def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     with pytest.raises(HoldfastError, match=r"config.json does not exist"):
         load_model("at", dataset="mnist")
-
-
-def test_written_in_half(tmp_path: Path) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = SmallCNN(image_size=8)
-    save_weights(model, tmp_path / "a.safetensors", {})
-    out = write_pretrained(tmp_path / "a.safetensors", {"x": 1}, tmp_path / "zoo" / "b.safetensors")
-    from safetensors.torch import load_file
-
-    half: dict[str, Tensor] = load_file(out)
-    for name, value in model.state_dict().items():
-        assert torch.equal(half[name], value.half())

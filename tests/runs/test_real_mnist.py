@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from holdfast import load_dataset, load_model
-from holdfast.config import TrainConfig
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import evaluate, protocol_of
 from holdfast.recipes import evaluation
 from holdfast.train import read_metrics, train
+from holdfast.train.config import TrainConfig
 
 
 def test_mnist(tmp_path: Path, tiny: Callable[..., TrainConfig], real_data: Callable[[str], Path]) -> None:
@@ -33,7 +33,8 @@ def test_mnist(tmp_path: Path, tiny: Callable[..., TrainConfig], real_data: Call
         batch_size=10,
         ifia=replace(settings.ifia, steps=2, n_steps=2),
     )
-    summary = evaluate(model, test, settings, tmp_path / "eval")
-    assert summary is not None
+    result = evaluate(model, test, protocol_of(settings), tmp_path / "eval")
+    assert result is not None
+    summary = result.summary
     assert (summary.k, summary.n_features, summary.chance["topk"]) == (100, 784, 100 / 784)
     assert summary.metrics["natural"].n == 20

@@ -13,7 +13,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from holdfast.config import TrainConfig, to_json
+from holdfast.parts import to_json
+from holdfast.train.config import TrainConfig
 
 SCRIPT = Path(__file__).with_name("train_and_die.py")
 Job = dict[str, int]

@@ -13,9 +13,9 @@ from torch import nn
 
 import holdfast.train.loop as loop
 from holdfast import HoldfastError
-from holdfast.config import TrainConfig
 from holdfast.data.loader import DeviceLoader
 from holdfast.train import Report, RunFolder, train
+from holdfast.train.config import TrainConfig
 
 Scores = Iterator[float]
 

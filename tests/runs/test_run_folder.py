@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from holdfast import HoldfastError
-from holdfast.config import DataConfig, OptimConfig, TrainConfig, load_config, to_json
+from holdfast.files import write_atomically
+from holdfast.parts import to_json
 from holdfast.train import RunFolder, train
-from holdfast.train.folder import write_atomically
+from holdfast.train.config import DataConfig, OptimConfig, TrainConfig
+from holdfast.train.folder import load_config
 
 CONFIG = TrainConfig(data=DataConfig(train_size=64), optim=OptimConfig(epochs=2))
 
@@ -36,13 +38,13 @@ def refusal(folder: Path, config: TrainConfig = CONFIG, *, resume: bool = False)
 def test_a_new_folder_gets_the_configuration(tmp_path: Path, resume: bool) -> None:
     folder = RunFolder(tmp_path / "new" / "run")
     with folder.writing(CONFIG, resume=resume):
-        assert load_config(TrainConfig, folder.config) == CONFIG
+        assert load_config(folder.config) == CONFIG
     assert not folder.finished
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_finished_run_is_never_overwritten(finished_run: RunFolder, resume: bool) -> None:
-    config = load_config(TrainConfig, finished_run.config)
+    config = load_config(finished_run.config)
     message = refusal(finished_run.path, config, resume=resume)
     assert "finished run" in message
     assert f"holdfast evaluate {finished_run.path}" in message
@@ -51,7 +53,7 @@ def test_a_finished_run_is_never_overwritten(finished_run: RunFolder, resume: bo
 def test_train_refuses_a_finished_run(finished_run: RunFolder) -> None:
     weights = finished_run.last.read_bytes()
     with pytest.raises(HoldfastError, match="finished run, which is never overwritten"):
-        train(load_config(TrainConfig, finished_run.config), finished_run.path, resume=True)
+        train(load_config(finished_run.config), finished_run.path, resume=True)
     assert finished_run.last.read_bytes() == weights
 
 

@@ -10,16 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-import holdfast.train.loop as loop
 from holdfast.cli import main
 from holdfast.cli.sweep import _seconds
-from holdfast.config import TrainConfig
-from holdfast.errors import HoldfastError
-from holdfast.objectives import Objective
+from holdfast.errors import HoldfastError, HoldfastWarning
+from holdfast.objectives import Standard
 from holdfast.recipes.profiles import PROFILES
-from holdfast.reproduce.sections.words import duration
+from holdfast.report.words import duration
 from holdfast.sweep import load_plan
 
 SCRIPT = Path(__file__).with_name("sweep_tiny.py")
@@ -88,14 +85,10 @@ def test_a_time_limit_and_the_command_that_goes_on(tmp_path: Path, capsys: pytes
 def test_a_run_that_fails_is_reported_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build = loop.build_objective
+    def spoilt(*_: object, **__: object) -> None:
+        raise HoldfastError("spoilt for the test; mend it.")
 
-    def spoilt(config: TrainConfig, generator: torch.Generator) -> Objective:
-        if config.objective.name == "standard":
-            raise HoldfastError("spoilt for the test; mend it.")
-        return build(config, generator)
-
-    monkeypatch.setattr(loop, "build_objective", spoilt)
+    monkeypatch.setattr(Standard, "__call__", spoilt)
     lines, error = sweep("core", *SMOKE, "standard,at", "--out", "s", code=2, capsys=capsys)
     assert lines[0].startswith("[1/2] digits-standard seed 0: failed in ")
     assert lines[1].startswith("[2/2] digits-at seed 0: finished")
@@ -111,7 +104,8 @@ def test_a_plan_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     listed, _ = sweep("mine.json", "--dry-run", capsys=capsys)
     assert "runs/sweep-laptop" in listed[0]
     assert cells(listed, "mnist-ssr seed 0")[2] == "new"
-    listed, _ = sweep("mine.json", "--datasets", "me/mine", "--profile", "fast", "--dry-run", capsys=capsys)
+    with pytest.warns(HoldfastWarning, match="no settings for data set 'me/mine'"):
+        listed, _ = sweep("mine.json", "--datasets", "me/mine", "--profile", "fast", "--dry-run", capsys=capsys)
     assert cells(listed, "me/mine-at seed 0")[1] == "?"
 
 
@@ -136,6 +130,7 @@ BAD = [
     ("", "the plan is missing", "holdfast sweep core"),
     ("cores", "unknown plan 'cores'", "did you mean core?"),
     ("gone.json", "gone.json does not exist", "or one of core"),
+    ("core --profile=", "--profile is empty", "choose smoke, laptop"),
     ("core --profile laptops", "unknown profile 'laptops'", "did you mean laptop?"),
     ("core --methods tardes", "unknown method 'tardes'", "did you mean trades"),
     ("core --datasets mnits", "unknown data set 'mnits'", "did you mean mnist or"),
@@ -144,14 +139,12 @@ BAD = [
     ("core --time-limit 30", "--time-limit is '30'", "e.g. 90s, 30m"),
     ("core --jobs 0", "--jobs is 0", "more than 0"),
     ("core --job 2", "unknown option '--job'", "did you mean --jobs"),
-    ("core --igr.internal-batch-size 0", "--igr.internal-batch-size is 0", "more than 0"),
     ("core --executor ray --gpus-per-run -1", "--gpus-per-run is -1", "more than 0"),
     ("core --gpus-per-run 0.5", "--gpus-per-run 0.5 is for Ray alone", "--executor ray"),
     ("core --address here:1", "--address here:1 is for Ray alone", "--executor ray"),
     ("core --executor ray --device cuda:1", "--device is cuda:1", "cpu, cuda or auto"),
     ("core --executor slurm", "'slurm'", "'serial', 'ray'"),
     ("core --device warp", "device 'warp'", "choose cpu or auto"),
-    ("core --profile laptop --datasets cifar10", "no recipes for cifar10", "--profile smoke"),
     ("core --profile laptop --datasets mnist --out full", "full is not empty (thesis.tex)", "another --out"),
     ("core --profile laptop --datasets mnist", "data set 'mnist' was not found", "HOLDFAST_DATA"),
 ]

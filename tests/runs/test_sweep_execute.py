@@ -1,4 +1,4 @@
-"""One run of a sweep: done once, stopped and taken up again, failed without harm; and whether it fits the memory."""
+"""One run of a sweep: done once, stopped and taken up again, failed without harm."""
 
 from __future__ import annotations
 
@@ -14,32 +14,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.measure import peak_bytes
-from holdfast import HoldfastError, compiled_gradients, load_model
-from holdfast.attacks import graphs
-from holdfast.attribution.compiled import compiling
-from holdfast.config import Acceleration, EvalConfig, TrainConfig
-from holdfast.data.image_data import ImageData, to_unit_interval
-from holdfast.evaluate import evaluate
-from holdfast.evaluate.attribution import attribution_records
-from holdfast.models.resolve import build_model
-from holdfast.recipes import recipe
+from holdfast import load_model
+from holdfast.config import EvalConfig
+from holdfast.data.image_data import ImageData
+from holdfast.evaluate import evaluate, protocol_of
 from holdfast.sweep import Run
 from holdfast.sweep import execute as execute_module
-from holdfast.sweep.drive import sweep_here
 from holdfast.sweep.execute import Outcome, execute, state_of
-from holdfast.sweep.memory import (
-    DataFacts,
-    check_memory,
-    data_facts,
-    evaluation_points,
-    need_of,
-    training_points,
-)
-from holdfast.sweep.plan import Plan
 from holdfast.sweep.processes import in_processes
 from holdfast.train import train
-from holdfast.train.build import build_objective
+from holdfast.train.config import TrainConfig
 
 MakeTrain = Callable[..., TrainConfig]
 MODULE = "holdfast.sweep.execute"
@@ -82,7 +66,7 @@ def test_it_is_training_and_evaluation(whole: tuple[Path, Run], test_images: Ima
     root, run = whole
     train(run.train, tmp_path / run.name)
     model = load_model(run.name, dataset="digits", model_dir=tmp_path)
-    evaluate(model, test_images, run.evaluation, tmp_path / run.name / run.evaluation_name)
+    evaluate(model, test_images, protocol_of(run.evaluation), tmp_path / run.name / run.evaluation_name)
     assert_same_result(root, tmp_path, run)
     assert state_of(run, root) == "finished"
     assert json.loads((root / run.name / run.evaluation_name / "summary.json").read_text())["metrics"]["natural"]
@@ -154,7 +138,7 @@ def test_the_evaluation_stops_between_batches(
     records = tmp_path / run.name / run.evaluation_name / "records"
     monkeypatch.setattr(execute_module, "_is_past", Countdown(5))
     assert execute(run, tmp_path).status == "stopped"
-    assert sorted(path.name for path in records.iterdir()) == [f"accuracy-{b:05d}.jsonl" for b in range(3)]
+    assert sorted(path.name for path in records.iterdir()) == [f"accuracy-{b:05d}.parquet" for b in range(3)]
     monkeypatch.undo()
     assert execute(run, tmp_path).status == "finished"
     assert_same_result(tmp_path, root, run)
@@ -227,126 +211,15 @@ def test_in_processes(whole: tuple[Path, Run], tmp_path: Path) -> None:
     assert_same_result(tmp_path, root, run)
 
 
-# memory
+def test_asked_to_stop_in_processes(run: Run, tmp_path: Path) -> None:
+    """The run at work is saved and left, the one that waits never begins; both go on later."""
+    other = replace(run, train=replace(run.train, seed=9))
+    long = replace(run, train=replace(run.train, optim=replace(run.train.optim, epochs=1000)))
 
+    def begun() -> bool:
+        return (tmp_path / long.name / "metrics.jsonl").is_file()
 
-def facts() -> DataFacts:
-    return data_facts(["digits"])["digits"]
-
-
-def test_data_facts() -> None:
-    assert facts() == DataFacts((1197 + 200 + 400) * 64, (1, 8, 8), 10)
-
-
-@pytest.mark.parametrize(
-    ("name", "points"),
-    [
-        ("digits-standard", 0),
-        ("digits-trades", 0),
-        ("digits-trades-igr", 2 * 64 * 5),
-        ("mnist-mart-igr", 2 * 128 * 10),
-        ("mnist-ig-norm", 128 * 10),
-        ("mnist-advaat", 2 * 128 * 10),
-        ("mnist-at-igr-own", 2 * 128 * 10),
-    ],
-)
-def test_path_points(name: str, points: int) -> None:
-    config = recipe(name)
-    assert training_points(config) == points
-    bounded = replace(config, igr=replace(config.igr, internal_batch_size=64))
-    assert training_points(bounded) == (max(64, 128 * 5) if "own" in name else min(points, 64))
-
-
-@pytest.mark.parametrize("name", ["digits-at", "digits-trades", "digits-mart", "digits-at-igr", "digits-trades-igr"])
-def test_the_estimate_of_training_is_near_the_peak(name: str, tiny: MakeTrain, tiny_eval: EvalConfig) -> None:
-    """Near what the allocator hands out, and not below."""
-    config = tiny(name, optim_batch_size=64, igr_n_steps=5)
-    network = build_model("small_cnn", (1, 8, 8), 10)
-    objective = build_objective(config, torch.Generator().manual_seed(0))
-    x, y = torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(64) % 10
-
-    def step() -> None:
-        network.zero_grad()
-        objective(network, x, y).loss.backward()
-
-    step()
-    peak = peak_bytes(step)
-    weights = 4 * sum(p.numel() for p in network.parameters())
-    easy = replace(tiny_eval, n_attribution=1, ifia=replace(tiny_eval.ifia, n_steps=1))
-    estimate = need_of(Run(config, easy), facts())
-    assert estimate.peak == "training"
-    activations = estimate.bytes - facts().bytes - 4 * weights
-    assert peak - weights <= 1.05 * activations <= 3 * (peak - weights)
-
-
-def test_the_estimate_of_the_evaluation_is_near_the_peak(tiny: MakeTrain, tiny_eval: EvalConfig) -> None:
-    config = replace(
-        tiny_eval, batch_size=40, n_attribution=40, score_n_steps=2, ifia=replace(tiny_eval.ifia, n_steps=10)
-    )
-    network = build_model("small_cnn", (1, 8, 8), 10)
-    torch.nn.init.normal_(network.fc3.weight, std=0.1, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type, union-attr]
-    x = to_unit_interval(torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(1)))
-    y = network.eval()(x).argmax(1)
-    peak = peak_bytes(lambda: attribution_records(network, x, y, list(range(40)), 0, config))
-    estimate = need_of(Run(tiny("digits-standard"), config), facts())
-    assert estimate.peak == "the attribution attack of the evaluation"
-    assert evaluation_points(config) == 400
-    weights = 4 * sum(p.numel() for p in network.parameters())
-    activations = estimate.bytes - facts().bytes - 4 * weights
-    assert peak <= 1.05 * activations <= 3 * peak
-
-
-def test_what_does_not_fit_is_refused_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.sweep.memory.free_bytes", lambda device: 2**20)
-    plan = Plan(("at", "trades-igr"), ("digits",), (0,), "smoke")
-    with pytest.raises(HoldfastError, match=r"would take about 0\.\d GiB in .* 0.0 GiB are free on cpu; .*--no-check"):
-        next(sweep_here(plan, tmp_path / "root"))
-    with pytest.raises(HoldfastError, match=r"^2 runs at once, .* choose fewer --jobs, or "):
-        next(sweep_here(plan, tmp_path / "root", jobs=2))
-    assert not (tmp_path / "root").exists()
-
-
-def test_the_remedy_of_a_long_path_helps(monkeypatch: pytest.MonkeyPatch, tiny_eval: EvalConfig) -> None:
-    run = Run(recipe("mnist-trades-igr"), replace(tiny_eval, dataset="mnist"))
-    data = {"mnist": DataFacts(70_000 * 784, (1, 28, 28), 10)}
-    monkeypatch.setattr("holdfast.sweep.memory.free_bytes", lambda device: 2 * 2**30)
-    with pytest.raises(HoldfastError, match=r"choose --igr\.internal-batch-size 256, or "):
-        check_memory([run], data, "cpu")
-    bounded = replace(run, train=replace(run.train, igr=replace(run.train.igr, internal_batch_size=256)))
-    check_memory([bounded], data, "cpu")
-
-
-@pytest.mark.parametrize("wanted", [False, True])
-def test_acceleration_reaches_training_and_evaluation(
-    wanted: bool, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    for name in ("train", "evaluate"):
-        real = getattr(execute_module, name)
-
-        def noting(*args: object, name: str = name, real: Callable = real, **kwargs: object) -> object:
-            seen.append((name, graphs._active.get() is not None, compiling()))
-            with compiled_gradients(False):  # which takes minutes here
-                return real(*args, **kwargs)
-
-        monkeypatch.setattr(execute_module, name, noting)
-    assert (
-        execute(run, tmp_path, acceleration=Acceleration(cuda_graphs=wanted, compile=not wanted)).status == "finished"
-    )
-    assert seen == [("train", wanted, not wanted), ("evaluate", wanted, not wanted)]
-    assert graphs._active.get() is None
-
-
-def test_a_sweep_hands_acceleration_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    handed = []
-
-    def recorded(run: Run, *, acceleration: Acceleration, **others: object) -> Outcome:
-        handed.append(acceleration)
-        return Outcome(run, "finished")
-
-    monkeypatch.setattr("holdfast.sweep.drive.execute", recorded)
-    plan = Plan(("at",), ("digits",), (0,), "smoke")
-    ways = [Acceleration(), Acceleration(compile=True)]
-    for way in ways:
-        list(sweep_here(plan, tmp_path / "root", acceleration=way))
-    assert handed == ways
+    outcomes = {o.run: o.status for o in in_processes(partial(execute, root=tmp_path), [long, other], 1, begun)}
+    assert outcomes == {long: "stopped", other: "stopped"}
+    assert list((tmp_path / long.name / "checkpoints").glob("step-*"))
+    assert not (tmp_path / other.name).exists()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from holdfast import HoldfastError
-from holdfast.config import config_hash, to_json
+from holdfast import HoldfastError, HoldfastWarning
+from holdfast.parts import config_hash
 from holdfast.recipes import METHODS, TABLE2, TABLE3, evaluation, method_recipe
 from holdfast.sweep import PLANS, Plan, load_plan
 from holdfast.sweep.settings import check_settings, claim
@@ -40,12 +38,12 @@ def test_the_plans_divide_the_methods() -> None:
     ("profile", "datasets"),
     [
         ("smoke", ("digits",)),
-        ("laptop", ("mnist", "fashion_mnist")),
+        ("laptop", ("mnist", "fashion_mnist", "cifar10")),
         ("fast", ("mnist", "fashion_mnist", "cifar10")),
         ("paper", ("mnist", "fashion_mnist", "cifar10")),
     ],
 )
-def test_every_profile_has_data_sets_that_it_has_recipes_for(profile: str, datasets: tuple[str, ...]) -> None:
+def test_every_profile_has_its_data_sets(profile: str, datasets: tuple[str, ...]) -> None:
     runs = load_plan("all", profile=profile).runs()
     assert tuple(dict.fromkeys(run.train.data.name for run in runs)) == datasets
     assert {run.train.profile for run in runs} == {profile}
@@ -72,7 +70,7 @@ def test_equal_runs_are_done_once() -> None:
 
 def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(to_json(SMALL))
+    path.write_text(json.dumps(asdict(SMALL)))
     assert load_plan(str(path)) == SMALL
     assert load_plan(str(path), seeds=[7], datasets=["mnist"]) == replace(SMALL, seeds=(7,), datasets=("mnist",))
     path.write_text('{"methods": ["at"], "datasets": ["mnist"]}')
@@ -90,7 +88,7 @@ def test_what_is_given_beside_a_name_takes_its_place() -> None:
         ('{"methods": ["att"], "datasets": ["mnist"]}', "unknown method 'att'; did you mean at"),
         ('{"methods": ["at"], "datasets": ["mnits"]}', "unknown data set 'mnits'; did you mean mnist"),
         ('{"methods": ["at"], "datasets": ["mnist"], "profile": "laptops"}', "did you mean laptop"),
-        ('{"methods": ["at"], "datasets": ["mnist"], "seed": [1]}', "is not a plan: seed: Unexpected keyword"),
+        ('{"methods": ["at"], "datasets": ["mnist"], "seed": [1]}', "is not a plan: seed: "),
         ('{"methods": ["at"], "datasets": ["mnist"], "seeds": ["one"]}', "is not a plan: seeds.0: "),
         ('{"methods": ["at"]}', "is not a plan: datasets: Field required"),
         ('{"methods": [], "datasets": ["mnist"]}', "no methods"),
@@ -112,17 +110,11 @@ def test_names_that_are_no_plan(tmp_path: Path) -> None:
 
 
 def test_data_sets_of_ones_own(tmp_path: Path) -> None:
-    runs = Plan(("at",), ("me/mine", str(tmp_path)), (0,), "fast").runs()
+    plan = Plan(("at",), ("me/mine", str(tmp_path)), (0,), "fast")
+    with pytest.warns(HoldfastWarning, match=r"no settings for data set .*CIFAR-10 are taken: resnet18, .* 8/255"):
+        runs = plan.runs()
     assert [run.evaluation.dataset for run in runs] == ["me/mine", str(tmp_path)]
     assert [run.cost for run in runs] == [None, None]
-
-
-def test_fewer_path_points_in_memory_change_nothing_else() -> None:
-    for before, after in zip(SMALL.runs(), replace(SMALL, internal_batch_size=64).runs(), strict=True):
-        assert after.train.igr.internal_batch_size == 64
-        assert replace(after.train, igr=before.train.igr) == before.train
-        assert after.evaluation == before.evaluation
-        assert after.name != before.name
 
 
 def test_cost() -> None:
@@ -135,11 +127,6 @@ def test_cost() -> None:
     assert whole.cost == 83 * 55_000 * 90 + 185 * 10_000 + 48_800 * 1000
 
 
-def test_a_plan_needs_no_torch() -> None:
-    code = "import sys; from holdfast.sweep import load_plan; load_plan('all').runs(); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
-
-
 def test_a_folder_takes_more_data_sets_and_methods(tmp_path: Path) -> None:
     root = tmp_path / "sweep"
     claim(SMALL, root)
@@ -147,6 +134,16 @@ def test_a_folder_takes_more_data_sets_and_methods(tmp_path: Path) -> None:
     stored = json.loads((root / "sweep.json").read_text())
     assert (stored["profile"], list(stored["evaluations"])) == ("smoke", ["digits", "mnist"])
     assert stored["evaluations"]["mnist"]["ifia"]["k"] == evaluation("mnist", "smoke").ifia.k
+
+
+def test_one_data_set_at_two_radii(tmp_path: Path) -> None:
+    plan = Plan(("at",), ("fashion_mnist", "fashion_mnist_01"), (0,), "smoke")
+    assert [run.evaluation.eps for run in plan.runs()] == [0.3, 0.1]
+    assert {run.train.data.name for run in plan.runs()} == {"fashion_mnist"}
+    claim(plan, tmp_path)
+    claim(plan, tmp_path)
+    stored = json.loads((tmp_path / "sweep.json").read_text())["evaluations"]
+    assert {name: one["eps"] for name, one in stored.items()} == {"fashion_mnist": 0.3, "fashion_mnist_01": 0.1}
 
 
 def test_a_folder_does_not_mix_profiles(tmp_path: Path) -> None:
@@ -172,6 +169,6 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(HoldfastError, match=r"not empty \(thesis.tex\) and holds no sweep"):
         claim(SMALL, tmp_path)
-    (tmp_path / "sweep.json").write_text('{"profile": "smoke"}')
-    with pytest.raises(HoldfastError, match=r"sweep.json is not a SweepSettings: evaluations: Field required"):
+    (tmp_path / "sweep.json").write_text('{"schema": 2, "profile": "smoke"}')
+    with pytest.raises(HoldfastError, match=r"sweep.json: the whole: .*evaluations"):
         claim(SMALL, tmp_path)

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from holdfast import PGD, cosine_similarity, integrated_gradients, load_dataset, load_model
-from holdfast.config import TrainConfig
 from holdfast.data.image_data import to_unit_interval
 from holdfast.data.loader import DeviceLoader
 from holdfast.seeding import generator_of
 from holdfast.train import read_metrics, train
+from holdfast.train.config import TrainConfig
 from holdfast.train.validation import validate
 
 VAL = load_dataset("digits", "val").first(50)
@@ -28,9 +28,8 @@ def test_by_hand(toy: nn.Module, tiny: Callable[..., TrainConfig]) -> None:
     config = tiny(seed=4)
     x, y = to_unit_interval(VAL.images), VAL.labels
     generator = generator_of(4, "validation", 0)
-    attack = PGD(toy, eps=config.attack.eps, alpha=config.attack.alpha, steps=config.attack.steps, generator=generator)
-    x_adv = attack(x, y)
-    maps = [integrated_gradients(toy, images, y, n_steps=config.igr.n_steps) for images in (x, x_adv)]
+    x_adv = config.validation(toy, x, y, generator=generator)
+    maps = [integrated_gradients(toy, images, y, n_steps=5) for images in (x, x_adv)]
     found = validate(toy, loader(50), config)
     with torch.no_grad():
         assert found["natural"] == pytest.approx((toy(x).argmax(1) == y).float().mean().item())
@@ -40,7 +39,7 @@ def test_by_hand(toy: nn.Module, tiny: Callable[..., TrainConfig]) -> None:
 
 
 def test_without_a_budget_nothing_moves(toy: nn.Module, tiny: Callable[..., TrainConfig]) -> None:
-    found = validate(toy.train(), loader(20), tiny(attack_eps=0.0))
+    found = validate(toy.train(), loader(20), tiny(validation=PGD(0.0, 0.1, 2)))
     assert found["adversarial"] == found["natural"] > 0.7
     assert found["cosine"] == pytest.approx(1, abs=1e-6)
     assert toy.training

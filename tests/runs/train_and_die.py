@@ -72,7 +72,8 @@ def main() -> None:
     import torch._dynamo  # every optimiser imports it: once here rather than in each child
 
     import holdfast.train  # noqa: F401
-    from holdfast.config import TrainConfig, from_json
+    from holdfast.parts import from_json
+    from holdfast.train import TrainConfig
 
     torch.set_num_threads(1)
     root, job = Path(sys.argv[1]), json.load(sys.stdin)

@@ -10,8 +10,7 @@ from torch import nn
 
 from holdfast.attribution import integrated_gradients
 from holdfast.errors import HoldfastError
-from holdfast.similarity import activation_consistency, cosine_similarity
-from holdfast.theory.activation import (
+from holdfast.paper.theory.activation import (
     angle_between,
     changed_images,
     contrast_sweep,
@@ -23,6 +22,7 @@ from holdfast.theory.activation import (
     state_mix,
     unrelated_images,
 )
+from holdfast.metrics import activation_consistency, cosine_similarity
 
 
 @pytest.mark.parametrize("angle", [0.1, 0.7, 1.5, 2.5])

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from holdfast.errors import HoldfastError
-from holdfast.theory.chain import (
+from holdfast.paper.theory.chain import (
     SCALED_SWAPPED_SCALED,
     SCALED_TWICE,
     SCALED_TWICE_IN_FOUR,
@@ -20,7 +20,7 @@ from holdfast.theory.chain import (
     triangle_region,
     undercut_chain,
 )
-from holdfast.theory.kendall_cosine import Vector, sampled_gap
+from holdfast.paper.theory.kendall_cosine import Vector, sampled_gap
 
 
 def drawn_gaps(chain: Vector, draws: int, seed: int) -> tuple[Vector, Vector]:

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from holdfast.errors import HoldfastError
-from holdfast.theory import Claim, Verdict, attribution_space, proposition1, proposition2, sign_verdict, theorem1
-from holdfast.theory.claim import closeness_verdict
+from holdfast.paper.theory import attribution_space, proposition1, proposition2, theorem1
+from holdfast.paper.theory.attribution_space import SHOWN_IN
+from holdfast.report.claim import Claim, Verdict, closeness_verdict, sign_verdict
 
 Claims = Callable[[float, int], list[Claim]]
 VERDICTS: dict[Claims, list[tuple[str, Verdict]]] = {
@@ -61,6 +62,11 @@ def test_few_cases_never_say_the_opposite(claims: Claims, expected: list[tuple[s
         assert claim.verdict in (verdict, "cannot be told"), claim
         assert claim.evidence
         assert claim.test
+
+
+def test_each_claim_on_attribution_space_has_its_figure() -> None:
+    found = {claim.statement: key for claim, key in zip(attribution_space(0.02, 1), SHOWN_IN, strict=True)}
+    assert all(f"(Figure {key[6:]})" in statement for statement, key in found.items() if key != "figure2c")
 
 
 @pytest.mark.slow

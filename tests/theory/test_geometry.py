@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 from holdfast.data import load_dataset
 from holdfast.data.image_data import to_unit_interval
 from holdfast.errors import HoldfastError
-from holdfast.theory.geometry import (
+from holdfast.paper.theory.geometry import (
     EqualDistances,
     equal_distances,
     independent_deviation,

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from holdfast.errors import HoldfastError
-from holdfast.theory.kendall_cosine import (
+from holdfast.paper.theory.kendall_cosine import (
     Law,
     Vector,
     draw,

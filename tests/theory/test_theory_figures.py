@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from holdfast.errors import HoldfastError
-from holdfast.theory.activation import contrast_sweep, noise
-from holdfast.theory.chain import SCALED_SWAPPED_SCALED
-from holdfast.theory.figures import (
+from holdfast.paper.theory.activation import contrast_sweep, noise
+from holdfast.paper.theory.chain import SCALED_SWAPPED_SCALED
+from holdfast.paper.theory.geometry import equal_distances, plane, simulate
+from holdfast.paper.theory.gradient_norm import identical_units, orthogonal_units, random_network_pairs
+from holdfast.paper.theory.kendall_cosine import random_pairs
+from holdfast.paper.theory.plots import (
     figure1,
     figure2a,
     figure2c,
@@ -20,9 +23,6 @@ from holdfast.theory.figures import (
     proposition2_figure,
     theorem1_figure,
 )
-from holdfast.theory.geometry import equal_distances, plane, simulate
-from holdfast.theory.gradient_norm import identical_units, orthogonal_units, random_network_pairs
-from holdfast.theory.kendall_cosine import random_pairs
 
 
 def drawn(figure: Figure) -> Figure:

@@ -17,11 +17,14 @@ from holdfast.attacks.pgd import margin
 from holdfast.attacks.worst import Compared, Shortlist, Values, Worst, similarity
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
-from holdfast.attribution.path import by_whole_paths
 from holdfast.errors import unknown_name
-from holdfast.models.gates import SoftplusTwin
+from holdfast.gradient.grouped import by_whole_paths
+from holdfast.models import SoftplusTwin
 from holdfast.models.state import Model
 from holdfast.validate import check_count, check_positive
+
+POOLING = 30.0
+"""Sharpness of the surrogate's max pooling."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class AnnealedIFIA(AttributionAttack):
         first, last = self.surrogate_beta
         for t in range(self.steps):
             done = t / self.steps
-            gradient, maps = self._gradient(SoftplusTwin(model, first * (last / first) ** done), followed)(
+            gradient, maps = self._gradient(SoftplusTwin(model, first * (last / first) ** done, POOLING), followed)(
                 adv, labels, *reference
             )
             keep, now = _margin_gradient(model, adv, labels)

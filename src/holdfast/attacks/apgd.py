@@ -11,8 +11,8 @@ from torch import Tensor
 
 from holdfast.attacks.base import Attack, Norm, per_image, project, step, unit
 from holdfast.attacks.noise import drawn_seed, noise_of
-from holdfast.attribution.cpu_operators import input_gradients
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model
 from holdfast.validate import check_count, check_positive
 
@@ -149,7 +149,7 @@ class APGD(Attack):
 
     def _ascent(self, model: Model, adv: Tensor, labels: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, its gradient, and whether the label is lost."""
-        with torch.enable_grad(), input_gradients(adv.device):
+        with torch.enable_grad(), first_order(adv.device):
             adv = adv.detach().requires_grad_()
             logits = model(adv)
             loss = self._value(logits, labels, target)

@@ -11,12 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from holdfast.attacks.base import Attack, Images, Labels, borrowed, fresh_generator, per_image, plain
+from holdfast.attacks.base import Attack, Images, Labels, borrowed, per_image
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
+from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_share
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
-from holdfast.similarity.rank import check_k, check_ranked, tau_b, topk_share
+from holdfast.seeding import fresh_generator
 
 Select = Literal["kendall", "topk"]
 READABLE = {"cpu"}
@@ -68,9 +69,9 @@ class AttributionAttack(Attack):
             attribution: what is attacked. None, and any of the kind of the attack's own ``attribution``, is attacked
                 with the settings of that one (few points in the attack, many in the score).
         """
-        with borrowed(model, x, y):
+        with borrowed(model, x, y) as (images, labels):
             generator = generator or fresh_generator(x.device)
-            return self.search(model, plain(x), y, self.attacked(attribution), generator)
+            return self.search(model, images, labels, self.attacked(attribution), generator)
 
     def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         return self.search(model, images, labels, self.attacked(None), generator).adv_images

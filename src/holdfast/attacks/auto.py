@@ -16,7 +16,7 @@ from holdfast.attacks.block_search import BlockSearch
 from holdfast.attacks.goals import CosineGoal, DenseKendallGoal, Goal, KendallGoal, SoftTopKGoal, TopKGoal
 from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.attacks.worst import Compared, Worst
-from holdfast.attribution import IntegratedGradients
+from holdfast.attribution import IntegratedGradients, Saliency
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.state import Model
@@ -26,9 +26,9 @@ Budget = Literal["quick", "standard", "thorough"]
 Start = Literal["image", "random", "found"]
 TRANSFER: tuple[Attribution, ...] = (
     IntegratedGradients(n_steps=5),
-    IntegratedGradients(n_steps=1, method="riemann_right"),
+    Saliency(),
 )
-"""What is followed where the attacked explanation has no gradient; the second is the input times its gradient."""
+"""What is followed where the attacked explanation has no gradient."""
 RANDOM = "random signs"
 SEARCH = "block search"
 POINTS, SAMPLES = 5, 16
@@ -73,7 +73,7 @@ class AutoIFIA(AttributionAttack):
 
     An ensemble of `AnnealedIFIA` that differ in goal and start, after random signs and (but for "quick") before a
     `BlockSearch` from what they found. Explanations without a gradient are attacked by transfer from integrated
-    gradients and from the input times its gradient, and by the search, which there asks for all the maps. Of
+    gradients and from saliency, and by the search, which there asks for all the maps. Of
     everything found, the worst by exact scores is kept per image and metric. Images as bad as chance in a
     member's metric leave its batch; a member may start from what earlier ones found.
 
@@ -223,7 +223,7 @@ class AutoIFIA(AttributionAttack):
                     lost, moved, values = member.climb.improve(worst, rows, source, start, images, number)
                     log.reached(number, rows, values)
                     log.climbed(number, rows, lost, moved)
-                log.ended(member.name if len(followed) == 1 else f"{member.name} on {_short(source)}")
+                log.ended(member.name if len(followed) == 1 else f"{member.name} on {source.title}")
         for metric in self.metrics if self.queries(attribution) else ():
             rows = worst.open(metric)
             if len(rows):
@@ -313,7 +313,3 @@ def coarse(attribution: Attribution) -> Attribution:
     if "n_steps" in names:
         return replace(attribution, n_steps=min(names["n_steps"], POINTS))  # type: ignore[call-arg]
     return attribution
-
-
-def _short(source: Attribution) -> str:
-    return "input times gradient" if source.points == 1 else "integrated gradients"

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.apgd import APGD, CLASSES
-from holdfast.attacks.base import Attack, Attacked, Images, Labels, Norm, borrowed, fresh_generator, plain
+from holdfast.attacks.base import Attack, Attacked, Images, Labels, Norm, borrowed
 from holdfast.attacks.square import Square
 from holdfast.models.state import Model
+from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_positive
 
 
@@ -89,8 +90,8 @@ class AutoAttack(Attack):
 
     def run(self, model: Model, x: Images, y: Labels, *, generator: torch.Generator | None = None) -> Ensembled:
         """The attack with its accounting: what each member left standing."""
-        with borrowed(model, x, y):
-            return self._ensemble(model, plain(x), y, generator or fresh_generator(x.device))
+        with borrowed(model, x, y) as (images, labels):
+            return self._ensemble(model, images, labels, generator or fresh_generator(x.device))
 
     def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         return self._ensemble(model, images, labels, generator).adv_images

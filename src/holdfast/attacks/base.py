@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from holdfast.attribution.cpu_operators import input_gradients
-from holdfast.attribution.path import check_target
+from holdfast.attribution.base import check_target
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
+from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_images, check_labels, check_positive
 
 Norm = Literal["Linf", "L2"]
@@ -49,8 +50,10 @@ def project(adv: Tensor, images: Tensor, eps: float, norm: Norm = "Linf") -> Ten
 
 
 def step(adv: Tensor, gradient: Tensor, alpha: float | Tensor, norm: Norm = "Linf") -> Tensor:
-    """One step of length ``alpha`` in the direction of steepest ascent of the norm."""
-    return adv + alpha * (gradient.sign() if norm == "Linf" else unit(gradient))
+    """One step of length ``alpha`` in the direction of steepest ascent of the norm; NaN where the gradient is."""
+    if norm == "L2":
+        return adv + alpha * unit(gradient)
+    return adv + alpha * gradient.sign().masked_fill(gradient.isnan(), float("nan"))  # torch's sign of NaN is 0
 
 
 def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Generator) -> Tensor:
@@ -62,13 +65,6 @@ def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Genera
         radius = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
         noise = eps * per_image(radius, images) * unit(direction)
     return (images + noise).clamp(0, 1)
-
-
-def fresh_generator(device: torch.device) -> torch.Generator:
-    """A generator seeded by the operating system, so that the global one is never touched."""
-    generator = torch.Generator(device)
-    generator.seed()
-    return generator
 
 
 @dataclass(frozen=True)
@@ -104,8 +100,8 @@ class Attack(Part, ABC):
         Raises:
             HoldfastError: pixels outside [0, 1], labels that are no classes, a gradient that is NaN.
         """
-        with borrowed(model, x, y):
-            adv = self.perturb(model, plain(x), y, generator or fresh_generator(x.device))
+        with borrowed(model, x, y) as (images, labels):
+            adv = self.perturb(model, images, labels, generator or fresh_generator(x.device))
         broken = adv.flatten(1).isnan().any(1)
         if broken.any():
             raise HoldfastError(
@@ -129,19 +125,15 @@ class Attack(Part, ABC):
         """The attack itself: inputs are checked, the model is in evaluation mode."""
 
 
-def plain(x: Tensor) -> Tensor:
-    """``x`` outside any graph, as a tensor that autograd can use (not one of ``inference_mode``)."""
-    return x.detach().clone() if x.is_inference() else x.detach()
-
-
 @contextmanager
-def borrowed(model: Model, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Inside, the inputs of an attack are checked and the model is in evaluation mode."""
+def borrowed(model: Model, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inside, the model is in evaluation mode; yields the checked inputs, outside any graph and usable by autograd."""
     check_images(x)
     check_labels(y, len(x))
     check_target(model, x, y)
     with torch.inference_mode(False), evaluating(model):
-        yield
+        images, labels = (t.clone() if t.is_inference() else t for t in (x.detach(), y))
+        yield images, labels
 
 
 @dataclass(frozen=True)
@@ -177,7 +169,7 @@ class GradientAscent(Attack):
 
     def gradient(self, model: Model, adv: Tensor, *reference: Tensor) -> Tensor:
         """The gradient of the sum of `value`, so that the size of the batch changes nothing."""
-        with torch.enable_grad(), input_gradients(adv.device):
+        with torch.enable_grad(), first_order(adv.device):
             adv = adv.detach().requires_grad_()
             return torch.autograd.grad(self.value(model, adv, *reference).sum(), adv)[0]
 
@@ -194,9 +186,9 @@ class GradientAscent(Attack):
         for _ in range(self.restarts - 1):
             adv = self.ascend(model, images, reference, generator)
             score = self.score(model, adv, labels, *reference)
-            better = score > best_score
-            best_score = torch.where(better, score, best_score)
-            best = torch.where(per_image(better, adv), adv, best)
+            worse = (score > best_score) | score.isnan()
+            best_score = torch.where(worse, score, best_score)
+            best = torch.where(per_image(worse, adv), adv, best)
         return best
 
     def ascend(self, model: Model, images: Tensor, reference: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from holdfast.attacks.auto import RANDOM, SEARCH, AutoFound, AutoIFIA
 from holdfast.attribution.base import Attribution
+from holdfast.models import check_surrogate
 from holdfast.models.state import Model, evaluating
 
 FEW = 10
@@ -195,8 +196,11 @@ def attribution_flags(
     seed: int = 0,
 ) -> list[str]:
     """All flags of an attack on attributions; arguments as `effort_flags`."""
+    beta = attack.members()[0].climb.surrogate_beta[1]
+    problem = check_surrogate(model, x, y, beta).problem
     return [
         *model_flags(model, x),
+        *([problem] if problem else []),
         *gradient_flags(found),
         *label_flags(found),
         *ensemble_flags(found),

@@ -1,4 +1,4 @@
-"""What an attack on attributions drives: a goal turns a clean map into a reference and another one into a value."""
+"""What an attack on attributions drives: a goal makes a reference of the clean map, and a value of a perturbed one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.metrics.rank import average_ranks, topk_indices
 from holdfast.parts import Part
-from holdfast.similarity.rank import average_ranks, topk_indices
 from holdfast.validate import check_positive
 
 LEAST_WIDTH = 0.02

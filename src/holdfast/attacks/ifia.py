@@ -13,10 +13,10 @@ from holdfast.attacks.base import project, random_start, step
 from holdfast.attacks.goals import Goal, TopKGoal
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
-from holdfast.attribution.path import by_whole_paths
 from holdfast.errors import unknown_name
-from holdfast.models.gates import SoftplusTwin
+from holdfast.gradient.grouped import by_whole_paths
 from holdfast.models.state import Model
+from holdfast.models.twin import SoftplusTwin
 from holdfast.validate import check_count, check_positive
 
 

@@ -1,7 +1,23 @@
-"""Feature attributions that can be differentiated."""
+"""Feature attributions that can be differentiated, and penalties made of them."""
 
-from holdfast.attribution._interim import IntegratedGradients, attribution_penalty
-from holdfast.attribution.igr import igr_penalty
-from holdfast.attribution.integrated_gradients import integrated_gradients
+from holdfast.attribution.base import Attribution
+from holdfast.attribution.compare import attribution_penalty, igr_penalty
+from holdfast.attribution.external import External
+from holdfast.attribution.gradcam import GradCAM
+from holdfast.attribution.gradients import InputXGradient, Saliency
+from holdfast.attribution.integrated_gradients import IntegratedGradients, integrated_gradients
+from holdfast.attribution.sampled import ExpectedGradients, SmoothGrad
 
-__all__ = ["IntegratedGradients", "attribution_penalty", "igr_penalty", "integrated_gradients"]
+__all__ = [
+    "Attribution",
+    "ExpectedGradients",
+    "External",
+    "GradCAM",
+    "InputXGradient",
+    "IntegratedGradients",
+    "Saliency",
+    "SmoothGrad",
+    "attribution_penalty",
+    "igr_penalty",
+    "integrated_gradients",
+]

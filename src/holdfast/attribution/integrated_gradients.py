@@ -2,29 +2,79 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
+
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.attribution.path import (
-    Path,
-    block_rows,
-    check_target,
-    holds_graph,
-    sum_in_chunks,
-    sum_with_graph,
-    sum_without_graph,
-)
-from holdfast.config import Method
-from holdfast.errors import HoldfastError
-from holdfast.models.state import Model
-from holdfast.validate import check_count, check_labels
+from holdfast.attribution.base import PathAttribution, Target, checked
+from holdfast.errors import HoldfastError, unknown_name
+from holdfast.gradient.integral import path_attribution
+from holdfast.gradient.points import Path
+from holdfast.gradient.quadrature import Method
+from holdfast.models.state import Model, outside_inference_mode
+from holdfast.validate import check_count
+
+
+@dataclass(frozen=True)
+class IntegratedGradients(PathAttribution):
+    r"""Integrated gradients of Sundararajan et al., 2017 (https://arxiv.org/abs/1703.01365; IGR paper, Eq. 1).
+
+    .. math:: IG(x)_i = (x_i - a_i) \sum_k w_k \,\partial_i f_y(a + \alpha_k (x - a))
+
+    Its entries sum to ``f_y(x) - f_y(a)`` as ``n_steps`` grows. `integrated_gradients` is the same as a function, and
+    takes a tensor as baseline.
+
+    Args:
+        n_steps: quadrature nodes.
+        method: quadrature rule; the IGR paper's Eq. 4 is ``riemann_right``.
+        baseline: the value of every feature of ``a``.
+        internal_batch_size: points evaluated at once; None takes as many as run fastest.
+
+    Cost: ``2 * n_steps`` forward passes per image; ``4 * n_steps`` with the gradient of a piecewise-linear network.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+        >>> x = torch.rand(3, 1, 2, 2)
+        >>> torch.allclose(IntegratedGradients(n_steps=4)(net, x, 1).flatten(1).sum(1), net(x)[:, 1])
+        True
+    """
+
+    n_steps: int = 50
+    method: Method = "riemann_middle"
+    baseline: float = 0.0
+    internal_batch_size: int | None = None
+
+    origins: ClassVar[Mapping[str, str]] = {"baseline": "paper"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rule(self.method, self.n_steps)
+
+    @property
+    def points(self) -> int:
+        return self.n_steps
+
+    def path(self, model: Model, x: Tensor, target: Tensor, **options: Any) -> Path:
+        return Path(model, target, self.method, self.n_steps, **options)
+
+
+def check_rule(method: Method, n_steps: int) -> None:
+    """Raise unless ``method`` is a quadrature rule for ``n_steps`` nodes."""
+    if method not in get_args(Method):
+        raise unknown_name("quadrature method", str(method), get_args(Method))
+    check_count("n_steps", n_steps)
+    if method == "riemann_trapezoid" and n_steps < 2:
+        raise HoldfastError("riemann_trapezoid needs n_steps of at least 2; got 1.")
 
 
 def integrated_gradients(
     model: Model,
     inputs: Float[Tensor, "B ..."],
-    target: Tensor | int,
+    target: Target,
     *,
     baselines: Tensor | float = 0.0,
     n_steps: int = 50,
@@ -32,7 +82,7 @@ def integrated_gradients(
     internal_batch_size: int | None = None,
     create_graph: bool = False,
 ) -> Float[Tensor, "B ..."]:
-    r"""Attribute a class logit to the input features (paper, Eq. 1; Eq. 4 is ``riemann_right``).
+    r"""Attribute a class logit to the input features (IGR paper, Eq. 1; Eq. 4 is ``riemann_right``).
 
     .. math:: IG(x)_i = (x_i - a_i) \sum_k w_k \,\partial_i f_y(a + \alpha_k (x - a))
 
@@ -51,71 +101,27 @@ def integrated_gradients(
         create_graph: make the result differentiable to the parameters and to ``inputs``.
 
     Returns:
-        Attributions with the shape of ``inputs``.
+        Attributions with the shape of ``inputs``; half-precision gradients are added up in float32.
 
     Raises:
         HoldfastError: on wrong shapes, targets outside the model's classes, an unknown rule.
 
-    Cost: ``2 * n_steps`` forward passes an image (forward and input gradient); differentiating the result
+    Cost: ``2 * n_steps`` forward passes per image (forward and input gradient); differentiating the result
     with respect to weights adds as much again for piecewise-linear networks when the graph is kept, and
     twice that in chunks.
 
     Example:
+        >>> import torch
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
         >>> x = torch.rand(3, 1, 2, 2)
         >>> ig = integrated_gradients(net, x, torch.tensor([0, 1, 1]), n_steps=4)
         >>> torch.allclose(ig.flatten(1).sum(1), net(x)[torch.arange(3), torch.tensor([0, 1, 1])])
         True
     """
-    path = checked_path(model, inputs, target, method, n_steps, internal_batch_size, create_graph)
-    return path_attribution(path, inputs, baselines, internal_batch_size)
-
-
-def checked_path(
-    model: Model,
-    inputs: Tensor,
-    target: Tensor | int,
-    method: Method,
-    n_steps: int,
-    internal_batch_size: int | None,
-    create_graph: bool,
-) -> Path:
-    """The path of `integrated_gradients`, or the error that it raises."""
-    if not inputs.is_floating_point() or inputs.ndim < 2 or len(inputs) == 0:
-        raise HoldfastError(
-            f"inputs are {inputs.dtype} of shape {tuple(inputs.shape)}; pass a non-empty float batch (B, ...)."
-        )
-    if isinstance(target, int):
-        target = torch.full((len(inputs),), target, device=inputs.device)
-    check_labels(target, len(inputs))
+    check_rule(method, n_steps)
     if internal_batch_size is not None:
         check_count("internal_batch_size", internal_batch_size)
-    check_target(model, inputs, target)
-    return Path(model, target, method, n_steps, create_graph)
-
-
-def path_attribution(path: Path, inputs: Tensor, baselines: Tensor | float = 0.0, rows: int | None = None) -> Tensor:
-    """`integrated_gradients` without the checks, for loops that have made them."""
-    baseline = expanded_baseline(baselines, inputs)
-    if not path.create_graph:
-        with torch.no_grad():
-            total = sum_without_graph(path, inputs, baseline, rows or block_rows(inputs))
-            return (inputs - baseline) * total
-    with torch.enable_grad():
-        if holds_graph(path, inputs) if rows is None else rows >= path.n_steps * len(inputs):
-            total = sum_with_graph(path, inputs, baseline, block_rows(inputs))
-        else:
-            total = sum_in_chunks(path, inputs, baseline, rows or block_rows(inputs))
-        return (inputs - baseline) * total
-
-
-def expanded_baseline(baselines: Tensor | float, inputs: Tensor) -> Tensor:
-    """The baseline of each input."""
-    baseline = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
-    try:
-        return baseline.expand_as(inputs)
-    except RuntimeError:
-        raise HoldfastError(
-            f"baselines have shape {tuple(baseline.shape)}, which does not broadcast to the inputs' "
-            f"{tuple(inputs.shape)}; pass a number or a tensor of the inputs' shape."
-        ) from None
+    with outside_inference_mode():
+        inputs, target = checked(model, inputs, target)
+        path = Path(model, target, method, n_steps, create_graph)
+        return path_attribution(path, inputs, baselines, internal_batch_size)

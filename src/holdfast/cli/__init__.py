@@ -33,7 +33,7 @@ holdfast COMMAND --help shows the options of one; holdfast --version the version
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command. Returns 0, 2 after bad input (one line on stderr), 130 when interrupted."""
+    """Run a command. Returns 0, 2 after bad input (one line on stderr), 130 or 143 when interrupted or ended."""
     args = sys.argv[1:] if argv is None else argv
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args[0] not in COMMANDS:
             raise unknown_name("command", args[0], COMMANDS)
-        import_module(f"holdfast.cli.{args[0]}").run(args[1:])
+        return import_module(f"holdfast.cli.{args[0]}").run(args[1:]) or 0
     except HoldfastError as error:
         print(f"holdfast: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from holdfast.cli.parse import parse, take_name
@@ -25,6 +27,10 @@ class DataOptions:
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
     cache_dir: str | None = None
     """Where decoded data sets are kept; HOLDFAST_CACHE or ~/.cache/holdfast by default."""
+    image_size: int | None = None
+    """Scale the images and crop their centre to a square of this many pixels."""
+    strict: bool = False
+    """Refuse a data set with files that cannot be read."""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -40,19 +46,21 @@ def run(argv: Sequence[str]) -> None:
         name, rest = take_name(rest, "the data set", f"data {action}", "mnist")
     options = parse(DataOptions(), rest, f"data {action}", ACTIONS[action])
     where = (options.data_dir, options.cache_dir)
+    form: dict[str, Any] = {"image_size": options.image_size, "strict": options.strict}
     console = Console()
     if action == "list":
         console.print(_listing(available(*where)))
     elif action == "prepare":
-        console.print(_splits(prepare(name, *where)))
+        _print_splits(console, prepare(name, *where, **form))
     else:
-        rows = describe(name, *where)
-        console.print(_splits(rows))
+        rows = describe(name, *where, **form)
+        _print_splits(console, rows)
         for row in rows:
             console.print(
                 f"{row['split']}: mean {_numbers(row['mean'])}, std {_numbers(row['std'])}, "
                 f"sha256 {row['sha256'][:16]}…, "
                 f"images a class: {', '.join(f'{c} {n}' for c, n in row['counts'].items())}",
+                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
@@ -75,8 +83,16 @@ def _listing(rows: list[dict]) -> Table:
     return table
 
 
+def _print_splits(console: Console, rows: list[dict]) -> None:
+    console.print(_splits(rows))
+    for note in dict.fromkeys(note for row in rows for note in row["notes"]):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
 def _splits(rows: list[dict]) -> Table:
-    table = Table(title=rows[0]["name"], title_justify="left", caption=rows[0]["source"], caption_justify="left")
+    table = Table(
+        title=escape(rows[0]["name"]), title_justify="left", caption=escape(rows[0]["source"]), caption_justify="left"
+    )
     for heading in ("split", "images", "shape", "classes", "seconds", "cache"):
         table.add_column(heading)
     for row in rows:

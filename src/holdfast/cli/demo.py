@@ -31,10 +31,10 @@ def run(argv: Sequence[str]) -> None:
     from holdfast.cli.progress import Display
     from holdfast.cli.where import pick_device
     from holdfast.demo import compare, demo_evaluation, demo_recipes
-    from holdfast.report import print_table
+    from holdfast.report import print_document
 
     out = Path(options.out)
-    comparison, page = compare(
+    document, page = compare(
         demo_recipes(),
         demo_evaluation(),
         out,
@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> None:
         device=pick_device(options.device),
         commands=["make demo", "holdfast demo"],
     )
-    print_table(comparison)
+    print_document(document)
     print(f"\nReport: {page}\n\nNext:")
     for command in NEXT:
         print(f"  {command.format(out=out)}")

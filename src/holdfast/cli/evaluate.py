@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,9 @@ import tyro
 from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
+from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
 from holdfast.parts import config_hash
-from holdfast.recipes import evaluation
+from holdfast.recipes import SETUPS, evaluation, setup, split_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +41,15 @@ class EvaluateOptions:
     """Number of processes that share one --out folder; any number gives the same records."""
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
+    attribution: tuple[str, ...] = ()
+    """What is explained by and attacked, in place of integrated gradients; may be given several times. Parts are named
+    saliency, 'IntegratedGradients(n_steps=20)', module:Class or file.py:Class."""
+    attack: tuple[str, ...] = ()
+    """One more attack, on predictions or on attributions; may be given several times."""
+    metric: tuple[str, ...] = ()
+    """One more metric; may be given several times."""
+    export: str | None = None
+    """Folder that receives the result as NAME.json and NAME.parquet."""
 
 
 DESCRIPTION = (
@@ -62,27 +72,32 @@ def run(argv: Sequence[str]) -> None:
     from holdfast.evaluate import evaluate
     from holdfast.train.distributed import ALONE, joined
 
+    named, rest = take_named(rest)
     first = parse(EvaluateOptions(EvalConfig()), rest, f"evaluate {spec}", DESCRIPTION)
     by_hand = first.rank is not None or first.world_size is not None
     with nullcontext(ALONE) if by_hand else joined() as world:
         with world.together():
-            job = _prepare(spec, rest, first, profile, world)
+            job = _prepare(spec, rest, first, profile, world, named)
         with Display(job.name, Console(stderr=True, quiet=not world.leads)) as display:
-            summary = evaluate(
+            result = evaluate(
                 job.model,
                 job.data,
-                job.config,
+                job.protocol,
                 job.out,
+                name=job.name,
                 device=job.device,
                 on_batch=display.batch,
                 rank=first.rank,
                 world_size=first.world_size,
             )
-        if summary is None:
+        if result is None:
             print(f"This shard is done; others have batches left. Records: {job.out}")
         elif world.leads:
-            _print(job.name, job.config.dataset, summary.to_dict())
-            print(f"Records and summary: {job.out}")
+            page = result.to_html(job.out / "report.html")
+            print(result)
+            print(f"Records and summary: {job.out}\nPage: {page}")
+            if first.export is not None:
+                print(f"Result: {_exported(result, job, Path(first.export))}")
 
 
 @dataclass(frozen=True)
@@ -90,46 +105,94 @@ class _Job:
     name: str
     model: nn.Module
     data: ImageData
-    config: EvalConfig
+    protocol: Protocol
     out: Path
     device: str
+    run: Path | None
 
 
-def _prepare(spec: str, rest: Sequence[str], first: EvaluateOptions, profile: str | None, world: World) -> _Job:
+def _prepare(
+    spec: str,
+    rest: Sequence[str],
+    first: EvaluateOptions,
+    profile: str | None,
+    world: World,
+    named: Mapping[str, Sequence[str]],
+) -> _Job:
     from holdfast.cli.where import pick_device
     from holdfast.data import load_dataset
     from holdfast.evaluate.target import resolve_target
 
     target = resolve_target(spec, checkpoint=first.checkpoint, weights=first.weights)
-    named = "--dataset" in rest or any(arg.startswith("--dataset=") for arg in rest)
-    dataset = first.config.dataset if named else target.dataset
+    given = "--dataset" in rest or any(arg.startswith("--dataset=") for arg in rest)
+    dataset = first.config.dataset if given else target.dataset
     if dataset is None:
         raise HoldfastError(
             f"{spec} is a model without a data set of its own; name one with --dataset, e.g. --dataset mnist."
         )
-    options = parse(
-        EvaluateOptions(evaluation(dataset, profile or target.profile)), rest, f"evaluate {spec}", DESCRIPTION
-    )
+    data = load_dataset(dataset, first.config.split, data_dir=first.data_dir)
+    own = target.recipe and split_name(target.recipe)[0]
+    source = own if own in SETUPS and setup(own).base.data.name == dataset else dataset
+    defaults = evaluation(source, profile or target.profile)
+    options = parse(EvaluateOptions(defaults), rest, f"evaluate {spec}", DESCRIPTION)
     config = replace(options.config, dataset=dataset)
     device = world.device_of(pick_device(options.device))
-    data = load_dataset(dataset, config.split, data_dir=options.data_dir)
     model = target.load(data, device)
-    key = config_hash({"config": config_hash(config), "checkpoint": options.checkpoint, "weights": options.weights})
+    protocol = with_parts(protocol_of(config), named)
+    key = config_hash({"protocol": protocol, "checkpoint": options.checkpoint, "weights": options.weights})
     out = Path(options.out) if options.out else target.folder / f"eval-{key}"
-    return _Job(target.name, model, data, config, out, device)
+    run = Path(spec) if Path(spec).is_dir() else None
+    return _Job(target.name, model, data, protocol, out, device, run)
 
 
-def _print(name: str, dataset: str, summary: dict) -> None:
-    from holdfast.report import Chance, Comparison, print_table
-    from holdfast.report.load import row_from_summary
+def take_named(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """The parts that ``--attribution``, ``--attack`` and ``--metric`` name, each any number of times, and other words.
 
-    comparison = Comparison(
-        title=name,
-        dataset=dataset,
-        rows=[row_from_summary(name, name, summary["metrics"])],
-        chance=Chance(**summary["chance"]),
-        k=summary["k"],
-        n_features=summary["n_features"],
-        warnings=summary["warnings"],
+    >>> take_named(["--metric", "TopK(k=3)", "--seed", "1", "--metric=file.py:Mine"])
+    ({'metric': ['TopK(k=3)', 'file.py:Mine']}, ['--seed', '1'])
+    """
+    found: dict[str, list[str]] = {}
+    rest, words = [], iter(argv)
+    for word in words:
+        option, equals, value = word.partition("=")
+        kind = option.removeprefix("--")
+        if option not in ("--attribution", "--attack", "--metric"):
+            rest.append(word)
+            continue
+        spec = value if equals else next(words, "")
+        if not spec:
+            raise HoldfastError(f"{option} is the last word; name a part after it, or file.py:Class.")
+        found.setdefault(kind, []).append(spec)
+    return found, rest
+
+
+def with_parts(protocol: Protocol, named: Mapping[str, Sequence[str]]) -> Protocol:
+    """A protocol with the attributions that were named in place of its own, and more attacks and metrics.
+
+    A radius or k that is not given is that of the protocol.
+    """
+    from holdfast.attacks import Attack
+    from holdfast.attribution.base import Attribution
+    from holdfast.evaluate.protocol import attacks_attributions, by_name, usual_settings
+    from holdfast.metrics import Metric
+
+    usual = usual_settings(protocol)
+    attacks = by_name(Attack, named.get("attack", ()), usual)
+    metrics = by_name(Metric, named.get("metric", ()), usual)
+    attributions = by_name(Attribution, named.get("attribution", ()))
+    on_maps = {name: attack for name, attack in attacks.items() if attacks_attributions(attack)}
+    on_predictions = {name: attack for name, attack in attacks.items() if name not in on_maps}
+    return replace(
+        protocol,
+        predictions={**protocol.predictions, **on_predictions},
+        attributions=tuple(attributions.values()) or protocol.attributions,
+        attacks={**protocol.attacks, **on_maps},
+        metrics=(*protocol.metrics, *(m for m in metrics.values() if m not in protocol.metrics)),
     )
-    print_table(comparison)
+
+
+def _exported(result: EvaluationResult, job: _Job, out: Path) -> Path:
+    from holdfast.results import export_run, result_of
+    from holdfast.results.store import read_run
+
+    return export_run(result_of(result) if job.run is None else read_run(job.run, job.out), out)

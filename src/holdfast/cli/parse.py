@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
 
 from holdfast.errors import HoldfastError, unknown_name
 
 T = TypeVar("T")
+OPTION = re.compile(r"--(?:[\w.-]+[._-])?(?:eps|alpha)")
+ASSIGNED = re.compile(rf"({OPTION.pattern})=(.*)")
+FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
 
 
 def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
@@ -20,20 +25,74 @@ def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
     """
     import tyro
 
+    argv = with_decimals(argv)
+    optional_parts_stay = (tyro.conf.AvoidSubcommands,)
+    program = f"holdfast {command}"
     if any(arg in ("-h", "--help") for arg in argv):
-        tyro.cli(type(default), default=default, args=list(argv), prog=f"holdfast {command}", description=description)
+        tyro.cli(
+            type(default),
+            default=default,
+            args=argv,
+            prog=program,
+            description=description,
+            config=optional_parts_stay,
+        )
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):
             config, unknown = tyro.cli(
-                type(default), default=default, args=list(argv), prog=f"holdfast {command}", return_unknown_args=True
+                type(default),
+                default=default,
+                args=argv,
+                prog=program,
+                return_unknown_args=True,
+                config=optional_parts_stay,
             )
     except SystemExit:
         complaint = _first_words(complaints.getvalue()).rstrip(".")
         raise HoldfastError(f"{complaint}. See holdfast {command} --help.") from None
     if unknown:
         raise unknown_name("option", unknown[0], _options(default), f"See holdfast {command} --help.")
+    _check_radii(config)
     return config
+
+
+def with_decimals(argv: Sequence[str]) -> list[str]:
+    """Words in which a fraction such as 8/255 after an option that ends in eps or alpha is a decimal number.
+
+    Raises:
+        HoldfastError: a fraction without a value.
+
+    >>> with_decimals(["--objective.attack.eps", "8/255", "--pgd-alpha=1/4", "--out", "8/255"])
+    ['--objective.attack.eps', '0.03137254901960784', '--pgd-alpha=0.25', '--out', '8/255']
+    """
+    words = list(argv)
+    for i, word in enumerate(words):
+        if OPTION.fullmatch(word) and i + 1 < len(words):
+            words[i + 1] = _decimal(word, words[i + 1])
+        elif (match := ASSIGNED.fullmatch(word)) is not None:
+            words[i] = f"{match[1]}={_decimal(match[1], match[2])}"
+    return words
+
+
+def _decimal(option: str, text: str) -> str:
+    match = FRACTION.fullmatch(text)
+    if match is None:
+        return text
+    if float(match[2]) == 0:
+        raise HoldfastError(f"{option} is {text}, a division by 0; give a number or a fraction such as 8/255.")
+    return repr(float(match[1]) / float(match[2]))
+
+
+def _check_radii(config: Any, prefix: str = "--") -> None:
+    """Raise on a radius that was meant in levels from 0 to 255; only an L2 ball may be wider than 1."""
+    for field in fields(config):
+        value, name = getattr(config, field.name), f"{prefix}{field.name}"
+        if is_dataclass(value):
+            _check_radii(value, prefix if field.name == "config" else f"{name}.")
+        elif field.name == "eps" and value > 1 and getattr(config, "norm", "Linf") == "Linf":
+            meant = f"; {value:g} levels of 255 are written {value:g}/255" if value <= 255 else ""
+            raise HoldfastError(f"{name} is {value:g}, but pixels lie in [0, 1]{meant}.")
 
 
 def _first_words(box: str) -> str:
@@ -49,13 +108,12 @@ def _first_words(box: str) -> str:
 
 
 def _options(default: object, prefix: str = "--") -> list[str]:
-    from dataclasses import fields, is_dataclass
-
     names = []
     for field in fields(default):  # type: ignore[arg-type]
         value = getattr(default, field.name)
         name = field.name.replace("_", "-")
         if is_dataclass(value):
+            names += [f"{prefix}{name}"] if hasattr(value, "kind") else []
             names += _options(value, prefix if field.name == "config" else f"{prefix}{name}.")
         else:
             names.append(f"{prefix}{name}")
@@ -72,6 +130,9 @@ def take_name(argv: Sequence[str], what: str, command: str, example: str) -> tup
 def take_profile(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     """The value of ``--profile``, if there is one, and the other words.
 
+    Raises:
+        HoldfastError: an empty or unknown profile.
+
     >>> take_profile(["--seed", "1", "--profile=laptop"])
     ('laptop', ['--seed', '1'])
     """
@@ -84,7 +145,22 @@ def take_profile(argv: Sequence[str]) -> tuple[str | None, list[str]]:
             profile = word.partition("=")[2]
         else:
             rest.append(word)
-    return profile, rest
+    return known_profile(profile), rest
+
+
+def known_profile(name: str | None) -> str | None:
+    """``name``, which is None or a profile.
+
+    Raises:
+        HoldfastError: anything else, an empty word included.
+    """
+    from holdfast.recipes import PROFILES
+
+    if name == "":
+        raise HoldfastError(f"--profile is empty; choose {', '.join(PROFILES)}, or leave it out.")
+    if name is not None and name not in PROFILES:
+        raise unknown_name("profile", name, PROFILES)
+    return name
 
 
 def words(text: str | None) -> tuple[str, ...] | None:

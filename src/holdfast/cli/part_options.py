@@ -54,16 +54,14 @@ def _kind(hint: Any) -> type[Part] | None:
 
 
 def _take(words: list[str], option: str) -> str | None:
-    """The value of an option, taken out of ``words``; None where it is not there or where it is not a name."""
+    """The value of an option, taken out of ``words``; None where it is not there."""
     for i, word in enumerate(words):
-        if word == option:
-            if i + 1 == len(words):
-                raise HoldfastError(f"{option} is the last word; name a part after it, or file.py:Class.")
-            del words[i]
-            return words.pop(i)
-        if word.startswith(f"{option}="):
-            del words[i]
-            return word.partition("=")[2]
+        if word == option or word.startswith(f"{option}="):
+            given = words[i + 1 : i + 2] if word == option else [word.partition("=")[2]]
+            if not given or not given[0] or given[0].startswith("--"):
+                raise HoldfastError(f"{option} names nothing; give the name of a part after it, or file.py:Class.")
+            del words[i : i + (2 if word == option else 1)]
+            return given[0]
     return None
 
 

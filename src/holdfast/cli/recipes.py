@@ -13,13 +13,14 @@ from holdfast.errors import HoldfastError, unknown_name
 from holdfast.parts import settings
 from holdfast.recipes import (
     METHODS,
-    PROFILES,
     SETUPS,
     evaluation,
-    evaluation_cost,
     origin,
     recipe,
+    setup,
+    split_name,
 )
+from holdfast.sweep.plan import Run
 
 USAGE = """usage: holdfast recipes [NAME] [--profile smoke|laptop|fast|paper] [--dataset D]
 
@@ -60,10 +61,8 @@ def _take_dataset(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
     from holdfast.cli.where import pick_device
     from holdfast.models.timing import seconds_per_forward
-    from holdfast.reproduce.sections.words import duration
+    from holdfast.report.words import duration
 
-    if profile not in PROFILES:
-        raise unknown_name("profile", profile, PROFILES)
     device = pick_device("auto")
     table = Table(
         title=f"Recipes under the profile {profile} (F: one forward pass of one image; time: training and evaluation "
@@ -73,31 +72,21 @@ def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
     for heading in ("recipe", "method", "epochs", "F an image and epoch", "time"):
         table.add_column(heading, justify="left" if heading in ("recipe", "method") else "right")
     for dataset in datasets:
-        one = seconds_per_forward(
-            recipe(f"{dataset}-at", profile).model, KNOWN[SETUPS[dataset]().base.data.name].shape, device
-        )
+        known = KNOWN[setup(dataset).base.data.name]
+        one = seconds_per_forward(recipe(f"{dataset}-at", profile).model, known.shape, device, len(known.classes))
         for method, make in METHODS.items():
-            name = f"{dataset}-{method}"
-            config = recipe(name, profile)
-            images = min(
-                config.data.train_size or KNOWN[SETUPS[dataset]().base.data.name].train,
-                KNOWN[SETUPS[dataset]().base.data.name].train,
-            )
-            ev = evaluation(dataset, profile)
-            accuracy, attribution = evaluation_cost(ev)
-            passes = config.optim.epochs * images * config.objective.cost
-            passes += (
-                ev.n_examples or KNOWN[SETUPS[dataset]().base.data.name].test
-            ) * accuracy + ev.n_attribution * attribution
+            config = recipe(f"{dataset}-{method}", profile)
+            cost = Run(config, evaluation(dataset, profile)).cost
+            assert cost is not None
             about = (make.__doc__ or "").strip()
-            table.add_row(name, about, str(config.optim.epochs), f"{config.objective.cost:g}", duration(passes * one))
+            row = (config.recipe, about, str(config.optim.epochs), f"{config.objective.cost:g}", duration(cost * one))
+            table.add_row(*row)
     console.print(table)
 
 
 def _show(name: str, profile: str, console: Console) -> None:
     config = recipe(name, profile)
-    dataset = config.data.name
-    method = name.removeprefix(f"{dataset}-")
+    dataset, method = split_name(name)
     table = Table(title=f"{name}: training and evaluation, profile {profile}", title_justify="left")
     for heading in ("setting", "value", "origin"):
         table.add_column(heading)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.cli.parse import parse, take_name, whole_numbers, words
-from holdfast.reproduce.targets import TARGETS, parts_of
+from holdfast.cli.parse import known_profile, parse, take_name, whole_numbers, words
+from holdfast.paper.targets import TARGETS, parts_of
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ def run(argv: Sequence[str]) -> None:
     target, rest = take_name(argv, "what to reproduce", "reproduce", "all --profile smoke")
     parts_of(target)
     options = parse(ReproduceOptions(), rest, f"reproduce {target}", DESCRIPTION)
+    known_profile(options.profile)
     seeds = whole_numbers("--seeds", options.seeds)
 
     from holdfast.cli.progress import Display
     from holdfast.cli.where import pick_device
-    from holdfast.reproduce.make import Request, reproduce
-    from holdfast.reproduce.terminal import print_reproduction
+    from holdfast.paper.make import Request, reproduce
+    from holdfast.report.terminal import print_document
 
     named = options.profile or ("results" if options.results else "paper")
     out = Path(options.out or f"runs/reproduce-{named}")
@@ -65,5 +66,5 @@ def run(argv: Sequence[str]) -> None:
         data_dir=options.data_dir,
     )
     command = f"holdfast reproduce {shlex.join(argv)}"
-    print_reproduction(reproduce(request, watch=Display, command=command))
+    print_document(reproduce(request, watch=Display, command=command))
     print(f"Tables, figures and verdicts: {out}" + (f"; all on one page: {out}/index.html" if target == "all" else ""))

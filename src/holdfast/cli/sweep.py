@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from holdfast.cli.parse import parse, take_name, whole_numbers, words
+from holdfast.cli.estimate import Work, announce
+from holdfast.cli.interrupt import Interrupt
+from holdfast.cli.parse import known_profile, parse, take_name, whole_numbers, words
+from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError
 from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
 
@@ -51,6 +54,8 @@ class SweepOptions:
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Only list the runs, what each costs and how far it is."""
+    yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Start without a question, however long it takes."""
 
 
 DESCRIPTION = (
@@ -59,7 +64,7 @@ DESCRIPTION = (
 )
 
 
-def run(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
         parse(SweepOptions(), ["--help"], "sweep PLAN", DESCRIPTION)
     spec, rest = take_name(argv, "the plan", "sweep", "core --profile smoke")
@@ -68,7 +73,7 @@ def run(argv: Sequence[str]) -> None:
     limit = _seconds(options.time_limit)
     plan = load_plan(
         spec,
-        profile=options.profile,
+        profile=known_profile(options.profile),
         datasets=words(options.datasets),
         methods=words(options.methods),
         seeds=whole_numbers("--seeds", options.seeds),
@@ -76,12 +81,14 @@ def run(argv: Sequence[str]) -> None:
     root = Path(options.out or f"runs/sweep-{plan.profile}")
     if options.dry_run:
         _list(plan, root)
-        return
-    outcomes = _start(plan, root, options, None if limit is None else time.time() + limit)
-    _report(outcomes, len(plan.runs()), root, f"holdfast sweep {shlex.join(argv)}")
+        return 0
+    with Interrupt() as interrupt:
+        outcomes = _start(plan, root, options, None if limit is None else time.time() + limit, interrupt)
+        _report(outcomes, len(plan.runs()), root, f"holdfast sweep {shlex.join(argv)}")
+    return interrupt.code
 
 
-def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None) -> Iterator[Outcome]:
+def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None, stop: Interrupt) -> Iterator[Outcome]:
     from holdfast.cli.progress import Display
     from holdfast.cli.where import pick_device
     from holdfast.sweep.drive import sweep_here, sweep_on_ray
@@ -96,8 +103,13 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
             device=options.device,
             data_dir=options.data_dir,
             deadline=deadline,
+            stop=stop,
         )
     device = pick_device(options.device)
+
+    def estimate(left: list[Run]) -> None:
+        announce(f"this sweep ({len(left)} runs)", _work(left), device, yes=options.yes)
+
     return sweep_here(
         plan,
         root,
@@ -106,12 +118,20 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
         data_dir=options.data_dir,
         watch=Display,
         deadline=deadline,
+        stop=stop,
+        on_start=estimate,
     )
+
+
+def _work(runs: Sequence[Run]) -> list[Work]:
+    """What runs cost, as far as the sizes of their data are known in advance."""
+    known = [(run, KNOWN[name]) for run in runs if (name := canonical_name(run.train.data.name)) in KNOWN]
+    return [(run.train.model, data.shape, run.cost or 0) for run, data in known]
 
 
 def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -> None:
     """A line a run as it ends, then what there is, what failed and how to go on; raises if runs failed."""
-    from holdfast.reproduce.sections.words import duration
+    from holdfast.report.words import duration
 
     counts: Counter[str] = Counter()
     failed = []

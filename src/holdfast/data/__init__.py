@@ -1,4 +1,4 @@
-"""Data sets as uint8 tensors: shipped digits, local parquet or image folders, the Hugging Face Hub.
+"""Data sets as tensors: shipped digits, image folders, parquet files, the Hugging Face Hub, functions of one's own.
 
 Names are resolved on first use, so listing data sets (``holdfast.data.catalogue``) does not import torch.
 """
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast.data.catalogue import KNOWN, SPLITS, KnownDataset
-    from holdfast.data.image_data import ImageData, to_unit_interval
-    from holdfast.data.load import load_dataset
+    from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
+    from holdfast.data.load import default_split, load_dataset
     from holdfast.data.loader import DeviceLoader
     from holdfast.data.manage import available, describe, prepare
 
@@ -22,7 +22,9 @@ __all__ = [
     "ImageData",
     "KnownDataset",
     "available",
+    "default_split",
     "describe",
+    "labels_for",
     "load_dataset",
     "prepare",
     "to_unit_interval",
@@ -33,7 +35,9 @@ _HOME = {
     "SPLITS": "catalogue",
     "KnownDataset": "catalogue",
     "ImageData": "image_data",
+    "labels_for": "image_data",
     "to_unit_interval": "image_data",
+    "default_split": "load",
     "load_dataset": "load",
     "DeviceLoader": "loader",
     "available": "manage",

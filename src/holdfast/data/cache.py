@@ -15,7 +15,7 @@ import safetensors.torch
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError, HoldfastWarning
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 def read_cache(path: Path, fingerprint: str | None) -> ImageData | None:
@@ -39,8 +39,8 @@ def read_cache(path: Path, fingerprint: str | None) -> ImageData | None:
                 split=facts["split"],
                 images=stored.get_tensor("images"),
                 labels=stored.get_tensor("labels"),
-                classes=tuple(json.loads(facts["classes"])),
                 source=facts["source"],
+                **{name: tuple(json.loads(facts[name])) for name in ("classes", "notes", "left_out")},
             )
         if data.checksum() != facts["sha256"]:
             raise HoldfastError("its checksum does not match")
@@ -63,10 +63,8 @@ def write_cache(path: Path, data: ImageData, fingerprint: str) -> None:
         {"images": data.images, "labels": data.labels},
         metadata={
             "format": FORMAT,
-            "name": data.name,
-            "split": data.split,
-            "classes": json.dumps(data.classes),
-            "source": data.source,
+            **{name: getattr(data, name) for name in ("name", "split", "source")},
+            **{name: json.dumps(getattr(data, name)) for name in ("classes", "notes", "left_out")},
             "fingerprint": fingerprint,
             "sha256": data.checksum(),
         },

@@ -39,58 +39,19 @@ class KnownDataset:
 
 
 _DIGITS = tuple(str(digit) for digit in range(10))
-
-KNOWN: Mapping[str, KnownDataset] = MappingProxyType(
-    {
-        known.name: known
-        for known in (
-            KnownDataset("digits", "UCI optical digits", None, (1, 8, 8), _DIGITS, 1197, 200, 400),
-            KnownDataset("mnist", "MNIST", "ylecun/mnist", (1, 28, 28), _DIGITS, 55_000, 5_000, 10_000),
-            KnownDataset(
-                "fashion_mnist",
-                "Fashion-MNIST",
-                "zalando-datasets/fashion_mnist",
-                (1, 28, 28),
-                (
-                    "T-shirt/top",
-                    "Trouser",
-                    "Pullover",
-                    "Dress",
-                    "Coat",
-                    "Sandal",
-                    "Shirt",
-                    "Sneaker",
-                    "Bag",
-                    "Ankle boot",
-                ),
-                55_000,
-                5_000,
-                10_000,
-            ),
-            KnownDataset(
-                "cifar10",
-                "CIFAR-10",
-                "uoft-cs/cifar10",
-                (3, 32, 32),
-                (
-                    "airplane",
-                    "automobile",
-                    "bird",
-                    "cat",
-                    "deer",
-                    "dog",
-                    "frog",
-                    "horse",
-                    "ship",
-                    "truck",
-                ),
-                45_000,
-                5_000,
-                10_000,
-            ),
-        )
-    }
+_CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+_OBJECTS = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
+_FASHION_ID = "zalando-datasets/fashion_mnist"
+_GREY, _RGB = (1, 28, 28), (3, 32, 32)
+_ALL = (
+    KnownDataset("digits", "UCI optical digits", None, (1, 8, 8), _DIGITS, 1197, 200, 400),
+    KnownDataset("mnist", "MNIST", "ylecun/mnist", _GREY, _DIGITS, 55_000, 5_000, 10_000),
+    KnownDataset(
+        "fashion_mnist", "Fashion-MNIST", _FASHION_ID, _GREY, tuple(_CLOTHES.split(",")), 55_000, 5_000, 10_000
+    ),
+    KnownDataset("cifar10", "CIFAR-10", "uoft-cs/cifar10", _RGB, tuple(_OBJECTS.split(",")), 45_000, 5_000, 10_000),
 )
+KNOWN: Mapping[str, KnownDataset] = MappingProxyType({known.name: known for known in _ALL})
 
 
 def canonical_name(name: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from holdfast.data.augment import crop_flip, draw_crop_flip
 from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.images import LazyImages
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.seeding import generator_of
 
@@ -50,7 +51,8 @@ class DeviceLoader:
     global random state is neither read nor changed.
 
     Args:
-        data: the split; its images move to ``device`` as uint8.
+        data: the split, with labels; its images move to ``device`` as they are (those of a set larger than memory are
+            decoded batch by batch and follow then).
         batch_size: images per global batch, over all ranks.
         device: where the images live and the batches appear.
         dtype: floating-point type of the batches.
@@ -104,7 +106,13 @@ class DeviceLoader:
         self.rank = rank
         self.world_size = world_size
         self.encoding = data.encoding
-        self._images = data.images.to(device)
+        if not data.labelled:
+            raise HoldfastError(
+                f"data set {data.name!r} has no labels to train on; put its images in one folder per class."
+            )
+        images: object = data.images
+        self.device = torch.device(device)
+        self._images = data.images if isinstance(images, LazyImages) else data.images.to(device)
         self._labels = data.labels.to(device)
         self._order: tuple[int, Tensor] | None = None
 
@@ -136,7 +144,7 @@ class DeviceLoader:
         share = self.share(i)
         start = i * self.batch_size
         chosen = self._epoch_order(epoch)[start : start + share.total][share.rows]
-        images = self._images.index_select(0, chosen)
+        images = self._images[chosen].to(self.device)
         if self.augment == "crop_flip":
             choices = draw_crop_flip(share.total, generator_of(self.seed, "augment", epoch, i))[share.rows]
             images = crop_flip(images, choices.to(images.device))
@@ -155,7 +163,7 @@ class DeviceLoader:
                 if self.shuffle
                 else torch.arange(total)
             )
-            self._order = epoch, order.to(self._images.device)
+            self._order = epoch, order.to(self.device)
         return self._order[1]
 
 

@@ -10,9 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from holdfast.data.catalogue import KNOWN, SPLITS, canonical_name
-from holdfast.data.paths import cache_file
-from holdfast.data.sources import locate
-from holdfast.errors import HoldfastError
+from holdfast.data.sources import cache_file, locate
 
 if TYPE_CHECKING:
     from holdfast.data.image_data import ImageData
@@ -20,13 +18,15 @@ if TYPE_CHECKING:
 Directory = str | os.PathLike[str] | None
 
 
-def prepare(name: str, data_dir: Directory = None, cache_dir: Directory = None) -> list[dict[str, Any]]:
-    """Decode and cache every split of a data set; later loads read the cache.
+def prepare(name: str, data_dir: Directory = None, cache_dir: Directory = None, **options: Any) -> list[dict[str, Any]]:
+    """Decode and cache every split of a data set (``all`` for one without splits); later loads read the cache.
+
+    Args:
+        options: of ``load_dataset``: ``image_size``, ``strict``, ...
 
     Returns:
-        One row per split that exists: ``name, split, images`` (count), ``shape`` (C, H, W), ``classes``
-        (count), ``source, cache`` (path of the cache file; None when nothing was cached), ``seconds``.
-        Splits that come from the same files are decoded together, so the first row carries their time.
+        One row per split that exists: ``name, split, images`` (count), ``shape`` (C, H, W), ``classes`` (count),
+        ``source, notes, left_out, cache`` (path of the cache file; None when nothing was cached), ``seconds``.
 
     Raises:
         HoldfastError: as ``load_dataset``.
@@ -34,35 +34,28 @@ def prepare(name: str, data_dir: Directory = None, cache_dir: Directory = None) 
     >>> [(row["split"], row["images"], row["cache"]) for row in prepare("digits")]
     [('train', 1197, None), ('val', 200, None), ('test', 400, None)]
     """
-    return [_row(data, cache, seconds) for data, cache, seconds in _load_all(name, data_dir, cache_dir)]
+    return [row for _, row in _load_all(name, data_dir, cache_dir, options)]
 
 
-def describe(name: str, data_dir: Directory = None, cache_dir: Directory = None) -> list[dict[str, Any]]:
-    """The rows of ``prepare`` with, for each split, what is in the images.
-
-    Returns:
-        Rows with these as well: ``counts`` (class name to number of images), ``mean`` and ``std`` (one per
-        channel, over all pixels of the split in [0, 1], population form), ``sha256`` (images and labels).
-
-    Raises:
-        HoldfastError: as ``load_dataset``.
+def describe(
+    name: str, data_dir: Directory = None, cache_dir: Directory = None, **options: Any
+) -> list[dict[str, Any]]:
+    """The rows of ``prepare`` with, for each split, what is in the images: ``counts`` (class name to number of images),
+    ``mean`` and ``std`` (one per channel, over all pixels of the split in [0, 1], population form), ``sha256`` (images
+    and labels).
 
     >>> describe("digits")[1]["mean"]
     [0.30...]
     """
-    return [
-        {**_row(data, cache, seconds), **_contents(data)}
-        for data, cache, seconds in _load_all(name, data_dir, cache_dir)
-    ]
+    return [{**row, **_contents(data)} for data, row in _load_all(name, data_dir, cache_dir, options)]
 
 
 def available(data_dir: Directory = None, cache_dir: Directory = None) -> list[dict[str, Any]]:
     """The known data sets and where each would come from; no file is opened.
 
     Returns:
-        One row per set: ``name, title, hub_id, shape, classes`` (count), ``images`` (split to published
-        count), ``shipped`` (inside the package), ``found`` (local folder, or None), ``cached`` (the splits
-        with a cache file).
+        One row per set: ``name, title, hub_id, shape, classes`` (count), ``images`` (split to published count),
+        ``shipped`` (inside the package), ``found`` (local folder, or None), ``cached`` (the splits with a cache file).
 
     Raises:
         HoldfastError: ``data_dir`` is given but is not a folder.
@@ -75,13 +68,9 @@ def available(data_dir: Directory = None, cache_dir: Directory = None) -> list[d
         folder = None if known.shipped else locate(known.name, data_dir).folder
         rows.append(
             {
-                "name": known.name,
-                "title": known.title,
-                "hub_id": known.hub_id,
-                "shape": known.shape,
+                **{key: getattr(known, key) for key in ("name", "title", "hub_id", "shape", "shipped")},
                 "classes": len(known.classes),
                 "images": {split: getattr(known, split) for split in SPLITS},
-                "shipped": known.shipped,
                 "found": str(folder.root) if folder else None,
                 "cached": [s for s in SPLITS if cache_file(known.name, s, cache_dir).is_file()],
             }
@@ -89,55 +78,49 @@ def available(data_dir: Directory = None, cache_dir: Directory = None) -> list[d
     return rows
 
 
-def _load_all(name: str, data_dir: Directory, cache_dir: Directory) -> list[tuple[ImageData, str | None, float]]:
-    from holdfast.data.load import load_dataset
+def _load_all(
+    name: str, data_dir: Directory, cache_dir: Directory, options: dict[str, Any]
+) -> list[tuple[ImageData, dict[str, Any]]]:
+    from holdfast.data.load import cache_place, default_split, load_dataset
     from holdfast.data.splits import MissingSplitError
 
     shipped = canonical_name(name) == "digits"
-    loaded: list[tuple[ImageData, str | None, float]] = []
+    splits = SPLITS if shipped or default_split(name, data_dir) == "test" else ("all",)
+    loaded: list[tuple[ImageData, dict[str, Any]]] = []
     missing: list[MissingSplitError] = []
-    for split in SPLITS:
+    for split in splits:
         started = time.perf_counter()
         try:
-            data = load_dataset(name, split, data_dir=data_dir, cache_dir=cache_dir)
+            data = load_dataset(name, split, data_dir=data_dir, cache_dir=cache_dir, **options)
         except MissingSplitError as error:
             missing.append(error)
             continue
         seconds = time.perf_counter() - started
-        cache = None if shipped else cache_file(locate(name, data_dir).key, split, cache_dir)
-        loaded.append((data, str(cache) if cache and cache.is_file() else None, seconds))
+        cache = None if shipped else cache_place(locate(name, data_dir), split, cache_dir, **options)
+        row = {key: getattr(data, key) for key in ("name", "split", "shape", "source", "notes", "left_out")}
+        row |= {"images": len(data), "classes": data.num_classes, "seconds": seconds}
+        loaded.append((data, row | {"cache": str(cache) if cache and cache.is_file() else None}))
     if not loaded:
-        raise HoldfastError(str(missing[0]))
+        raise missing[0]
     return loaded
-
-
-def _row(data: ImageData, cache: str | None, seconds: float) -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "split": data.split,
-        "images": len(data),
-        "shape": data.shape,
-        "classes": data.num_classes,
-        "source": data.source,
-        "cache": cache,
-        "seconds": seconds,
-    }
 
 
 def _contents(data: ImageData) -> dict[str, Any]:
     import torch
 
-    values = torch.arange(256, dtype=torch.float64) / 255
-    mean, std = [], []
-    for channel in data.images.unbind(1):
-        weights = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
-        centre = weights @ values
-        mean.append(centre.item())
-        std.append((weights @ (values - centre).square()).sqrt().item())
-    counts = torch.bincount(data.labels, minlength=data.num_classes).tolist()
+    from holdfast.data.image_data import to_unit_interval
+
+    sums = torch.zeros(2, data.shape[0], dtype=torch.float64)
+    for start in range(0, len(data), 256):
+        pixels = to_unit_interval(data.images[start : start + 256], torch.float64)
+        sums += torch.stack([pixels.sum((0, 2, 3)), pixels.square().sum((0, 2, 3))])
+    mean, square = sums / (len(data) * data.shape[1] * data.shape[2])
+    counts = (
+        torch.bincount(data.labels, minlength=data.num_classes).tolist() if data.labelled else [0] * data.num_classes
+    )
     return {
         "counts": dict(zip(data.classes, counts, strict=True)),
-        "mean": mean,
-        "std": std,
+        "mean": mean.tolist(),
+        "std": (square - mean.square()).clamp(min=0).sqrt().tolist(),
         "sha256": data.checksum(),
     }

@@ -1,44 +1,55 @@
-"""Which images make up train, val and test.
+"""Which images make up train, val, test and all.
 
 - ``test`` is the published test split; without one it is the published validation split.
-- ``val`` is held out of training. For MNIST, Fashion-MNIST and CIFAR-10 it is the last 5,000 training
-  images. For other sets it is the published validation split if there is also a test split, else the last
-  10 % of each class of the training images (of each class, because image folders are sorted by class).
-- A set with neither test nor validation split gives the last 10 % of each class to ``test`` and the 10 %
-  before it to ``val``.
-- ``train`` is what remains.
+- ``val`` is held out of training. For MNIST, Fashion-MNIST and CIFAR-10 it is the last 5,000 training images. For other
+  sets it is the published validation split if there is also a test split, else a tenth of each class of the training
+  images.
+- A set with neither test nor validation split (a plain class folder) is one set: ``all``. Who trains on it gets a tenth
+  of each class as ``test``, another as ``val`` and the rest as ``train``, and is told so.
+- ``train`` is what remains; ``all`` is every image of every split.
+
+A tenth is drawn by a hash of each file's name (or row number), so that it is the same on every machine. Files in one
+folder below their class (``class/patient/1.png``) stay together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError
 
+ALL = "all"
+
 
 class MissingSplitError(HoldfastError):
     """The data set has no images for this split."""
 
 
-def plan_split(available: Collection[str], split: str, *, known: bool) -> tuple[str, tuple[str, ...]]:
-    """The raw split to read for ``split``, and all splits that are carved from it.
+def plan_split(available: Collection[str], split: str, *, known: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The raw splits to read for ``split``, and all splits that are carved from them.
 
     Args:
-        available: raw splits that exist, of ``train``, ``validation``, ``test``.
-        split: ``train``, ``val`` or ``test``.
+        available: raw splits that exist, of ``train``, ``validation``, ``test``; ``all`` alone for an undivided set.
+        split: ``train``, ``val``, ``test`` or ``all``.
         known: a data set with a fixed rule (last images of train held out, published test).
 
     Raises:
         MissingSplitError: nothing to carve ``split`` from.
 
     >>> plan_split({"train", "test"}, "val", known=False)
-    ('train', ('train', 'val'))
-    >>> plan_split({"train", "validation"}, "test", known=False)
-    ('validation', ('test',))
+    (('train',), ('train', 'val'))
+    >>> plan_split({"all"}, "test", known=False)
+    (('all',), ('train', 'val', 'test'))
     """
+    if split == ALL:
+        return tuple(name for name in ("train", "validation", "test", ALL) if name in available), (ALL,)
+    if ALL in available:
+        return (ALL,), ("train", "val", "test")
     has_test = "test" in available
     has_validation = "validation" in available and not known
     carved = ["train"]
@@ -55,7 +66,7 @@ def plan_split(available: Collection[str], split: str, *, known: bool) -> tuple[
             f"no images for split {split!r}: it comes from the {raw!r} files, and only "
             f"{', '.join(sorted(available))} exist; add them or choose another split."
         )
-    return raw, parts
+    return (raw,), parts
 
 
 def hold_out_last(total: int, count: int) -> dict[str, NDArray[np.int64]]:
@@ -73,22 +84,31 @@ def hold_out_last(total: int, count: int) -> dict[str, NDArray[np.int64]]:
     return {"train": indices[:-count], "val": indices[-count:]}
 
 
-def hold_out_tenth(labels: NDArray[np.int64], parts: tuple[str, ...]) -> dict[str, NDArray[np.int64]]:
-    """Indices of each part when every part but the first takes the last 10 % of each class.
+def hold_out_tenth(
+    labels: NDArray[np.int64], groups: Sequence[str], parts: tuple[str, ...]
+) -> dict[str, NDArray[np.int64]]:
+    """Indices of each part when every part but the first takes a tenth of each class, in whole groups.
 
-    At least one image of a class goes to each part, unless the class has too few for that: then all stay
-    in the first part.
+    At least one group of a class goes to each part, unless the class has too few for that: then all stay in the first.
 
     >>> import numpy as np
-    >>> hold_out_tenth(np.array([0] * 10 + [1] * 3), ("train", "val"))["val"].tolist()
-    [9, 12]
+    >>> chosen = hold_out_tenth(np.array([0] * 10 + [1] * 3), [str(i) for i in range(13)], ("train", "val"))
+    >>> len(chosen["train"]), len(chosen["val"])
+    (11, 2)
     """
-    chosen: dict[str, list[NDArray[np.int64]]] = {part: [] for part in parts}
+    chosen: dict[str, list[int]] = {part: [] for part in parts}
     for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = max(1, len(members) // 10) if len(members) >= len(parts) else 0
-        for part in reversed(parts[1:]):
-            chosen[part].append(members[len(members) - count :])
-            members = members[: len(members) - count]
-        chosen[parts[0]].append(members)
-    return {part: np.sort(np.concatenate(indices)) for part, indices in chosen.items()}
+        members: dict[str, list[int]] = defaultdict(list)
+        for i in np.flatnonzero(labels == label):
+            members[groups[int(i)]].append(int(i))
+        order = sorted(members, key=lambda group: hashlib.sha256(group.encode()).digest())
+        count = max(1, sum(map(len, members.values())) // 10)
+        for served, part in enumerate(parts[1:] if len(order) >= len(parts) else (), start=1):
+            taken = 0
+            while taken < count and len(order) > len(parts) - served:
+                group = order.pop()
+                taken += len(members[group])
+                chosen[part] += members[group]
+        for group in order:
+            chosen[parts[0]] += members[group]
+    return {part: np.array(sorted(rows), np.int64) for part, rows in chosen.items()}

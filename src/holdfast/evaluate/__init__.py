@@ -1,6 +1,34 @@
-"""Measure what holds: accuracies and attributions under attack, from per-image records."""
+"""Measure what holds: accuracies and attributions under attack, from per-image records.
 
+The room is called like its function, and so it can be: ``hf.evaluate(model, data)``.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from holdfast.evaluate.protocol import Protocol, name_of, part_named
+from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.run import evaluate
+from holdfast.evaluate.standard import default_protocol, protocol_of
 from holdfast.evaluate.summary import Interval, Summary
 
-__all__ = ["Interval", "Summary", "evaluate"]
+__all__ = [
+    "EvaluationResult",
+    "Interval",
+    "Protocol",
+    "Summary",
+    "default_protocol",
+    "evaluate",
+    "name_of",
+    "part_named",
+    "protocol_of",
+]
+
+
+class _Room(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> EvaluationResult | None:
+        return evaluate(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from holdfast.attacks import FGSM, PGD, Attack, CWInf
-from holdfast.config import EvalConfig
-from holdfast.evaluate.records import Record, to_records
+from holdfast.evaluate.alone import each_alone
+from holdfast.evaluate.protocol import NATURAL, Protocol
+from holdfast.evaluate.records import OK
 from holdfast.models.state import Model, evaluating
 from holdfast.seeding import generator_of
 
-ATTACKS = ("fgsm", "pgd20", "pgd40", "cw_inf")
-
-
-def prediction_attacks(config: EvalConfig) -> dict[str, Attack]:
-    """The attacks of `ATTACKS` in order."""
-    eps, alpha = config.eps, config.pgd_alpha
-    return {
-        "fgsm": FGSM(eps),
-        "pgd20": PGD(eps, alpha, 20),
-        "pgd40": PGD(eps, alpha, 40),
-        "cw_inf": CWInf(eps, alpha, config.cw_steps),
-    }
+NO_NUMBERS = "the network returns NaN"
 
 
 def predict(model: Model, images: Tensor) -> Tensor:
-    """Class indices (B,)."""
+    """Class indices (B,); -1 where the logits are not numbers."""
     with evaluating(model), torch.no_grad():
-        return model(images).argmax(1)
+        logits = model(images)
+    return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)
 
 
-def accuracy_records(
-    model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, config: EvalConfig
-) -> list[Record]:
-    """One row an image: its label, the clean prediction, and the prediction under each attack."""
-    columns = {"label": labels, "prediction": predict(model, images)}
-    for name, attack in prediction_attacks(config).items():
-        generator = generator_of(config.seed, name, batch, device=images.device)
-        columns[name] = predict(model, attack(model, images, labels, generator=generator))
-    return to_records(columns, index)
+def accuracy_rows(
+    model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, protocol: Protocol
+) -> dict[str, Any]:
+    """The prediction of each image, as it is and under each attack. A prediction that is no number counts as wrong."""
+    predictions = {NATURAL: predict(model, images)}
+    for name, attack in protocol.predictions.items():
+
+        def attacked(x: Tensor, y: Tensor, *key: int, name: str = name, attack: Any = attack) -> dict[str, Tensor]:
+            generator = generator_of(protocol.seed, name, batch, *key, device=x.device)
+            return {"prediction": predict(model, attack(model, x, y, generator=generator))}
+
+        sound = predictions[NATURAL] >= 0
+        found = each_alone(attacked, images, labels, sound, {"prediction": -1})
+        predictions[name] = found["prediction"]
+    joined = torch.cat([*predictions.values()])
+    return {
+        "index": index * len(predictions),
+        "label": labels.tolist() * len(predictions),
+        "attack": [name for name in predictions for _ in index],
+        "status": [OK if p >= 0 else NO_NUMBERS for p in joined.tolist()],
+        "prediction": joined.tolist(),
+        "correct": (joined == labels.repeat(len(predictions))).tolist(),
+    }

@@ -2,119 +2,166 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from holdfast.attacks import IFIA, AttributionAttack, KendallGoal, RandomSigns
-from holdfast.attacks.goals import Goal
-from holdfast.attribution import IntegratedGradients, integrated_gradients
-from holdfast.config import EvalConfig
+from holdfast.attacks import Attack
+from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.records import Record, to_records
+from holdfast.evaluate.accuracy import predict
+from holdfast.evaluate.alone import each_alone
+from holdfast.evaluate.protocol import Protocol, name_of
+from holdfast.evaluate.records import OK
+from holdfast.metrics import Metric, activation_consistency
 from holdfast.models.state import Model
-from holdfast.parts import find
 from holdfast.seeding import generator_of
-from holdfast.similarity import (
-    activation_consistency,
-    cosine_similarity,
-    kendall_tau,
-    pearson_correlation,
-    spearman_correlation,
-    topk_intersection,
-)
+
+BROKEN = "the map holds NaN"
+CONSTANT = "the clean map is constant"
 
 
 @dataclass(frozen=True)
-class AttackedAttributions:
-    """Everything of one batch: maps are signed IG of the label's logit, one value a feature."""
+class AttackedMaps:
+    """One attack on one attribution; each tensor has one entry per image.
+
+    Where the attack failed, the adversarial image and its map are the clean ones. ``broken``: a map holds NaN.
+    """
 
     adversarial: Tensor
     clean_map: Tensor
     adversarial_map: Tensor
     succeeded: Tensor
     best_step: Tensor
-    similarities: dict[str, Tensor]
+    broken: Tensor
+
+    def value(self, metric: Metric) -> Tensor:
+        """A metric in float64: NaN where a map is broken, what a failed attack counts as where it failed."""
+        values = torch.full((len(self.broken),), float("nan"), dtype=torch.float64, device=self.broken.device)
+        sound = ~self.broken
+        if bool(sound.any()):
+            values[sound] = metric(self.adversarial_map[sound], self.clean_map[sound]).double()
+        if metric.if_failed is not None:
+            values = values.masked_fill(sound & ~self.succeeded, metric.if_failed)
+        return values
+
+    def status(self) -> list[str]:
+        """Of each image: "ok", or what is odd about its maps."""
+        flat = self.clean_map.flatten(1)
+        constant = flat.amax(1) == flat.amin(1)
+        pairs = zip(self.broken.tolist(), constant.tolist(), strict=True)
+        return [BROKEN if broken else CONSTANT if same else OK for broken, same in pairs]
 
 
-def score_map(model: Model, images: Tensor, labels: Tensor, config: EvalConfig) -> Tensor:
-    """The attribution that is scored: float32, midpoint rule, on the network itself."""
-    return integrated_gradients(model, images.float(), labels, n_steps=config.score_n_steps, method="riemann_middle")
+@dataclass(frozen=True)
+class Batch:
+    """Images (B, ...) in [0, 1] with their labels, and what seeds the randomness of everything done with them."""
+
+    images: Tensor
+    labels: Tensor
+    seed: int
+    number: int
+
+    def generator(self, name: str, *position: int) -> torch.Generator:
+        """A fresh one for each name, and for an image that is tried alone."""
+        return generator_of(self.seed, name, self.number, *position, device=self.images.device)
 
 
-def similarities(adversarial: Tensor, clean: Tensor, k: int) -> dict[str, Tensor]:
-    """Rank metrics compare magnitudes |IG|; cosine and Pearson signed maps, as Eq. 3 does, and magnitudes too."""
-    magnitude, reference = adversarial.abs(), clean.abs()
-    return {
-        "kendall": kendall_tau(magnitude, reference),
-        "topk": topk_intersection(magnitude, reference, k),
-        "spearman": spearman_correlation(magnitude, reference),
-        "cosine": cosine_similarity(adversarial, clean),
-        "pearson": pearson_correlation(adversarial, clean),
-        "magnitude_cosine": cosine_similarity(magnitude, reference),
-        "magnitude_pearson": pearson_correlation(magnitude, reference),
-    }
+def score_maps(model: Model, attribution: Attribution, batch: Batch, images: Tensor | None = None) -> Tensor:
+    """The maps that are scored, in float32 on the network itself: NaN where there is none.
+
+    Every version of a batch (``images`` in place of its own) is scored with the same random numbers.
+    """
+
+    def score(x: Tensor, y: Tensor, *position: int) -> dict[str, Tensor]:
+        return {"map": attribution(model, x.float(), y, generator=batch.generator("map", *position)).detach()}
+
+    images = batch.images if images is None else images
+    sound = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    maps = each_alone(score, images, batch.labels, sound, {"map": float("nan")})["map"]
+    return maps if maps.ndim > 1 else torch.full_like(images, float("nan"))
 
 
-def ifia_attacks(config: EvalConfig) -> dict[str, AttributionAttack]:
-    """The attacks of an evaluation: the configured one, the one on Kendall's tau, and random signs."""
-    ifia = config.ifia
-    path = IntegratedGradients(n_steps=ifia.n_steps)
+def attack_maps(
+    model: Model, attribution: Attribution, name: str, attack: Attack, batch: Batch, clean: Tensor
+) -> AttackedMaps:
+    """Attack the maps ``clean`` of a batch. What an attack found counts only where it keeps the prediction.
 
-    def attack(goal: Goal) -> IFIA:
-        return IFIA(
-            ifia.eps, ifia.alpha, ifia.steps, ifia.k, goal, path, ifia.surrogate_beta, ifia.restarts, ifia.random_start
+    Args:
+        name: seeds the attack.
+    """
+
+    def attacked(x: Tensor, y: Tensor, *position: int) -> dict[str, Tensor]:
+        generator = batch.generator(name, *position)
+        found: Any = attack.run(model, x, y, attribution=attribution, generator=generator)  # type: ignore[call-arg]
+        _check_found(found, x, attack)
+        succeeded = found.succeeded & (predict(model, found.adv_images) == y)
+        steps = getattr(found, "best_step", torch.zeros_like(y))
+        return {
+            "adversarial": _where(succeeded, found.adv_images, x),
+            "succeeded": succeeded,
+            "best_step": torch.where(succeeded, steps, torch.zeros_like(steps)),
+            "run": torch.ones_like(succeeded),
+        }
+
+    images = batch.images
+    blank = {"adversarial": 0.0, "succeeded": False, "best_step": 0, "run": False}
+    found = each_alone(attacked, images, batch.labels, ~_broken(clean), blank)
+    run = found["run"]
+    adversarial = _where(run, found["adversarial"], images) if bool(run.any()) else images
+    maps = score_maps(model, attribution, batch, adversarial)
+    return AttackedMaps(adversarial, clean, maps, found["succeeded"], found["best_step"], ~run | _broken(maps))
+
+
+def _check_found(found: Any, x: Tensor, attack: Attack) -> None:
+    adv, succeeded = found.adv_images, found.succeeded
+    if adv.shape != x.shape or succeeded.shape != (len(x),) or succeeded.dtype != torch.bool:
+        raise HoldfastError(
+            f"{name_of(attack)} found images of shape {tuple(adv.shape)} and succeeded {succeeded.dtype} "
+            f"{tuple(succeeded.shape)}; give {tuple(x.shape)} and booleans ({len(x)},)."
         )
-
-    return {
-        "ifia": attack(find(Goal, ifia.objective)()),
-        "rank": attack(KendallGoal()),
-        "random": RandomSigns(ifia.eps, config.random_draws, ifia.k, path),
-    }
+    if bool((adv < 0).any()) or bool((adv > 1).any()):
+        raise HoldfastError(f"{name_of(attack)} left [0, 1]; clamp its images.")
 
 
-def attack_attributions(
-    model: Model,
-    attack: AttributionAttack,
-    images: Tensor,
-    labels: Tensor,
-    clean: Tensor,
-    config: EvalConfig,
-    generator: torch.Generator,
-) -> AttackedAttributions:
-    """Run one attack and compare its maps with ``clean``; a failed attack counts as similarity 1."""
-    found = attack.run(model, images, labels, generator=generator)
-    adversarial = score_map(model, found.adv_images, labels, config)
-    values = {
-        name: torch.where(found.succeeded, value, torch.ones_like(value))
-        for name, value in similarities(adversarial, clean, config.ifia.k).items()
-    }
-    return AttackedAttributions(found.adv_images, clean, adversarial, found.succeeded, found.best_step, values)
+def _where(chosen: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
 
 
-def attribution_records(
-    model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, config: EvalConfig
-) -> list[Record]:
-    """One row an image: similarities under IFIA, whether it succeeded and when, and under the other attacks."""
-    clean = score_map(model, images, labels, config)
-    attacked = {
-        name: attack_attributions(
-            model, attack, images, labels, clean, config, generator_of(config.seed, name, batch, device=images.device)
-        )
-        for name, attack in ifia_attacks(config).items()
-    }
-    ifia = attacked.pop("ifia")
-    columns = {
-        "label": labels,
-        **ifia.similarities,
-        "succeeded": ifia.succeeded,
-        "best_step": ifia.best_step,
-        "zero_share": (clean == 0).flatten(1).float().mean(1),
-    }
-    with suppress(HoldfastError):  # a network without ReLU has no activation consistency
-        columns["activation"] = activation_consistency(model, images, ifia.adversarial)
-    for name, other in attacked.items():
-        columns |= {f"{name}_{metric}": other.similarities[metric] for metric in ("kendall", "topk")}
-    return to_records(columns, index)
+def _broken(maps: Tensor) -> Tensor:
+    return maps.isnan().flatten(1).any(1)
+
+
+def attribution_rows(
+    model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, protocol: Protocol
+) -> dict[str, Any]:
+    """Of each image: its maps before and after each attack on each attribution, compared by each metric."""
+    parts = [*_each(model, images, labels, index, batch, protocol)]
+    return {name: [value for part in parts for value in part[name]] for name in parts[0]} if parts else {"index": []}
+
+
+def _each(
+    model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, protocol: Protocol
+) -> Iterator[dict[str, Any]]:
+    whole = Batch(images, labels, protocol.seed, batch)
+    for attribution in protocol.attributions:
+        clean = score_maps(model, attribution, whole)
+        for name, attack in protocol.attacks.items():
+            found = attack_maps(model, attribution, name, attack, whole, clean)
+            rows: dict[str, Any] = {
+                "index": index,
+                "label": labels.tolist(),
+                "attribution": [name_of(attribution)] * len(index),
+                "attack": [name] * len(index),
+                "status": found.status(),
+                "succeeded": found.succeeded.tolist(),
+                "best_step": found.best_step.tolist(),
+                "activation": [None] * len(index),
+            }
+            with suppress(HoldfastError):  # a network without ReLU has no activation consistency
+                rows["activation"] = activation_consistency(model, images, found.adversarial).tolist()
+            yield {**rows, **{metric.key: found.value(metric).tolist() for metric in protocol.metrics}}

@@ -2,69 +2,120 @@
 
 from __future__ import annotations
 
-from statistics import fmean
+from collections.abc import Iterator
 
-from holdfast.config import EvalConfig
-from holdfast.evaluate.records import Record
+import pandas as pd
+
+from holdfast.attacks import FGSM, PGD, RandomSigns
+from holdfast.evaluate.protocol import NATURAL, Protocol
+from holdfast.evaluate.records import COLUMNS, OK
+from holdfast.metrics import Metric
 
 NOTABLE_FAILURES = 0.05
 STILL_IMPROVING = 0.9
 UNMOVED = 0.99
+NAMED = 5
 
 
-def check_records(accuracy: list[Record], attribution: list[Record], config: EvalConfig) -> list[str]:
+def check_records(records: pd.DataFrame, protocol: Protocol) -> list[str]:
     """Warnings, each with its number and what to do; empty when nothing looks wrong."""
-    return [*_prediction_checks(accuracy), *_attribution_checks(attribution, config)]
+    found = [*_prediction_checks(records[records["kind"] == "accuracy"], protocol)]
+    if protocol.attributions and protocol.attacks:
+        attacked = records[records["kind"] == "attribution"]
+        if attacked.empty:
+            return [*found, "no image was classified correctly, so no attribution could be attacked."]
+        found += _count_checks(attacked, protocol)
+        for attribution, rows in attacked.groupby("attribution", sort=False):
+            about = f"{attribution}: " if len(protocol.attributions) > 1 else ""
+            found += [about + text for text in _attribution_checks(rows, protocol)]
+    return found
 
 
-def _prediction_checks(rows: list[Record]) -> list[str]:
-    def accuracy(name: str) -> float:
-        return fmean(row[name] == row["label"] for row in rows)
-
-    warnings = []
-    if accuracy("fgsm") + 0.01 < accuracy("pgd40"):
-        warnings.append(
-            f"one FGSM step ({accuracy('fgsm'):.1%} left) beats 40 PGD steps ({accuracy('pgd40'):.1%} left): "
-            "the gradient is masked or --pgd-alpha is too small to reach the boundary."
+def _prediction_checks(rows: pd.DataFrame, protocol: Protocol) -> Iterator[str]:
+    left = rows.groupby("attack", sort=False)["correct"].mean().astype(float).to_dict()
+    yield from _odd_images(rows, "each counts as wrong")
+    pgd = {name: a for name, a in protocol.predictions.items() if type(a) is PGD and name in left}
+    one_step = next((name for name, a in protocol.predictions.items() if isinstance(a, FGSM) and name in left), None)
+    if not pgd:
+        return
+    longest = max(pgd, key=lambda name: pgd[name].steps)
+    if one_step is not None and left[one_step] + 0.01 < left[longest]:
+        yield (
+            f"one FGSM step ({left[one_step]:.1%} left) beats {pgd[longest].steps} PGD steps ({left[longest]:.1%} "
+            "left): the gradient is masked or --pgd-alpha is too small to reach the boundary."
         )
-    if accuracy("prediction") > 0.2 and accuracy("pgd20") > accuracy("prediction") - 1e-9 and len(rows) >= 100:
-        warnings.append("PGD changed no prediction at all: check --eps, and that the model returns logits.")
-    return warnings
+    first = left[next(iter(pgd))]
+    images = (rows["attack"] == NATURAL).sum()
+    if left[NATURAL] > 0.2 and first > left[NATURAL] - 1e-9 and images >= 100:
+        yield "PGD changed no prediction at all: check --eps, and that the model returns logits."
 
 
-def _attribution_checks(rows: list[Record], config: EvalConfig) -> list[str]:
-    if not rows:
-        return ["no image was classified correctly, so no attribution could be attacked."]
-    warnings = []
-    if len(rows) < config.n_attribution:
-        warnings.append(
-            f"only {len(rows)} correctly classified images were there to attack, "
-            f"{config.n_attribution} were asked for: intervals are wider."
+def _count_checks(rows: pd.DataFrame, protocol: Protocol) -> Iterator[str]:
+    attacked = rows["index"].nunique()
+    if attacked < protocol.n_attribution:
+        yield (
+            f"only {attacked} correctly classified images were there to attack, "
+            f"{protocol.n_attribution} were asked for: intervals are wider."
         )
-    for metric, title in (("kendall", "Kendall"), ("topk", "top-k")):
-        attacked = fmean(min(r[metric], r[f"rank_{metric}"]) for r in rows)
-        control = fmean(r[f"random_{metric}"] for r in rows)
-        if attacked > control:
-            warnings.append(
-                f"random noise ({title} {control:.3f}) is a stronger attack than IFIA ({attacked:.3f}): the numbers "
-                "say nothing about worst cases; change --ifia.surrogate-beta or raise --ifia.steps."
-            )
-    failures = fmean(1.0 - r["succeeded"] for r in rows)
+
+
+def _attribution_checks(rows: pd.DataFrame, protocol: Protocol) -> Iterator[str]:
+    controls = [name for name, a in protocol.attacks.items() if isinstance(a, RandomSigns)]
+    attacks = [name for name in protocol.attacks if name not in controls]
+    yield from _odd_images(rows, "left out of the means")
+    for metric in protocol.metrics:
+        if metric.higher_is_better and metric.key in ("kendall", f"top_{getattr(metric, 'k', '')}"):
+            yield from _control_check(rows, metric, attacks, controls)
+    for name in attacks[:1]:
+        yield from _strength_checks(rows[rows["attack"] == name], name, protocol)
+
+
+def _control_check(rows: pd.DataFrame, metric: Metric, attacks: list[str], controls: list[str]) -> Iterator[str]:
+    if not attacks or not controls:
+        return
+    values = rows.pivot(index="index", columns="attack", values=metric.key).dropna()
+    attacked, control = values[attacks].min(axis=1).mean(), values[controls].min(axis=1).mean()
+    if attacked > control:
+        yield (
+            f"random noise ({metric.title} {control:.3f}) is a stronger attack than {_listed(attacks)} "
+            f"({attacked:.3f}): the numbers say nothing about worst cases; change the attack's surrogate_beta or "
+            "raise its steps."
+        )
+
+
+def _strength_checks(rows: pd.DataFrame, name: str, protocol: Protocol) -> Iterator[str]:
+    succeeded = rows["succeeded"].astype(float)
+    failures = float((1.0 - succeeded).mean())
     if failures > NOTABLE_FAILURES:
-        warnings.append(
-            f"IFIA found nothing on {failures:.1%} of the images (each counts as 1.0): the means look more robust "
+        yield (
+            f"{name} found nothing on {failures:.1%} of the images (each counts as 1.0): the means look more robust "
             "than the attacked images are."
         )
-    unmoved = fmean(r["succeeded"] and r["kendall"] > UNMOVED for r in rows)
-    if unmoved > NOTABLE_FAILURES:
-        warnings.append(f"{unmoved:.1%} of the attributions hardly moved (Kendall above {UNMOVED}).")
-    late = fmean(r["best_step"] > STILL_IMPROVING * config.ifia.steps * config.ifia.restarts for r in rows)
-    if late > 0.5:
-        warnings.append(
-            f"on {late:.0%} of the images IFIA was still improving in its last tenth: raise --ifia.steps "
-            f"(now {config.ifia.steps}) for a stronger attack."
+    if "kendall" in rows.columns.difference(list(COLUMNS)):
+        unmoved = float(((succeeded == 1.0) & (rows["kendall"] > UNMOVED)).mean())
+        if unmoved > NOTABLE_FAILURES:
+            yield f"{unmoved:.1%} of the attributions hardly moved (Kendall above {UNMOVED})."
+    steps = getattr(protocol.attacks[name], "steps", None)
+    if steps is not None:
+        late = float(
+            (rows["best_step"] > STILL_IMPROVING * steps * getattr(protocol.attacks[name], "restarts", 1)).mean()
         )
-    constant = fmean(r["zero_share"] == 1.0 for r in rows)
-    if constant > 0:
-        warnings.append(f"{constant:.1%} of the clean attributions are zero everywhere: the model may be untrained.")
-    return warnings
+        if late > 0.5:
+            yield (
+                f"on {late:.0%} of the images {name} was still improving in its last tenth: raise its steps "
+                f"(now {steps}) for a stronger attack."
+            )
+
+
+def _odd_images(rows: pd.DataFrame, consequence: str) -> Iterator[str]:
+    """Which images have maps or predictions that say nothing."""
+    images = rows["index"].nunique()
+    for status, odd in rows[rows["status"] != OK].groupby("status", sort=False):
+        index = list(dict.fromkeys(odd["index"].tolist()))
+        named = ", ".join(map(str, index[:NAMED])) + (", ..." if len(index) > NAMED else "")
+        what = f"({consequence})" if "NaN" in str(status) else "(its order says nothing; is the model untrained?)"
+        yield f"{status} on {len(index)} of {images} images {what}: {named}."
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(names)

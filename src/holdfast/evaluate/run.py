@@ -3,161 +3,220 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from holdfast.config import EvalConfig
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.attacks import Attack
+from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.accuracy import accuracy_records, predict
-from holdfast.evaluate.attribution import attribution_records
-from holdfast.evaluate.records import Record, RecordFolder
-from holdfast.evaluate.subject import check_subject
-from holdfast.evaluate.summary import Summary, summarise
+from holdfast.evaluate.accuracy import accuracy_rows, predict
+from holdfast.evaluate.attribution import attribution_rows
+from holdfast.evaluate.given import Data, batch_of, data_of
+from holdfast.evaluate.protocol import Protocol, by_name, protocol_differences, read_protocol, usual_settings
+from holdfast.evaluate.records import RecordFolder, rows_of, table_of
+from holdfast.evaluate.result import EvaluationResult
+from holdfast.evaluate.standard import default_protocol
+from holdfast.evaluate.subject import check_subject, environment_of, subject_of
+from holdfast.evaluate.summary import summarise
 from holdfast.files import make_folder, write_atomically
+from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
-from holdfast.models.state import Model
-from holdfast.parts import differences, from_json, to_json
+from holdfast.models.outputs import adapted, logits_of
+from holdfast.models.state import Model, evaluating
+from holdfast.parts import to_json
 from holdfast.train.distributed import ALONE, World, current_world
+from holdfast.validate import check_classes
 
-BatchRecords = Callable[[Model, Tensor, Tensor, list[int], int, EvalConfig], list[Record]]
+BatchRows = Callable[[Model, Tensor, Tensor, list[int], int, Protocol], dict[str, Any]]
 OnBatch = Callable[[str, int, int], None]
-
-
-def check_eval_config(config: EvalConfig, data: ImageData) -> None:
-    """Raise on values that no evaluation could use, before any work is done."""
-    features = data.images[0].numel()
-    if not 1 <= config.ifia.k <= features:
-        raise HoldfastError(
-            f"ifia.k is {config.ifia.k}; images of {config.dataset} have {features} features: choose 1 to {features}."
-        )
-    for name, value in (("eps", config.eps), ("ifia.eps", config.ifia.eps)):
-        if not 0 <= value < float("inf"):
-            raise HoldfastError(f"{name} is {value}; it must be a finite number of at least 0 (pixels in [0, 1]).")
-    beta = config.ifia.surrogate_beta
-    for name, count in (
-        ("ifia.surrogate_beta", 1.0 if beta is None else beta),
-        ("pgd_alpha", config.pgd_alpha),
-        ("ifia.alpha", config.ifia.alpha),
-        ("ifia.steps", config.ifia.steps),
-        ("ifia.n_steps", config.ifia.n_steps),
-        ("ifia.restarts", config.ifia.restarts),
-        ("cw_steps", config.cw_steps),
-        ("score_n_steps", config.score_n_steps),
-        ("random_draws", config.random_draws),
-        ("batch_size", config.batch_size),
-        ("n_attribution", config.n_attribution),
-    ):
-        if not 0 < count < float("inf"):
-            raise HoldfastError(f"{name} is {count}; it must be more than 0.")
-    if config.n_examples is not None and not 1 <= config.n_examples <= len(data):
-        raise HoldfastError(
-            f"n_examples is {config.n_examples}; the {config.split} split of {config.dataset} has {len(data)} images."
-        )
+EPS = 8 / 255
+"""The budget where none is given."""
 
 
 def evaluate(
     model: Model,
-    data: ImageData,
-    config: EvalConfig,
-    out: str | Path,
+    data: Any,
+    protocol: Protocol | None = None,
+    out: str | Path | None = None,
     *,
-    device: str = "cpu",
+    eps: float | None = None,
+    predictions: Mapping[str, Attack | str] | Iterable[Attack | str] | None = None,
+    attributions: Iterable[Attribution | str] | None = None,
+    attacks: Mapping[str, Attack | str] | Iterable[Attack | str] | None = None,
+    metrics: Iterable[Metric | str] | None = None,
+    n_examples: int | None = None,
+    n_attribution: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+    device: str | None = None,
     rank: int | None = None,
     world_size: int | None = None,
     on_batch: OnBatch | None = None,
-) -> Summary | None:
-    """Accuracies under attack and attribution robustness of ``model`` on ``data``.
+) -> EvaluationResult | None:
+    """Accuracies under attack and attribution robustness of any ``model`` on ``data``.
 
-    Records land in ``out/records``, one file a batch; batches that are there are not done again, and any
-    number of shards write the same records. When all are there, ``out/summary.json`` is written and
-    returned; None means that other shards have not finished. Everything runs in full float32, without TF32.
+    Args:
+        model: maps images in [0, 1] to logits and normalises inside itself.
+        data: a pair (images, labels) of tensors, what `holdfast.load_dataset` returns, or a data set's name or folder.
+        protocol: every setting; None takes FGSM, PGD and CW on predictions, and IFIA towards two goals and random signs
+            on integrated gradients, all of radius ``eps`` (Linf, pixels in [0, 1]; 8/255 where it is not given).
+        out: folder of the records, where a later call goes on; None keeps them in memory.
+        predictions, attributions, attacks, metrics: parts, or their names, in place of the protocol's. Attacks may come
+            in a dictionary that names them.
+        n_examples, n_attribution, batch_size, seed: in place of the protocol's.
+        name: what tables call the model; its class otherwise.
+        device: where it runs; None is where the model is.
+        rank, world_size: do one shard and wait for nobody. Without them, inside a process group (``torchrun``), the
+            processes share the batches, wait for each other and all return the result; ``out`` must be one folder for
+            all.
+        on_batch: told ("accuracy" or "attribution", batches done, batches in all).
 
-    With ``rank`` and ``world_size`` this process does one shard and waits for nobody. Without them, inside a
-    process group (``torchrun``), the processes share the batches, wait for each other and all return the
-    summary; ``out`` must be one folder for all.
+    Returns:
+        The result; None means that other shards have not finished. Records land in ``out/records``, one file per batch;
+        batches that are there are not done again, and any number of shards write the same records.
 
     Raises:
         HoldfastError: bad settings, or ``out`` holds records made with other settings, weights or images.
+
+    Everything runs in full float32, without TF32. An image on which the network returns NaN, or whose map holds NaN, is
+    reported in its records (``status``) and in the warnings, and stops nothing.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.ReLU(),
+        ...                           torch.nn.Linear(8, 2))
+        >>> images = torch.rand(6, 1, 4, 4)
+        >>> result = evaluate(net, (images, net(images).argmax(1)), eps=0.1, attacks=["random-signs"])
+        >>> result.summary.metrics["natural"].mean
+        1.0
     """
-    out = Path(out)
+    chosen = data_of(data, protocol.split if protocol else "test")
+    if protocol is None:
+        protocol = default_protocol(chosen.shape, EPS if eps is None else eps, dataset=chosen.name, split=chosen.split)
+    elif eps is not None:
+        raise HoldfastError("eps is given beside a protocol, whose attacks have their own; give one of the two.")
+    given = {"n_examples": n_examples, "n_attribution": n_attribution, "batch_size": batch_size, "seed": seed}
+    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    usual = usual_settings(protocol)
+    for key, parts in (("predictions", predictions), ("attacks", attacks)):
+        if parts is not None:
+            changed[key] = by_name(Attack, parts, usual)
+    if attributions is not None:
+        changed["attributions"] = tuple(by_name(Attribution, attributions).values())
+    if metrics is not None:
+        changed["metrics"] = tuple(by_name(Metric, metrics, usual).values())
+    protocol = replace(protocol, **changed)
     alone = rank is not None or world_size is not None
     world = ALONE if alone else current_world()
     shard = (rank or 0, 1 if world_size is None else world_size) if alone else (world.rank, world.size)
-    with world.together():
-        _admit(model, data, config, out, *shard)
-    chosen = data if config.n_examples is None else data.first(config.n_examples)
-    job = _Job(model, chosen, config, out, device, world, *shard, on_batch or (lambda *_: None))
-    with float32_products(tf32=False):
-        accuracy = job.records("accuracy", torch.arange(len(chosen)), accuracy_records)
-        attribution = job.records("attribution", job.correct()[: config.n_attribution], attribution_records)
-    if accuracy is None or attribution is None:
-        return None
-    summary = summarise(accuracy, attribution, config, data.images[0].numel())
-    world.first(lambda: write_atomically(out / "summary.json", json.dumps(summary.to_dict(), indent=2) + "\n"))
-    return summary
+    if out is None and shard[1] > 1:
+        raise HoldfastError("several processes need one folder for their records; give out.")
+    with TemporaryDirectory() if out is None else nullcontext(out) as folder:
+        job = _Job(model, chosen, protocol, Path(folder), device or _device_of(model), world, *shard, on_batch)
+        return job.result(name, keep=out is not None)
 
 
-def _admit(model: Model, data: ImageData, config: EvalConfig, out: Path, rank: int, world_size: int) -> None:
-    """Raise unless records of this network, these images and these settings may be written into ``out``."""
-    check_eval_config(config, data)
-    if not 0 <= rank < world_size:
-        raise HoldfastError(f"rank {rank} of {world_size} does not exist; ranks are 0..world_size - 1.")
-    make_folder(out)
-    stored = out / "config.json"
-    if stored.is_file():
-        changed = differences(from_json(EvalConfig, stored.read_bytes(), str(stored)), config)
-        if changed:
-            raise HoldfastError(
-                f"{out} holds records made with other settings ({'; '.join(changed)}); choose another --out."
-            )
-    else:
-        write_atomically(stored, to_json(config))
-    check_subject(out, model, data)
+def _device_of(model: Model) -> str:
+    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return "cpu" if first is None else str(first.device)
 
 
 class _Job:
+    """One evaluation in one process."""
+
     def __init__(
         self,
         model: Model,
-        data: ImageData,
-        config: EvalConfig,
+        data: Data,
+        protocol: Protocol,
         out: Path,
         device: str,
         world: World,
         rank: int,
         world_size: int,
-        on_batch: OnBatch,
+        on_batch: OnBatch | None,
     ) -> None:
-        self.model, self.data, self.config, self.out, self.world = model, data, config, out, world
-        self.device, self.rank, self.world_size, self.on_batch = device, rank, world_size, on_batch
+        self.subject = subject_of(model, data)
+        self.data, self.protocol, self.out, self.world = data, protocol, out, world
+        self.device, self.rank, self.world_size = device, rank, world_size
+        self.on_batch = on_batch or (lambda *_: None)
+        self.model = self._with_logits(model)
 
-    def records(self, kind: str, index: Tensor, make: BatchRecords) -> list[Record] | None:
-        """Do this shard's missing batches of ``index``; all records once every shard has done its own."""
+    def result(self, name: str | None, *, keep: bool) -> EvaluationResult | None:
+        """Do this shard's missing batches; the result once every shard has done its own."""
+        with self.world.together():
+            self._admit()
+        protocol, images = self.protocol, torch.arange(self.protocol.n_examples or len(self.data))
+        with float32_products(tf32=False), torch.autocast(torch.device(self.device).type, enabled=False):
+            accuracy = self._records("accuracy", images, 1 + len(protocol.predictions), accuracy_rows)
+            per_image = len(protocol.attributions) * len(protocol.attacks)
+            correct = self._correct(images)[: protocol.n_attribution] if per_image else images[:0]
+            attribution = self._records("attribution", correct, per_image, attribution_rows)
+        if accuracy is None or attribution is None:
+            return None
+        table = pa.concat_tables([accuracy, attribution])
+        features = self.data.images[0].numel()
+        summary = summarise(rows_of(table), protocol, features)
+        text = json.dumps(summary.to_dict(), indent=2) + "\n"
+        self.world.first(lambda: write_atomically(self.out / "summary.json", text))
+        environment = environment_of(self.device)
+        name, folder = name or self.subject["model"], self.out if keep else None
+        return EvaluationResult(name, protocol, self.subject, environment, table, summary, folder)
+
+    def _with_logits(self, model: Model) -> Model:
+        """The model itself, or around it what reads the logits in what it returns."""
+        images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
+        with evaluating(model), torch.no_grad():
+            output = model(images)
+        check_classes(self.data.labels, logits_of(output, len(images)).shape[1])
+        return adapted(model, output, len(images))
+
+    def _admit(self) -> None:
+        """Raise unless records of this network, these images and these settings may be written into the folder."""
+        self.protocol.check(len(self.data), self.data.shape)
+        if not 0 <= self.rank < self.world_size:
+            raise HoldfastError(f"rank {self.rank} of {self.world_size} does not exist; ranks are 0..world_size - 1.")
+        make_folder(self.out)
+        stored = self.out / "protocol.json"
+        if stored.is_file():
+            changed = protocol_differences(read_protocol(self.out), self.protocol)
+            if changed:
+                raise HoldfastError(
+                    f"{self.out} holds records made with other settings ({'; '.join(changed)}); choose another --out."
+                )
+        else:
+            write_atomically(stored, to_json(self.protocol))
+        check_subject(self.out, self.subject)
+        if self.rank == 0:
+            write_atomically(self.out / "environment.json", json.dumps(environment_of(self.device), indent=2) + "\n")
+
+    def _records(self, kind: str, index: Tensor, per_image: int, make: BatchRows) -> pa.Table | None:
+        keys = [metric.key for metric in self.protocol.metrics]
         if len(index) == 0:
-            return []
-        batches = index.split(self.config.batch_size)
-        folder = RecordFolder(self.out, kind)
+            return table_of({"index": []}, keys)
+        batches = index.split(self.protocol.batch_size)
+        folder = RecordFolder(self.out, kind, keys, per_image)
         with self.world.together():
             for b in folder.missing(len(batches), self.rank, self.world_size):
                 self.on_batch(kind, b, len(batches))
-                images, labels = self.images(batches[b])
-                folder.write(b, make(self.model, images, labels, batches[b].tolist(), b, self.config))
+                images, labels = batch_of(self.data, batches[b], self.device)
+                folder.write(b, make(self.model, images, labels, batches[b].tolist(), b, self.protocol))
         self.on_batch(kind, len(batches), len(batches))
         with self.world.together():
             return folder.read([batch.tolist() for batch in batches])
 
-    def correct(self) -> Tensor:
+    def _correct(self, index: Tensor) -> Tensor:
         """Indices of the images that the model classifies correctly, in order."""
         hits = []
-        for index in torch.arange(len(self.data)).split(self.config.batch_size):
-            images, labels = self.images(index)
+        for part in index.split(self.protocol.batch_size):
+            images, labels = batch_of(self.data, part, self.device)
             hits.append((predict(self.model, images) == labels).cpu())
-        return torch.cat(hits).nonzero()[:, 0]
-
-    def images(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        images = to_unit_interval(self.data.images[index].to(self.device))
-        return images, self.data.labels[index].to(self.device)
+        return index[torch.cat(hits)]

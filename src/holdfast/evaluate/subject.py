@@ -1,31 +1,35 @@
-"""Which network and which images a folder of records belongs to."""
+"""Which network and which images a folder of records belongs to, and what they were made with."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import platform
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from holdfast.data.image_data import ImageData
+import holdfast
 from holdfast.errors import HoldfastError
+from holdfast.evaluate.given import Data
 from holdfast.files import write_atomically
 from holdfast.models.state import Model
 
 
 def fingerprint(model: Model) -> str:
-    """SHA-256 over the names and values of a module's state; a plain function has none to tell apart.
+    """SHA-256 over a module's structure, and the names and values of its state; a plain function has its name alone.
 
-    >>> net = nn.Linear(2, 2)
+    >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     >>> before = fingerprint(net)
     >>> with torch.no_grad():
-    ...     _ = net.bias.add_(1)
+    ...     _ = net[0].bias.add_(1)
     >>> fingerprint(net) == before
     False
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_structure(model).encode())
     for name, value in (model.state_dict() if isinstance(model, nn.Module) else {}).items():
         if isinstance(value, Tensor):
             values = value.detach().cpu().contiguous()
@@ -34,20 +38,61 @@ def fingerprint(model: Model) -> str:
     return digest.hexdigest()
 
 
-def check_subject(out: Path, model: Model, data: ImageData) -> None:
+def _structure(model: Model) -> str:
+    """How a module prints, without addresses in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(model)) if isinstance(model, nn.Module) else _title(model)
+
+
+def _title(model: Model) -> str:
+    return type(model).__name__ if isinstance(model, nn.Module) else getattr(model, "__name__", type(model).__name__)
+
+
+def subject_of(model: Model, data: Data) -> dict[str, str]:
+    """What an evaluation is about: the network and the images, by name and by SHA-256."""
+    return {
+        "model": _title(model),
+        "network": fingerprint(model),
+        "data": f"{data.name} ({data.split}, {len(data)} images)",
+        "images": data.checksum(),
+    }
+
+
+def environment_of(device: str) -> dict[str, str]:
+    """What an evaluation was made with."""
+    cuda = device.startswith("cuda")
+    return {
+        "holdfast": holdfast.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads",
+    }
+
+
+def check_subject(out: Path, subject: dict[str, str]) -> None:
     """Note in ``out`` what is evaluated there; raise if its records were made with another network or images."""
-    subject = {"network": fingerprint(model), "images": data.checksum()}
     stored = out / "subject.json"
     if not stored.is_file():
         write_atomically(stored, json.dumps(subject, indent=2) + "\n")
         return
-    try:
-        before = json.loads(stored.read_text())
-        changed = [name for name, value in subject.items() if before[name] != value]
-    except (KeyError, TypeError, ValueError):
-        raise HoldfastError(f"{stored} is damaged; choose another --out.") from None
+    before = read_json(stored)
+    changed = [name for name in ("network", "images") if before.get(name) != subject[name]]
     if changed:
         raise HoldfastError(
             f"{out} holds records made with another network or other images ({', '.join(changed)} changed since); "
             "choose another --out."
         )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object that an evaluation stored.
+
+    Raises:
+        HoldfastError: it is damaged.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError
+    except ValueError:
+        raise HoldfastError(f"{path} is damaged; choose another --out.") from None
+    return found

@@ -29,6 +29,7 @@ class Target:
     weights: Path | None
     folder: Path
     profile: str = "paper"
+    recipe: str | None = None
 
     def load(self, data: ImageData, device: str) -> nn.Module:
         """The network, in evaluation mode on ``device``; checked against the images' shape and classes."""
@@ -56,7 +57,7 @@ def resolve_target(spec: str, *, checkpoint: Checkpoint = "last", weights: str |
         if not run.finished:
             remedy = f"finish it with holdfast train {config.recipe} --out {path} --resume"
             raise HoldfastError(f"{path} has no {run.result.name} yet: the run is not finished; {remedy}.")
-        return Target(path.name, config.model, config.data.name, file, path, config.profile)
+        return Target(path.name, config.model, config.data.name, file, path, config.profile, config.recipe)
     if spec not in BUILT_IN and ":" not in spec:
         raise HoldfastError(
             f"{spec!r} is neither a run folder nor a model; give a folder that holdfast train wrote, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock, get_ident
 from typing import Any
 
 import torch
@@ -13,19 +14,39 @@ import torch
 def float32_products(*, tf32: bool) -> Iterator[None]:
     """Convolutions and matrix products of float32 tensors in full precision, or in TF32 (10 bits of mantissa).
 
-    PyTorch's own default on CUDA is TF32 for convolutions alone. The flags are PyTorch's and global; they are
-    put back as they were.
+    PyTorch's own default on CUDA is TF32 for convolutions alone. The flags are PyTorch's and the whole process's: they
+    are put back as they were when the last thread leaves, and while threads disagree, full precision holds for all.
 
     >>> with float32_products(tf32=False):
     ...     torch.backends.cudnn.allow_tf32
     False
     """
-    before = tf32_flags()
+    thread = get_ident()
+    with _lock:
+        if not _asked:
+            _before.append(tf32_flags())
+        _asked.setdefault(thread, []).append(tf32)
+        _agree()
     try:
-        _set((tf32, "high" if tf32 else "highest") if len(before) == 2 else ("tf32" if tf32 else "ieee",) * 3)
         yield
     finally:
-        _set(before)
+        with _lock:
+            _asked[thread].pop()
+            if not _asked[thread]:
+                del _asked[thread]
+            _set(_before.pop()) if not _asked else _agree()
+
+
+_lock = Lock()
+_asked: dict[int, list[bool]] = {}
+"""What each thread asked for, the innermost last."""
+_before: list[tuple[Any, ...]] = []
+
+
+def _agree() -> None:
+    tf32 = all(asked[-1] for asked in _asked.values())
+    older = len(_before[0]) == 2
+    _set((tf32, "high" if tf32 else "highest") if older else ("tf32" if tf32 else "ieee",) * 3)
 
 
 def tf32_flags() -> tuple[Any, ...]:

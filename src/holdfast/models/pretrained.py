@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from holdfast.data.catalogue import KNOWN
 from holdfast.errors import unknown_name
 from holdfast.models.resolve import build_model
-from holdfast.models.weights import FORMAT, load_weights, read_weights
+from holdfast.models.weights import load_weights
 
 FOLDER = Path(__file__).parent / "zoo"
 
@@ -45,14 +44,3 @@ def load_pretrained(model_name: str, *, dataset: str) -> nn.Module:
         model = build_model(card["model"], known.shape, len(known.classes))
     load_weights(model, FOLDER / dataset / f"{model_name}.safetensors")
     return model.eval()
-
-
-def write_pretrained(weights: Path, card: dict[str, Any], out: Path) -> Path:
-    """Write ``out`` (a ``.safetensors``) with the tensors of ``weights`` in float16, and the card beside it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    state, _ = read_weights(weights)
-    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    save_file(half, out, metadata={"format": FORMAT})
-    out.chmod(0o644)
-    out.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
-    return out

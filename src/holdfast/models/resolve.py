@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
+from holdfast.imports import imported
 from holdfast.models.resnet import ResNet18
 from holdfast.models.small_cnn import SmallCNN
 from holdfast.models.state import evaluating
-from holdfast.parts import imported
 from holdfast.validate import check_logits
 
 BUILT_IN: dict[str, Callable[..., nn.Module]] = {
@@ -25,21 +25,22 @@ BUILT_IN: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build_model(spec: str, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+def build_model(spec: str, shape: tuple[int, int, int] | None, num_classes: int | None) -> nn.Module:
     """A fresh network for images of ``shape`` (C, H, W).
 
     Args:
         spec: ``small_cnn``, ``resnet18``, ``package.module:factory`` or ``path/to/file.py:factory``. A
             factory is called with those of ``num_classes``, ``in_channels``, ``image_size`` that it names.
-        shape: (C, H, W) of the images.
-        num_classes: number of labels.
+        shape: (C, H, W) of the images; None where nobody knows, and then nothing is checked.
+        num_classes: number of labels, or None likewise.
 
     Raises:
         HoldfastError: when the factory cannot be imported, does not return an ``nn.Module``, or the module
             does not map such images to at least ``num_classes`` logits.
     """
     factory = _factory(spec)
-    offered = {"num_classes": num_classes, "in_channels": shape[0], "image_size": shape[1]}
+    offered = {} if shape is None else {"in_channels": shape[0], "image_size": shape[1]}
+    offered |= {} if num_classes is None else {"num_classes": num_classes}
     accepted = _accepted(factory, offered)
     try:
         model = factory(**accepted)
@@ -52,7 +53,8 @@ def build_model(spec: str, shape: tuple[int, int, int], num_classes: int) -> nn.
         ) from error
     if not isinstance(model, nn.Module):
         raise HoldfastError(f"{spec} returned {type(model).__name__}; a factory must return a torch.nn.Module.")
-    check_model(model, spec, shape, num_classes)
+    if shape is not None and num_classes is not None:
+        check_model(model, spec, shape, num_classes)
     return model
 
 

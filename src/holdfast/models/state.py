@@ -1,31 +1,121 @@
-"""Borrow a model and give it back as it was."""
+"""Borrow a model, or a setting of the whole process, and give it back as it was; in any number of threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import parametrize
 
 Model = Callable[[Tensor], Tensor]
 """Maps images (B, C, H, W) in [0, 1] to logits (B, classes)."""
+
+_lock = RLock()
+
+
+class _Lent:
+    """A change of the whole process: made by the first that enters, undone by the last that leaves."""
+
+    def __init__(self, change: Callable[[], AbstractContextManager[Any]]) -> None:
+        self.change = change
+        self.users = 0
+        self.made: AbstractContextManager[Any] | None = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with _lock:
+            if self.users == 0:
+                self.made = self.change()
+                self.made.__enter__()
+            self.users += 1
+        try:
+            yield
+        finally:
+            with _lock:
+                self.users -= 1
+                if self.users == 0 and self.made is not None:
+                    self.made.__exit__(None, None, None)
+                    self.made = None
+
+
+@contextmanager
+def _plain_checkpoints() -> Iterator[None]:
+    module: Any = torch.utils.checkpoint
+    names = "CheckpointFunction", "_checkpoint_without_reentrant_generator"
+    before = [getattr(module, name) for name in names]
+    for name, plain in zip(names, (_PlainCheckpoint, _nothing_around), strict=True):
+        setattr(module, name, plain)
+    try:
+        yield
+    finally:
+        for name, value in zip(names, before, strict=True):
+            setattr(module, name, value)
+
+
+class _PlainCheckpoint:
+    @staticmethod
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        return function(*args)
+
+
+def _nothing_around(*args: Any, **kwargs: Any) -> Iterator[None]:
+    yield
+
+
+_eager = _Lent(lambda: torch.compiler.set_stance("force_eager"))
+_math_attention = _Lent(lambda: sdpa_kernel(SDPBackend.MATH))
+_no_checkpoints = _Lent(_plain_checkpoints)
 
 
 def eagerly() -> AbstractContextManager[None]:
     """Run compiled networks (``torch.compile``) as they were written.
 
-    Compiled code has no second derivatives, and does not see what a ``TorchFunctionMode`` changes.
+    Compiled code has no second derivatives, and does not see what a ``TorchFunctionMode`` changes. PyTorch's stance
+    is the whole process's: it is put back when the last thread leaves.
     """
-    return torch.compiler.set_stance("force_eager")
+    return _eager()
+
+
+def math_attention() -> AbstractContextManager[None]:
+    """Run attention on the one kernel that can be differentiated twice; put back when the last thread leaves."""
+    return _math_attention()
+
+
+def without_checkpoints() -> AbstractContextManager[None]:
+    """``torch.utils.checkpoint`` keeps activations, instead of recomputing them where no mode of the caller's is on.
+
+    The numbers are the same; other threads lose the memory that checkpoints save, while this lasts.
+    """
+    return _no_checkpoints()
+
+
+@dataclass
+class _Borrowed:
+    module: nn.Module
+    training: bool
+    users: int = 0
+
+
+_borrowed: dict[int, _Borrowed] = {}
 
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
     """Put every submodule in evaluation mode (frozen normalisation, no dropout); restore each flag after.
 
-    Autocast forgets its casts at the end: older PyTorch would hand those made without a graph to a later pass that
-    needs one.
+    Threads may do so with one model at a time of their own: it is restored when the last of them leaves.
+
+    Weights that ``parametrize.cached()`` keeps are computed anew, since what a pass without a graph left there has no
+    gradient. Autocast forgets its casts at the end: older PyTorch would hand those made without a graph to a later
+    pass that needs one.
 
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
     >>> _ = net[1].eval()
@@ -36,12 +126,58 @@ def evaluating(model: Model) -> Iterator[None]:
     (True, False)
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    flags = [module.training for module in modules]
-    for module in modules:
-        module.training = False
+    with _lock:
+        for module in modules:
+            _borrowed.setdefault(id(module), _Borrowed(module, module.training)).users += 1
+            module.training = False
+        cached = parametrize._cache_enabled
+        parametrize._cache_enabled -= cached
     try:
         yield
     finally:
-        for module, flag in zip(modules, flags, strict=True):
-            module.training = flag
+        with _lock:
+            parametrize._cache_enabled += cached
+            for module in modules:
+                entry = _borrowed[id(module)]
+                entry.users -= 1
+                if entry.users == 0:
+                    module.training = entry.training
+                    del _borrowed[id(module)]
         torch.clear_autocast_cache()
+
+
+@contextmanager
+def outside_inference_mode() -> Iterator[None]:
+    """Leave ``torch.inference_mode``, in which nothing can be differentiated, for one without gradients by default."""
+    if not torch.is_inference_mode_enabled():
+        yield
+        return
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def is_transformed() -> bool:
+    """Whether this runs inside ``torch.func.vmap`` or another transform, which takes PyTorch's own operators alone."""
+    return torch._C._functorch.maybe_current_level() is not None
+
+
+def ignoring_checkpoints() -> AbstractContextManager[Any]:
+    """Inside, an operator keeps what its derivative needs, also in a part of a network that is checkpointed.
+
+    ``torch.utils.checkpoint`` would run that part again in the backward pass, where what changed its operators for
+    the forward pass is gone, and fail or differentiate another network.
+    """
+    hooks = _innermost_hooks(True)
+    if hooks is None or not hooks[0].__qualname__.startswith("_checkpoint_hook"):
+        return _NOTHING
+    return saved_tensors_hooks(_same, _same)
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+_NOTHING = nullcontext()
+_innermost_hooks: Callable[[bool], Any] = getattr(
+    torch._C._autograd, "_top_saved_tensors_default_hooks", lambda tracing: None
+)

@@ -13,10 +13,10 @@ from torch import Tensor
 from holdfast.attacks import Attack
 from holdfast.attribution import IntegratedGradients, attribution_penalty
 from holdfast.attribution.base import Attribution
+from holdfast.metrics.linear import pearson_correlation
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import LossOutput, Objective, combine
-from holdfast.similarity.linear import pearson_correlation
 from holdfast.validate import check_positive
 
 
@@ -48,8 +48,8 @@ class AdvAATAttack(AttributionAscent):
 
     Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
 
-    Cost for a piecewise-linear network: ``4 * attribution.points + 2`` forward passes per image and step (6 instead of 4 in
-    chunks; without the twin 2 and 4), and ``2 * attribution.points`` once for ``IG(x)``.
+    Cost for a piecewise-linear network: ``4 * attribution.points + 2`` forward passes per image and step (6 instead
+    of 4 in chunks; without the twin 2 and 4), and ``2 * attribution.points`` once for ``IG(x)``.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 8), torch.nn.ReLU(),

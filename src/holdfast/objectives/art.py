@@ -9,17 +9,16 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from holdfast.attacks import Attack
 from holdfast.attacks.base import GradientAscent, random_start
-from holdfast.attribution.path import Path, selected_logits
-from holdfast.attribution.second_order import SecondOrder
-from holdfast.models.gates import SoftplusTwin
-from holdfast.models.state import Model, eagerly, evaluating
+from holdfast.gradient.points import Path, selected_logits
+from holdfast.gradient.second_order import SecondOrder
+from holdfast.metrics.linear import unit
+from holdfast.metrics.rank import topk_indices
+from holdfast.models.state import Model, eagerly, evaluating, math_attention
+from holdfast.models.twin import SoftplusTwin
 from holdfast.objectives.base import LossOutput, Objective, combine
-from holdfast.similarity.linear import EPS
-from holdfast.similarity.rank import topk_indices
 from holdfast.validate import check_count, check_positive
 
 
@@ -36,14 +35,15 @@ def soft_margin(
     tensor([[0.6931],
             [0.6931]])
     """
-    positive = 1 - F.cosine_similarity(images[:, None], true[None], dim=-1, eps=EPS)
-    negative = 1 - F.cosine_similarity(images[:, None], other[None], dim=-1, eps=EPS)
+    directions = unit(images)[:, None]
+    positive = 1 - (directions * unit(true)[None]).sum(-1)
+    negative = 1 - (directions * unit(other)[None]).sum(-1)
     return F.softplus(positive.amax(1) - negative.amin(1))
 
 
 def class_gradients(network: Model, z: Tensor, labels: Tensor, *, weights: bool = True) -> tuple[Tensor, Tensor]:
     """Input gradients of the label's logit and of the largest other logit, each (B, D), differentiable."""
-    with eagerly(), sdpa_kernel(SDPBackend.MATH), SecondOrder(weights=weights) as mode:
+    with eagerly(), math_attention(), SecondOrder(weights=weights) as mode:
         logits = network(z)
     runner_up = logits.detach().scatter(1, labels[:, None], float("-inf")).argmax(1)
     true, other = (mode.input_gradient(selected_logits(logits, c), z).flatten(1) for c in (labels, runner_up))

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.attacks.base import GradientAscent, random_start
-from holdfast.attribution.path import by_whole_paths
-from holdfast.models.gates import SoftplusTwin
+from holdfast.gradient.grouped import by_whole_paths
 from holdfast.models.state import Model
+from holdfast.models.twin import SoftplusTwin
 from holdfast.validate import check_positive
 
 

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attacks import Attack
-from holdfast.attribution.by_images import penalty
-from holdfast.attribution.integrated_gradients import path_attribution
-from holdfast.attribution.path import Path
-from holdfast.config import Method
 from holdfast.errors import HoldfastError
+from holdfast.gradient.grouped import penalty
+from holdfast.gradient.integral import path_attribution
+from holdfast.gradient.points import Path
+from holdfast.gradient.quadrature import Method
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import LossOutput, Objective, combine
@@ -64,6 +64,8 @@ class IGNormAttack(AttributionAscent):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("n_steps", self.n_steps)
+        if self.internal_batch_size is not None:
+            check_count("internal_batch_size", self.internal_batch_size)
         if not self.random_start and type(self) is IGNormAttack:
             raise HoldfastError(
                 "random_start is False, but ||IG(x, x_adv)||_1 has gradient 0 at x_adv = x, where the attack would "

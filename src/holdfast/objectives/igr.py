@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks import Attack
-from holdfast.attacks.base import fresh_generator
 from holdfast.attribution import IntegratedGradients, attribution_penalty
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
+from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model
 from holdfast.objectives.adversarial import AT
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import LossOutput, Objective
-from holdfast.similarity.linear import cosine_similarity
+from holdfast.seeding import fresh_generator
 from holdfast.validate import check_positive
 
 

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from holdfast.attacks.base import fresh_generator, random_start
-from holdfast.attribution.path import Path
+from holdfast.attacks.base import random_start
+from holdfast.gradient.points import Path
+from holdfast.metrics.linear import cosine_similarity
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, Objective, combine
-from holdfast.similarity.linear import cosine_similarity
+from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_positive
 
 
@@ -54,7 +55,8 @@ class LGA(Objective):
     """
 
     formula: ClassVar[str] = (
-        r"CE(f(x), y) + E_\delta[\lambda_2 \|g(x + \delta) - g(x)\|_2^2 + \lambda_c (1 - \cos(g(x + \delta), g(x))) / 2]"
+        r"CE(f(x), y) + E_\delta[\lambda_2 \|g(x + \delta) - g(x)\|_2^2"
+        r" + \lambda_c (1 - \cos(g(x + \delta), g(x))) / 2]"
     )
 
     eps: float = 4 / 255

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.errors import HoldfastError
+from holdfast.metrics.rank import topk_indices
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.objectives.ig_norm import LossPath
 from holdfast.objectives.ssr import largest_hessian_eigenvalue
-from holdfast.similarity.rank import topk_indices
 from holdfast.validate import check_count, check_positive
 
 

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from holdfast.attribution.second_order import SecondOrder
-from holdfast.models.state import Model, eagerly, evaluating
+from holdfast.gradient.second_order import SecondOrder
+from holdfast.models.state import Model, eagerly, evaluating, math_attention
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_logits, check_positive
 
@@ -60,7 +59,7 @@ def largest_hessian_eigenvalue(model: Model, x: Float[Tensor, "B ..."]) -> Float
         with torch.autocast(x.device.type, enabled=False):
             slopes, direction = _top_eigenvector(_jacobian(logits, z), p.detach())
         centred = slopes - (p.detach() * slopes).sum(1, keepdim=True)
-        with eagerly(), sdpa_kernel(SDPBackend.MATH), SecondOrder() as mode:
+        with eagerly(), math_attention(), SecondOrder() as mode:
             weighted = (model(z) * (p.detach() * centred)).sum()
         slope_term = (mode.input_gradient(weighted, z).flatten(1) * direction).sum(1)
         mean = (p * slopes).sum(1, keepdim=True)

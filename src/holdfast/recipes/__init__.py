@@ -28,6 +28,7 @@ __all__ = [
     "recipe",
     "recipe_names",
     "setup",
+    "split_name",
     "title",
 ]
 
@@ -52,8 +53,17 @@ def recipe(name: str, profile: str = "paper") -> TrainConfig:
     """
     if name not in recipe_names():
         raise unknown_name("recipe", name, recipe_names(), "List them with: holdfast recipes.")
-    dataset, _, method = name.partition("-")
-    return method_recipe(dataset, method, profile)
+    return method_recipe(*split_name(name), profile)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The setup (or data set) and the method of a recipe; a name of one's own is its own setup, without a method.
+
+    >>> split_name("fashion_mnist_01-at-igr"), split_name("me/mine-2-trades"), split_name("custom")
+    (('fashion_mnist_01', 'at-igr'), ('me/mine-2', 'trades'), ('custom', ''))
+    """
+    method = max((m for m in METHODS if name.endswith(f"-{m}")), key=len, default="")
+    return name.removesuffix(f"-{method}") if method else name, method
 
 
 def method_recipe(dataset: str, method: str, profile: str = "paper", seed: int = 0) -> TrainConfig:

@@ -6,11 +6,13 @@ al., Singh et al. or Wang et al., which the paper says it follows), "ours" (nobo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from holdfast.attacks import PGD
 from holdfast.config import EvalConfig, IFIAConfig
+from holdfast.errors import HoldfastWarning
 from holdfast.train.config import DataConfig, OptimConfig, TrainConfig
 
 PAPER, CODE, OURS = "paper", "cited code", "ours"
@@ -206,10 +208,16 @@ SETUPS: dict[str, Callable[[], Setup]] = {
 
 
 def setup(dataset: str) -> Setup:
-    """The setup of a data set; one without its own starts from CIFAR-10's, and must say so itself."""
+    """The setup of a data set; one without its own starts from CIFAR-10's, with a warning that says what that is."""
     if dataset in SETUPS:
         return SETUPS[dataset]()
     cifar = cifar10_setup()
+    warnings.warn(
+        f"there are no settings for data set {dataset!r}, so those of CIFAR-10 are taken: {cifar.base.model}, attacks "
+        f"of eps = 8/255, the {cifar.evaluation.ifia.k} largest features; override what does not fit.",
+        HoldfastWarning,
+        stacklevel=3,
+    )
     return replace(
         cifar,
         base=replace(cifar.base, data=replace(cifar.base.data, name=dataset)),

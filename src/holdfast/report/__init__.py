@@ -1,51 +1,37 @@
-"""Tables, figures and the page made from finished numbers; nothing here runs a network."""
+"""Tables, claims, figures and pages made from finished numbers; `examples` alone runs a network."""
 
-from holdfast.palette import run_colours
-from holdfast.report.curves import curves_figure
-from holdfast.report.figures import attribution_figure
-from holdfast.report.files import write_report
-from holdfast.report.formats import to_csv, to_latex, to_markdown
-from holdfast.report.images import data_uri, to_png_bytes, to_svg
-from holdfast.report.model import (
-    AttackedView,
-    Chance,
-    Comparison,
-    Curve,
-    Estimate,
-    ExampleView,
-    Row,
-    Setting,
-)
-from holdfast.report.page import render_page, write_page
-from holdfast.report.tables import Table, build_table
-from holdfast.report.terminal import print_table, to_rich
-from holdfast.report.verdict import Verdict, judge
+from holdfast.report.claim import Claim, Effect, Verdict, judge
+from holdfast.report.comparison import compare_results, results_table
+from holdfast.report.document import Claims, Code, Column, Document, Facts, Figure, Row, Section, Table, Words
+from holdfast.report.figures import Curve, curves_figure, figure_of, forest_figure
+from holdfast.report.pictures import AttackedView, ExampleView, attribution_figure
+from holdfast.report.terminal import print_document
+from holdfast.report.write import write_files
 
 __all__ = [
     "AttackedView",
-    "Chance",
-    "Comparison",
+    "Claim",
+    "Claims",
+    "Code",
+    "Column",
     "Curve",
-    "Estimate",
+    "Document",
+    "Effect",
     "ExampleView",
+    "Facts",
+    "Figure",
     "Row",
-    "Setting",
+    "Section",
     "Table",
     "Verdict",
+    "Words",
     "attribution_figure",
-    "build_table",
+    "compare_results",
     "curves_figure",
-    "data_uri",
+    "figure_of",
+    "forest_figure",
     "judge",
-    "print_table",
-    "render_page",
-    "run_colours",
-    "to_csv",
-    "to_latex",
-    "to_markdown",
-    "to_png_bytes",
-    "to_rich",
-    "to_svg",
-    "write_page",
-    "write_report",
+    "print_document",
+    "results_table",
+    "write_files",
 ]

@@ -10,9 +10,10 @@ from torch import nn
 from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate.accuracy import predict
-from holdfast.evaluate.attribution import AttackedAttributions, attack_attributions, ifia_attacks, score_map
-from holdfast.report.model import AttackedView, ExampleView
-from holdfast.seeding import generator_of
+from holdfast.evaluate.attribution import AttackedMaps, Batch, attack_maps, score_maps
+from holdfast.evaluate.standard import protocol_of
+from holdfast.metrics import KendallTau, TopK
+from holdfast.report.pictures import AttackedView, ExampleView
 
 POOL = 200
 
@@ -37,28 +38,29 @@ def attacked_examples(
         return []
     images, labels = images[index], labels[index]
     attacked = {}
+    protocol = protocol_of(config)
+    attribution, name = protocol.attributions[0], next(iter(protocol.attacks))
     for title, model in models.items():
-        generator = generator_of(config.seed, "ifia", batch, device=images.device)
-        attack = ifia_attacks(config)["ifia"]
-        clean = score_map(model, images, labels, config)
-        attacked[title] = attack_attributions(model, attack, images, labels, clean, config, generator)
+        whole = Batch(images, labels, protocol.seed, batch)
+        clean = score_maps(model, attribution, whole)
+        attacked[title] = attack_maps(model, attribution, name, protocol.attacks[name], whole, clean)
     return [
         ExampleView(
             index=int(i),
             label=data.classes[int(labels[row])],
             image=images[row].cpu().numpy(),
-            views={title: _view(found, row) for title, found in attacked.items()},
+            views={title: _view(found, row, config.ifia.k) for title, found in attacked.items()},
         )
         for row, i in enumerate(index)
     ]
 
 
-def _view(found: AttackedAttributions, row: int) -> AttackedView:
+def _view(found: AttackedMaps, row: int, k: int) -> AttackedView:
     return AttackedView(
         attribution_clean=found.clean_map[row].cpu().numpy(),
         adversarial=found.adversarial[row].cpu().numpy(),
         attribution_adversarial=found.adversarial_map[row].cpu().numpy(),
-        kendall=found.similarities["kendall"][row].item(),
-        topk=found.similarities["topk"][row].item(),
+        kendall=found.value(KendallTau())[row].item(),
+        topk=found.value(TopK(k))[row].item(),
         succeeded=bool(found.succeeded[row]),
     )

@@ -1,146 +1,140 @@
-"""Images and attributions before and after the attack, side by side for every model."""
+"""Drawings that any document may hold: training curves, and differences with their intervals (a forest plot)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError
-from holdfast.palette import INK, MUTED, run_colours
-from holdfast.report.model import AttackedView, ExampleView
+from holdfast.palette import COLOURS, DASHES, FAINT, INK, MUTED, run_colours
+from holdfast.report.claim import Effect
+from holdfast.report.document import Figure
+from holdfast.report.images import to_png_bytes, to_svg
 
-CLIP_PERCENTILE = 99.0
-_CELL, _GAP, _BLOCK_GAP, _CAPTION, _HEAD, _FOOT = 1.2, 0.07, 0.3, 0.3, 0.62, 0.5
-
-
-def attribution_map(attribution: NDArray[np.floating], signed: bool = False) -> NDArray[np.float64]:
-    """An attribution (C, H, W) as (H, W), divided by the 99th percentile of its size and clipped.
-
-    Unsigned: absolute values summed over channels, in [0, 1]. Signed: values summed over channels, in
-    [-1, 1]. Where that percentile is 0 (few features matter) the largest value takes its place.
-
-    >>> attribution_map(np.array([[[0.0, -2.0]], [[1.0, 0.0]]])).round(1).tolist()
-    [[0.5, 1.0]]
-    """
-    flat = (attribution if signed else np.abs(attribution)).sum(axis=0, dtype=np.float64)
-    size = np.abs(flat)
-    scale = np.percentile(size, CLIP_PERCENTILE) or size.max() or 1.0
-    return np.clip(flat / scale, -1.0, 1.0)
+DPI = 160
+_FEW_POINTS = 25
 
 
-def attribution_figure(
-    examples: Sequence[ExampleView],
-    model_names: Sequence[str],
-    k: int,
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over the course of a training run. Raises HoldfastError unless both are equally long."""
+
+    run: str
+    steps: Sequence[float]
+    values: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if len(self.steps) != len(self.values) or len(self.steps) == 0:
+            raise HoldfastError(
+                f"curve of {self.run!r} has {len(self.steps)} steps and {len(self.values)} values; "
+                "give equally many, at least one"
+            )
+
+
+def figure_of(drawing: Drawing, key: str, title: str, caption: str, alt: str = "", dpi: int = DPI) -> Figure:
+    """A drawing of matplotlib as a figure of a document: PNG and SVG, equal for equal drawings."""
+    return Figure(key, title, caption, alt or title, to_png_bytes(drawing, dpi), to_svg(drawing))
+
+
+def curves_figure(
+    curves: Mapping[str, Sequence[Curve]],
     colours: Mapping[str, str] | None = None,
-    signed: bool = False,
-) -> Figure:
-    """One row an image: the image, then for each model IG(x), the attacked image x̃ and IG(x̃).
+    names: Mapping[str, str] | None = None,
+) -> Drawing:
+    """One panel a title, one line a run, told apart by colour and dash; a legend above.
 
-    Kendall's τ and the top-``k`` share stand below each attacked attribution. Maps are those of
-    ``attribution_map``, each on its own scale; a dark-to-light colour map, or blue-to-red with ``signed``.
-    ``colours`` maps model names to the colour of their heading. A model that an example lacks stays blank.
-    Raises HoldfastError for no examples or no models.
+    ``colours`` and ``names`` map runs to a colour and to what the legend calls them; runs they leave out get
+    the palette's colours and their own name. Values that are not finite leave a gap. Raises HoldfastError
+    for no curves.
     """
-    if not examples or not model_names:
-        raise HoldfastError("the attribution figure needs at least one example and one model")
-    colours = {**run_colours(model_names), **(colours or {})}
-    block = 3 * _CELL + 2 * _GAP
-    width = 2 * _GAP + _CELL + len(model_names) * (_BLOCK_GAP + block)
-    height = _HEAD + len(examples) * (_CELL + _CAPTION) + _FOOT
-    figure = Figure(figsize=(width, height))
-
-    def place(x: float, row: int) -> Axes:
-        y = height - _HEAD - row * (_CELL + _CAPTION) - _CELL
-        axis = figure.add_axes((x / width, y / height, _CELL / width, _CELL / height))
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.spines[:].set(color="#b9bec6", linewidth=0.6)
-        return axis
-
-    def write(x: float, y: float, text: str, **style: Any) -> None:
-        look: dict[str, Any] = {"ha": "center", "color": INK, "fontsize": 9, **style}
-        figure.text(x / width, y / height, text, **look)
-
-    starts = {name: _GAP + _CELL + _BLOCK_GAP + i * (block + _BLOCK_GAP) for i, name in enumerate(model_names)}
-    write(_GAP + _CELL / 2, height - _HEAD + 0.07, "image $x$")
-    for name, start in starts.items():
-        for i, heading in enumerate(("IG$(x)$", r"attacked $\tilde{x}$", r"IG$(\tilde{x})$")):
-            write(start + i * (_CELL + _GAP) + _CELL / 2, height - _HEAD + 0.07, heading)
-        write(start, height - 0.24, name, ha="left", fontsize=11, fontweight="bold", parse_math=False)
-        rule = (height - 0.32) / height
-        ends = [start / width, (start + block) / width]
-        figure.add_artist(Line2D(ends, [rule, rule], color=colours[name], linewidth=2.2))
-
-    for row, example in enumerate(examples):
-        picture = place(_GAP, row)
-        _show_image(picture, example.image)
-        _below(picture, f"{example.label} · no. {example.index}", MUTED)
-        for name, start in starts.items():
-            view = example.views.get(name)
-            if view is None:
-                continue
-            cells = [place(start + i * (_CELL + _GAP), row) for i in range(3)]
-            _show_map(cells[0], view.attribution_clean, signed)
-            _show_image(cells[1], view.adversarial)
-            _show_map(cells[2], view.attribution_adversarial, signed)
-            _below(cells[2], _score(view, k), INK if view.succeeded else MUTED)
-    _scale(figure, starts[model_names[0]], width, height, signed)
+    runs = list(dict.fromkeys(curve.run for panel in curves.values() for curve in panel))
+    if not runs:
+        raise HoldfastError("no training curves to draw; leave the figure out")
+    order = list(dict.fromkeys([*(colours or {}), *runs]))
+    colour = {**run_colours(order), **(colours or {})}
+    dash = {run: DASHES[i % len(DASHES)] for i, run in enumerate(order)}
+    panels = {title: panel for title, panel in curves.items() if panel}
+    across = min(len(panels), 2 if len(panels) in (2, 4) else 3)
+    down = math.ceil(len(panels) / across)
+    size = (3.3 * across + 0.4, 2.35 * down + 0.5)
+    figure = Drawing(figsize=size, layout=ConstrainedLayoutEngine(hspace=0.06, wspace=0.06))
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis, (title, panel) in zip(axes, panels.items(), strict=False):
+        for curve in panel:
+            few = len(curve.steps) <= _FEW_POINTS
+            axis.plot(
+                curve.steps,
+                curve.values,
+                dash[curve.run],
+                color=colour[curve.run],
+                linewidth=1.6 if few else 1.1,
+                marker="o" if few else None,
+                markersize=2.6,
+            )
+        axis.set_title(title, fontsize=9.5, loc="left", color=INK)
+        axis.set_xlabel("step", fontsize=8, color=INK)
+        plain(axis)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    handles = [
+        Line2D([], [], color=colour[run], ls=dash[run], linewidth=2, label=(names or {}).get(run, run)) for run in runs
+    ]
+    legend_columns = min(len(runs), 4)
+    figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns, frameon=False, fontsize=9)
     return figure
 
 
-def _score(view: AttackedView, k: int) -> str:
-    if not view.succeeded:
-        return "no attack found"
-    return f"τ {view.kendall:.2f} · top-{k} {100 * view.topk:.0f} %".replace("-0.00", "0.00").replace("τ -", "τ −")
+def plain(axis: Axes) -> None:
+    """An axis with a faint grid and nothing around it."""
+    axis.tick_params(labelsize=8, colors=INK, length=0)
+    axis.grid(color=FAINT, linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[:].set_visible(False)
 
 
-def _below(axis: Axes, text: str, colour: str) -> None:
-    axis.text(
-        0.5,
-        -0.06,
-        text,
-        transform=axis.transAxes,
-        ha="center",
-        va="top",
-        fontsize=7.8,
-        color=colour,
-        parse_math=False,
-    )
+def forest_figure(effects: Mapping[str, Sequence[Effect]]) -> Drawing:
+    """One panel a title: each effect's mean and 95 % interval around 0, and a diamond where the paper's number lies.
+
+    Shares are drawn in points. Filled points have an interval that lies on one side of 0. Effects that were not
+    measured show the paper's number alone. Raises HoldfastError for no effects.
+    """
+    panels = {title: part for title, part in effects.items() if part}
+    if not panels:
+        raise HoldfastError("no differences to draw; leave the figure out")
+    heights = [len(part) + 0.4 for part in panels.values()]
+    size = (5.2, 0.24 * sum(heights) + 0.55 * len(panels) + 0.3)
+    figure = Drawing(figsize=size, layout=ConstrainedLayoutEngine(hspace=0.06, h_pad=0.05))
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, (title, part) in zip(axes, panels.items(), strict=True):
+        plain(axis)
+        axis.axvline(0, color=MUTED, linewidth=0.9)
+        for y, effect in enumerate(part):
+            _forest_row(axis, y, effect)
+        axis.set_yticks(range(len(part)), [effect.label for effect in part], fontsize=9, parse_math=False)
+        axis.set_ylim(len(part) - 0.4, -0.6)
+        axis.set_title(title, fontsize=9.5, loc="left", color=INK, parse_math=False)
+    ours = Line2D([], [], color=COLOURS[0], marker="o", markersize=5, linewidth=1.6, label="ours, 95 % interval")
+    paper = Line2D([], [], color=COLOURS[1], marker="D", markersize=5, ls="", markerfacecolor="none", label="the paper")
+    shown = [ours, paper] if any(e.paper is not None for part in panels.values() for e in part) else [ours]
+    figure.legend(handles=shown, loc="outside upper left", ncols=2, frameon=False, fontsize=9)
+    return figure
 
 
-def _show_image(axis: Axes, image: NDArray[np.floating]) -> None:
-    shown = np.clip(image, 0.0, 1.0)
-    if image.shape[0] == 1:
-        axis.imshow(shown[0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    else:
-        axis.imshow(shown.transpose(1, 2, 0), interpolation="nearest")
-
-
-def _colour_scheme(signed: bool) -> tuple[str, Normalize]:
-    return ("RdBu_r", Normalize(-1, 1)) if signed else ("magma", Normalize(0, 1))
-
-
-def _show_map(axis: Axes, attribution: NDArray[np.floating], signed: bool) -> None:
-    scheme, norm = _colour_scheme(signed)
-    axis.imshow(attribution_map(attribution, signed), cmap=scheme, norm=norm, interpolation="nearest")
-
-
-def _scale(figure: Figure, left: float, width: float, height: float, signed: bool) -> None:
-    axis = figure.add_axes((left / width, 0.3 / height, 1.2 / width, 0.09 / height))
-    scheme, norm = _colour_scheme(signed)
-    bar = figure.colorbar(ScalarMappable(norm, scheme), cax=axis, orientation="horizontal")
-    bar.outline.set_visible(False)
-    axis.set_xticks([-1, 0, 1] if signed else [0, 1])
-    axis.tick_params(labelsize=7.5, length=0, colors=MUTED)
-    what = "IG summed over channels" if signed else "|IG| summed over channels"
-    text = f"{what}, each map divided by its own 99th percentile"
-    figure.text((left + 1.35) / width, 0.295 / height, text, fontsize=7.8, color=MUTED)
+def _forest_row(axis: Axes, y: int, effect: Effect) -> None:
+    scale = 100 if effect.percent else 1
+    if effect.paper is not None:
+        axis.plot([scale * effect.paper], [y], "D", color=COLOURS[1], markerfacecolor="none", markersize=5, zorder=3)
+    if (found := effect.found) is None:
+        return
+    clear = False
+    if found.low is not None and found.high is not None:
+        axis.plot([scale * found.low, scale * found.high], [y, y], color=COLOURS[0], linewidth=1.6)
+        clear = found.low > 0 or found.high < 0
+    fill = COLOURS[0] if clear else "white"
+    axis.plot([scale * found.mean], [y], "o", color=COLOURS[0], markerfacecolor=fill, markersize=5)

@@ -1,27 +1,25 @@
-"""The comparison as one HTML file that needs nothing else."""
+"""A document as one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from holdfast.errors import HoldfastError
-from holdfast.palette import run_colours
-from holdfast.report.curves import curves_figure
-from holdfast.report.figures import attribution_figure
-from holdfast.report.images import data_uri, to_png_bytes, to_svg
-from holdfast.report.model import Comparison, Setting
-from holdfast.report.tables import build_table
-from holdfast.report.tiles import build_tiles
-from holdfast.report.verdict import judge
+from holdfast.report.claim import VERDICTS, Claim, by_strength
+from holdfast.report.document import Cell, Column, Document, Figure, Table
+from holdfast.report.images import data_uri
+from holdfast.train.folder import make_folder, write_atomically
+
+SVG_LIMIT = 400_000
+"""Bytes above which a figure is shown as PNG."""
+WIDEST, FEW_ROWS = 7, 3
+"""Columns above which a table is shown a group at a time, or turned on its side where its rows are few."""
 
 
-def render_page(comparison: Comparison) -> str:
+def render(document: Document) -> str:
     """The page as HTML text: style and figures inline, no script, nothing fetched from elsewhere."""
     environment = Environment(
         loader=PackageLoader("holdfast.report"),
@@ -30,63 +28,65 @@ def render_page(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    colours = run_colours(row.run for row in comparison.rows)
-    return environment.get_template("comparison.html.j2").render(
-        comparison=comparison,
-        verdict=judge(comparison),
-        tiles=build_tiles(comparison),
-        table=build_table(comparison),
-        colours=colours,
-        models=_pictured(comparison),
-        attributions=_attributions(comparison, colours),
-        curves=_curves(comparison, colours),
-        settings=_grouped(comparison.settings),
-    )
+    environment.filters |= {"picture": picture_uri, "parts": table_parts}
+    environment.filters |= {"pairs": paired, "strips": strips, "turned": is_turned}
+    environment.globals |= {"tally": tally, "by_strength": by_strength}
+    return environment.get_template("document.html.j2").render(document=document)
 
 
-def write_page(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
-    """Write the page to ``path``, making its folder; an older page stays until the new one is whole.
+def write_page(text: str, path: Path) -> None:
+    """Write a page, making its folder; an older page stays until the new one is whole.
 
-    Returns the path. Raises HoldfastError where the file cannot be written.
+    Raises:
+        HoldfastError: the file cannot be written.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise HoldfastError(f"{target} is a folder; give the page a file name, such as {target / 'report.html'}")
-    text = render_page(comparison)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, target)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
-        raise HoldfastError(f"cannot write the page to {target}: {error.strerror}") from error
-    return target
+    if path.is_dir():
+        raise HoldfastError(f"{path} is a folder; give the page a file name, such as {path / 'report.html'}.")
+    make_folder(path.parent)
+    write_atomically(path, text)
 
 
-def _pictured(comparison: Comparison) -> list[str]:
-    return [row.name for row in comparison.rows if any(row.name in e.views for e in comparison.examples)]
+def picture_uri(figure: Figure) -> str:
+    """A figure as a data URI: its SVG, or its PNG where that is large."""
+    return data_uri(figure.svg if len(figure.svg) <= SVG_LIMIT else figure.png)
 
 
-def _attributions(comparison: Comparison, colours: dict[str, str]) -> str | None:
-    models = _pictured(comparison)
-    if not models:
-        return None
-    headings = {row.name: colours[row.run] for row in comparison.rows if row.name in models}
-    figure = attribution_figure(comparison.examples, models, comparison.k, headings)
-    return data_uri(to_png_bytes(figure))
+def table_parts(table: Table) -> list[tuple[str, Table]]:
+    """The table whole, or a group at a time where it is wide: (group, part)."""
+    columns = sum(not column.beside for column in table.columns)
+    if columns <= WIDEST or table.wordy or len(table.groups) == 1:
+        return [("", table)]
+    return [(name, table.of_group(name)) for name, _ in table.groups]
 
 
-def _curves(comparison: Comparison, colours: dict[str, str]) -> str | None:
-    if not any(comparison.curves.values()):
-        return None
-    names = {row.run: row.name for row in comparison.rows}
-    return data_uri(to_svg(curves_figure(comparison.curves, colours, names)))
+def is_turned(table: Table) -> bool:
+    """Whether its rows stand beside each other and its columns below: many columns of few rows."""
+    return len(table.columns) > WIDEST and len(table.rows) <= FEW_ROWS and not table.wordy
 
 
-def _grouped(settings: Iterable[Setting]) -> list[tuple[str, list[Setting]]]:
-    ordered = list(settings)
-    groups = list(dict.fromkeys(setting.group for setting in ordered))
-    ordered.sort(key=lambda setting: groups.index(setting.group))
-    return [(name, list(part)) for name, part in groupby(ordered, key=lambda setting: setting.group)]
+def paired(table: Table, cells: tuple[Cell, ...]) -> list[tuple[int, Column, Cell, str]]:
+    """The cells of a row as (place, column, cell, number beside it), numbers beside joined to the column before."""
+    found: list[tuple[int, Column, Cell, str]] = []
+    for place, (column, cell) in enumerate(zip(table.columns, cells, strict=True)):
+        if column.beside and found:
+            before = found.pop()
+            found.append((*before[:3], "" if cell is None else column.written(cell)))
+        else:
+            found.append((place, column, cell, ""))
+    return found
+
+
+def strips(figure: Figure) -> list[tuple[str, list[object]]]:
+    """The tiles of a figure, a strip at a time."""
+    return [(name, list(part)) for name, part in groupby(figure.tiles, key=lambda tile: tile.strip)]
+
+
+def tally(claims: tuple[Claim, ...]) -> list[tuple[str, str]]:
+    """How many claims there are of each verdict that occurs: (words, style).
+
+    >>> tally((Claim("One is two", "does not hold", "", ""),))
+    [('1 does not hold', 'does-not-hold')]
+    """
+    several = {"holds": "hold", "does not hold": "do not hold", "cannot be told": "cannot be told"}
+    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in VERDICTS}
+    return [(f"{n} {v if n == 1 else several[v]}", v.replace(" ", "-")) for v, n in counts.items() if n]

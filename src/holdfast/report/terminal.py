@@ -1,61 +1,124 @@
-"""The table in the terminal."""
+"""A document in the terminal."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table as RichTable
+from rich.table import Table as Grid
 from rich.text import Text
 
-from holdfast.report.model import Comparison
-from holdfast.report.tables import Cell, Line, Table, build_table
-from holdfast.report.verdict import judge
+from holdfast.report.claim import Claim, Verdict
+from holdfast.report.document import Cell, Column, Document, Table
 
+STYLES: dict[Verdict, str] = {"holds": "bold green", "does not hold": "bold red", "cannot be told": "bold yellow"}
 _UNBOUNDED = 10_000
 
 
-def to_rich(table: Table, title: str = "", turned: bool = False) -> RichTable:
-    """A rich table, best values bold; ``turned`` puts the models side by side and the metrics below them."""
-    grid = RichTable(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
-    if turned:
-        grid.add_column("")
-        for line in table.lines:
-            grid.add_column(_name(line), justify="right")
-        for i, column in enumerate(table.columns):
-            last = i + 1 == len(table.columns) or table.columns[i + 1].metric.group != column.metric.group
-            cells = (_text(line.cells[i], " ") for line in table.lines)
-            grid.add_row(Text(column.full_heading), *cells, end_section=last)
-        return grid
-    grid.add_column("Model")
+def print_document(document: Document, console: Console | None = None) -> None:
+    """Print warnings, every keyed table with its notes and claims, other claims, what was left out, and the answer."""
+    console = console or Console()
+    for warning in document.warnings:
+        console.print(Text(f"warning: {warning}", style="bold yellow"))
+    for table in document.tables:
+        if table.key:
+            print_table(table, console)
+    printed = {claim for table in document.tables for claim in table.claims}
+    for figure in document.figures:
+        _print_claims(figure.title, [claim for claim in figure.claims if claim not in printed], console)
+        printed |= {*figure.claims}
+    _print_claims("", [claim for claim in document.claims if claim not in printed], console)
+    for title, reason in document.left_out:
+        console.print(Text(f"left out: {title}: {reason}", style="bold yellow"))
+    if document.answer:
+        console.print(Text(f"\n{document.answer}"))
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print one table with notes and claims: whole, or a group at a time, or on its side, as it fits the console."""
+    for grid in [_words(table)] if table.wordy else _fitting(table, console):
+        console.print(grid)
+    for note in table.notes:
+        console.print(Text(note, style="dim"))
+    _print_claims(table.title, table.claims, console)
+
+
+def _fitting(table: Table, console: Console) -> list[Grid]:
+    def fits(grid: Grid) -> bool:
+        return Measurement.get(console, console.options.update(max_width=_UNBOUNDED), grid).maximum <= console.width
+
+    if fits(numbers_grid(table)):
+        return [numbers_grid(table)]
+    parts = [table.of_group(name) for name, _ in table.groups]
+    if len(table.rows) > 4 and all(fits(numbers_grid(part)) for part in parts):
+        return [numbers_grid(part) for part in parts]
+    return [_turned(table)]
+
+
+def _text(table: Table, i: int, cell: Cell, separator: str, style: str) -> Text:
+    column = table.columns[i]
+    best = column.written(cell) == table.best(i) and style != "chance"
+    text = Text(column.written(cell), style="dim" if column.beside else "bold" if best else "")
+    ends = column.bounds(cell)
+    return text.append(separator + ends, style="not bold dim") if ends else text
+
+
+def _grid(title: str) -> Grid:
+    return Grid(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+
+
+def _heading(column: Column, separator: str) -> str:
+    named = column.group and not column.beside
+    return f"{column.group}{separator}{column.titled}" if named else column.titled
+
+
+def _name(title: str, style: str) -> Text:
+    return Text(title, style={"chance": "dim italic", "highlight": "bold"}.get(style, ""))
+
+
+def numbers_grid(table: Table) -> Grid:
+    """A table of rich, a row a row."""
+    grid = _grid(table.title)
+    grid.add_column(table.first)
     for column in table.columns:
-        grid.add_column(Text(column.full_heading), justify="right")
-    for line in table.lines:
-        grid.add_row(_name(line), *(_text(cell, "\n") for cell in line.cells), end_section=not line.chance)
+        grid.add_column(Text(_heading(column, "\n"), style="dim" if column.beside else ""), justify="right")
+    for row in table.rows:
+        cells = [_text(table, i, cell, "\n", row.style) for i, cell in enumerate(row.cells)]
+        grid.add_row(_name(row.title, row.style), *cells)
     return grid
 
 
-def print_table(comparison: Comparison, console: Console | None = None) -> None:
-    """Print warnings, table, caption and verdict; a table too wide for the console is turned on its side."""
-    console = console or Console()
-    table = build_table(comparison)
-    grid = to_rich(table, comparison.title)
-    unbounded = console.options.update(max_width=_UNBOUNDED)
-    if Measurement.get(console, unbounded, grid).maximum > console.width:
-        grid = to_rich(table, comparison.title, turned=True)
-    for warning in comparison.warnings:
-        console.print(Text(f"warning: {warning}", style="bold yellow"))
+def _turned(table: Table) -> Grid:
+    grid = _grid(table.title)
+    grid.add_column("")
+    for row in table.rows:
+        grid.add_column(_name(row.title, row.style), justify="right")
+    for i, column in enumerate(table.columns):
+        last = i + 1 == len(table.columns) or table.columns[i + 1].group != column.group
+        cells = [_text(table, i, row.cells[i], " ", row.style) for row in table.rows]
+        grid.add_row(Text(_heading(column, " ")), *cells, end_section=last)
+    return grid
+
+
+def _words(table: Table) -> Text:
+    """A block a row, since sentences do not fit columns."""
+    said = Text(table.title, style="bold")
+    for row in table.rows:
+        said.append(f"\n{row.title}\n", style="bold")
+        cells = zip(table.columns, row.cells, strict=True)
+        said.append("\n".join(f"  {column.heading}: {column.written(cell)}" for column, cell in cells))
+    return said.append("\n")
+
+
+def _print_claims(title: str, claims: Sequence[Claim], console: Console) -> None:
+    if not claims:
+        return
+    grid = Grid(title=Text(title, style="bold"), title_justify="left", box=None, show_header=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for claim in claims:
+        said = Text(claim.statement).append(f"\n{claim.said}", style="dim")
+        grid.add_row(Text(claim.verdict, style=STYLES[claim.verdict]), said)
     console.print(grid)
-    console.print(Text(table.caption, style="dim"))
-    if comparison.candidate is not None:
-        verdict = judge(comparison)
-        console.print(Text("\n" + " ".join([verdict.sentence, *verdict.caveats])))
-
-
-def _name(line: Line) -> Text:
-    return Text(line.name, style="dim italic" if line.chance else "bold" if line.highlight else "")
-
-
-def _text(cell: Cell, separator: str) -> Text:
-    text = Text(cell.text, style="bold" if cell.best else "")
-    return text.append(separator + cell.interval, style="not bold dim") if cell.interval else text

@@ -1,7 +1,4 @@
-"""Many runs: methods x data sets x seeds, one after another, in processes, or on Ray, resumable at any moment.
-
-What is to be done (this module) needs no torch; ``holdfast.sweep.drive`` does it.
-"""
+"""Many runs: methods x data sets x seeds, one after another, in processes, or on Ray, resumable at any moment."""
 
 from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
 

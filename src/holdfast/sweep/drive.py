@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from holdfast.data import load_dataset
 from holdfast.data.catalogue import SPLITS
 from holdfast.errors import HoldfastError
-from holdfast.sweep.execute import Outcome, execute, is_finished
+from holdfast.sweep.execute import Outcome, Stop, execute, is_finished, never
 from holdfast.sweep.plan import Plan, Run
 from holdfast.sweep.processes import in_processes
 from holdfast.sweep.ray import on_ray, ray_cluster, share_of
@@ -26,6 +26,8 @@ def sweep_here(
     data_dir: str | None = None,
     watch: Watch = Silent,
     deadline: float | None = None,
+    stop: Stop = never,
+    on_start: Callable[[list[Run]], None] | None = None,
 ) -> Iterator[Outcome]:
     """Do every run of ``plan`` in ``root`` on this machine.
 
@@ -35,17 +37,22 @@ def sweep_here(
         jobs: runs at once; above 1 each has a process of its own and a share of the threads.
         watch: opens a progress display for a title (with one job).
         deadline: seconds since 1970 after which every run is saved and left.
+        stop: asked after every step; when it says so every run is saved and left.
+        on_start: told what is left to do when all is checked and nothing is written yet; may refuse.
 
     Raises:
-        HoldfastError: at the first step, before anything is written: another sweep's folder or missing data. A run that fails later is an outcome.
+        HoldfastError: at the first step, before anything is written: another sweep's folder or missing data. A run
+            that fails later is an outcome.
     """
     if jobs < 1:
         raise HoldfastError(f"jobs is {jobs}; it must be at least 1.")
     done, left = _prepare(plan, root, data_dir)
+    if on_start is not None:
+        on_start(left)
     claim(plan, root)
     yield from done
     job = partial(execute, root=root, device=device, data_dir=data_dir, deadline=deadline)
-    yield from map(partial(job, watch=watch), left) if jobs == 1 else in_processes(job, left, jobs)
+    yield from map(partial(job, watch=watch, stop=stop), left) if jobs == 1 else in_processes(job, left, jobs, stop)
 
 
 def sweep_on_ray(
@@ -58,6 +65,7 @@ def sweep_on_ray(
     device: str = "auto",
     data_dir: str | None = None,
     deadline: float | None = None,
+    stop: Stop = never,
 ) -> Iterator[Outcome]:
     """The same as tasks of Ray: of one at ``address``, else of one started here and ended afterwards.
 
@@ -65,6 +73,7 @@ def sweep_on_ray(
         jobs: runs at once; by default as many as the GPUs, else the cores, allow.
         gpus_per_run: a fraction shares a GPU between runs; 1 by default where there are GPUs.
         device: cpu, cuda, or auto for cuda where Ray has GPUs.
+        stop: when it says so, tasks are left with what they had saved.
 
     Raises:
         HoldfastError: as `sweep_here`; Ray is missing, unreachable, or has no machine for such a run.
@@ -80,7 +89,7 @@ def sweep_on_ray(
         where = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
         place = "cuda" if share.gpus else "cpu"
         job = partial(execute, root=root.resolve(), device=place, data_dir=where, deadline=deadline)
-        yield from on_ray(ray, job, left, share)
+        yield from on_ray(ray, job, left, share, stop)
 
 
 def _prepare(plan: Plan, root: Path, data_dir: str | None) -> tuple[list[Outcome], list[Run]]:

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
 from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
-from holdfast.evaluate import evaluate
+from holdfast.evaluate import evaluate, protocol_of
+from holdfast.evaluate.protocol import protocol_differences, read_protocol
 from holdfast.evaluate.target import resolve_target
 from holdfast.files import make_folder, write_atomically
 from holdfast.parts import from_json
@@ -30,7 +31,7 @@ State = Literal["finished", "trained", "begun", "failed", "new"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. stopped: the time was up, now or before it began; message: why a run failed."""
+    """How a run ended. stopped: the time was up or somebody asked, perhaps before it began; message: why it failed."""
 
     run: Run
     status: Status
@@ -38,8 +39,17 @@ class Outcome:
     message: str = ""
 
 
-Job = Callable[[Run], Outcome]
-"""`execute` with all but the run filled in."""
+Stop = Callable[[], bool]
+
+
+class Job(Protocol):
+    """`execute` with all but the run and ``stop`` filled in."""
+
+    def __call__(self, run: Run, /, *, stop: Stop = ...) -> Outcome: ...
+
+
+def never() -> bool:
+    return False
 
 
 class _Stopped(Exception):
@@ -54,6 +64,7 @@ def execute(
     data_dir: str | None = None,
     watch: Watch = Silent,
     deadline: float | None = None,
+    stop: Stop = never,
 ) -> Outcome:
     """Train in ``root/NAME`` and evaluate in ``root/NAME/eval-HASH``, as far as that is not done yet.
 
@@ -64,18 +75,23 @@ def execute(
     Args:
         watch: opens a progress display for a title.
         deadline: seconds since 1970 (``time.time()``); after it the state is saved, and the rest is left.
+        stop: asked after each step and before each batch; when it says so the state is saved as well.
     """
+
+    def is_over() -> bool:
+        return _is_past(deadline) or stop()
+
     started = time.monotonic()
     failure = failure_file(run, root)
     try:
         if is_finished(run, root):
             return Outcome(run, "skipped")
-        if _is_past(deadline):
+        if is_over():
             return Outcome(run, "stopped")
         with watch(run.title) as display:
-            whole = _train(run, root, device, data_dir, display, deadline)
+            whole = _train(run, root, device, data_dir, display, is_over)
             if whole:
-                _evaluate(run, root, device, data_dir, display, deadline)
+                _evaluate(run, root, device, data_dir, display, is_over)
     except _Stopped:
         whole = False
     except Exception as error:
@@ -92,7 +108,7 @@ def execute(
 def is_finished(run: Run, root: Path) -> bool:
     """Whether training and evaluation with these settings are complete."""
     folder = root / run.name / run.evaluation_name
-    return _is_trained(run, root) and (folder / "summary.json").is_file() and _holds(folder, run.evaluation)
+    return _is_trained(run, root) and _is_evaluated(folder, run.evaluation)
 
 
 def state_of(run: Run, root: Path) -> State:
@@ -111,7 +127,7 @@ def failure_file(run: Run, root: Path) -> Path:
     return root / "failures" / f"{run.name}.txt"
 
 
-def _train(run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, deadline: float | None) -> bool:
+def _train(run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, is_over: Stop) -> bool:
     """Whether training is complete."""
     if _is_trained(run, root):
         return True
@@ -122,34 +138,40 @@ def _train(run: Run, root: Path, device: str, data_dir: str | None, display: Wat
         data_dir=data_dir,
         resume=True,
         on_step=display.step,
-        stop=lambda: _is_past(deadline),
+        stop=is_over,
     )
     return folder.finished
 
 
-def _evaluate(
-    run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, deadline: float | None
-) -> None:
+def _evaluate(run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, is_over: Stop) -> None:
     def on_batch(kind: str, done: int, total: int) -> None:
-        if done < total and _is_past(deadline):
+        if done < total and is_over():
             raise _Stopped
         display.batch(kind, done, total)
 
     config, folder = run.evaluation, root / run.name
     data = load_dataset(config.dataset, config.split, data_dir=data_dir)
     model = resolve_target(str(folder)).load(data, device)
-    evaluate(model, data, config, folder / run.evaluation_name, device=device, on_batch=on_batch)
+    evaluate(model, data, protocol_of(config), folder / run.evaluation_name, device=device, on_batch=on_batch)
 
 
 def _is_trained(run: Run, root: Path) -> bool:
     folder = RunFolder(root / run.name)
-    return folder.finished and _holds(folder.path, run.train)
-
-
-def _holds(folder: Path, config: TrainConfig | EvalConfig) -> bool:
+    if not folder.finished:
+        return False
     try:
-        return from_json(type(config), (folder / "config.json").read_bytes(), str(folder)) == config
+        return from_json(TrainConfig, folder.config.read_bytes(), str(folder.config)) == run.train
     except (OSError, HoldfastError):
+        return False
+
+
+def _is_evaluated(folder: Path, config: EvalConfig) -> bool:
+    """Whether a finished evaluation lies there; a metric or an attack more than it has takes nothing from it."""
+    if not (folder / "summary.json").is_file():
+        return False
+    try:
+        return not protocol_differences(read_protocol(folder), protocol_of(config), shared=True)
+    except HoldfastError:
         return False
 
 

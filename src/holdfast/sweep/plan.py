@@ -13,6 +13,7 @@ from holdfast.parts import config_hash
 from holdfast.recipes import (
     METHODS,
     PROFILES,
+    SETUPS,
     TABLE2,
     TABLE3,
     evaluation,
@@ -102,9 +103,14 @@ class Plan:
             if method not in METHODS:
                 raise unknown_name("method", method, METHODS, "List them with: holdfast recipes.")
         for dataset in self.datasets:
-            if canonical_name(dataset) not in KNOWN and "/" not in dataset and not Path(dataset).is_dir():
+            if (
+                dataset not in SETUPS
+                and canonical_name(dataset) not in KNOWN
+                and "/" not in dataset
+                and not Path(dataset).is_dir()
+            ):
                 remedy = "A Hub id 'owner/name' or the path of a folder works too."
-                raise unknown_name("data set", dataset, KNOWN, remedy)
+                raise unknown_name("data set", dataset, SETUPS, remedy)
         if self.profile not in PROFILES:
             raise unknown_name("profile", self.profile, PROFILES)
 
@@ -139,7 +145,7 @@ def load_plan(
     (18, 18)
     """
     if spec in PLANS:
-        name = profile or "paper"
+        name = "paper" if profile is None else profile
         plan = Plan(PLANS[spec], DATASETS.get(name, PAPER_DATASETS), profile=name)
     elif spec.endswith(".json"):
         plan = _read(Path(spec))

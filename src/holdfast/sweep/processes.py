@@ -9,33 +9,41 @@ import threading
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 
 import torch
 
-from holdfast.sweep.execute import Job, Outcome
+from holdfast.sweep.execute import Job, Outcome, Stop, never
 from holdfast.sweep.plan import Run
 
+POLL_SECONDS = 0.2
 
-def in_processes(job: Job, runs: Sequence[Run], jobs: int) -> Iterator[Outcome]:
+
+def in_processes(job: Job, runs: Sequence[Run], jobs: int, stop: Stop = never) -> Iterator[Outcome]:
     """Do ``job`` on each run, ``jobs`` of them at a time, in new processes that share out the threads of this one.
 
     Outcomes come as the runs end. A process that is killed fails its own run alone; when this process ends,
-    even by SIGKILL, its children do too. Starting a process costs some seconds.
+    even by SIGKILL, its children do too. When ``stop`` says so they save what they have and end. Starting a process
+    costs some seconds.
     """
     context = multiprocessing.get_context("spawn")
     threads = max(1, torch.get_num_threads() // max(1, min(jobs, len(runs))))
+    asked = context.Event()
     waiting = list(reversed(runs))
     active: dict[Connection, tuple[SpawnProcess, Run]] = {}
     try:
         while waiting or active:
+            if stop() and not asked.is_set():
+                asked.set()
+                yield from (Outcome(waiting.pop(), "stopped") for _ in range(len(waiting)))
             while waiting and len(active) < jobs:
                 run = waiting.pop()
                 mine, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, run, threads, theirs), daemon=True)
+                process = context.Process(target=_work, args=(job, run, threads, asked, theirs), daemon=True)
                 process.start()
                 theirs.close()
                 active[mine] = process, run
-            for pipe in wait(list(active)):
+            for pipe in wait(list(active), timeout=POLL_SECONDS):
                 assert isinstance(pipe, Connection)
                 process, run = active.pop(pipe)
                 yield _outcome(pipe, process, run)
@@ -67,11 +75,12 @@ def _cause(exitcode: int | None) -> str:
     return f"exit code {exitcode}"
 
 
-def _work(job: Job, run: Run, threads: int, pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its children
+def _work(job: Job, run: Run, threads: int, asked: Event, pipe: Connection) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent asks its children to end
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    pipe.send(job(run))
+    pipe.send(job(run, stop=asked.is_set))
 
 
 def _end_with_parent() -> None:

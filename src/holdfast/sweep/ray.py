@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from holdfast.errors import HoldfastError
-from holdfast.sweep.execute import Job, Outcome
+from holdfast.sweep.execute import Job, Outcome, Stop, never
 from holdfast.sweep.plan import Run
 
 RETRIES = 3
 """How often a run is taken up again after its worker was lost."""
 CONNECT_SECONDS = 5.0
+POLL_SECONDS = 0.5
 PASSED_ON = ("HOLDFAST_DATA", "HOLDFAST_CACHE")
 
 
@@ -102,11 +103,12 @@ def share_of(
     return Share(float(int(each)) if each >= 1 else each, gpus_each, at_once)
 
 
-def on_ray(ray: ModuleType, job: Job, runs: Sequence[Run], share: Share) -> Iterator[Outcome]:
+def on_ray(ray: ModuleType, job: Job, runs: Sequence[Run], share: Share, stop: Stop = never) -> Iterator[Outcome]:
     """Do ``job`` on each run as a task of Ray; outcomes come as the runs end.
 
     A task whose worker is lost starts again, up to `RETRIES` times, and goes on from the last checkpoint. The
-    folders of the sweep and the data must be the same on every machine.
+    folders of the sweep and the data must be the same on every machine. When ``stop`` says so tasks are left with what
+    they had saved.
     """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_retries": RETRIES}
@@ -117,7 +119,13 @@ def on_ray(ray: ModuleType, job: Job, runs: Sequence[Run], share: Share) -> Iter
         while waiting and len(active) < share.at_once:
             run = waiting.pop()
             active[task.remote(job, run, max(1, int(share.cpus)), environment)] = run
-        (done,), _ = ray.wait(list(active))
+        ready, _ = ray.wait(list(active), timeout=POLL_SECONDS)
+        if stop():
+            yield from (Outcome(run, "stopped") for run in (*active.values(), *reversed(waiting)))
+            return
+        if not ready:
+            continue
+        done = ready[0]
         run = active.pop(done)
         try:
             yield ray.get(done)

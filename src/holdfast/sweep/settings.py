@@ -9,6 +9,7 @@ from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.files import make_folder, write_atomically
 from holdfast.parts import differences, from_json, to_json
+from holdfast.recipes import split_name
 from holdfast.sweep.plan import Plan
 
 FILE = "sweep.json"
@@ -20,7 +21,7 @@ class SweepSettings:
 
     profile: str
     evaluations: dict[str, EvalConfig]
-    """How each data set is evaluated."""
+    """How the models of each data set (or other setup) are evaluated."""
 
 
 def check_settings(plan: Plan, root: Path) -> SweepSettings:
@@ -29,7 +30,7 @@ def check_settings(plan: Plan, root: Path) -> SweepSettings:
     Raises:
         HoldfastError: ``root`` holds something else, or runs whose numbers must not stand beside these.
     """
-    wanted = {run.evaluation.dataset: run.evaluation for run in plan.runs()}
+    wanted = {split_name(run.train.recipe)[0]: run.evaluation for run in plan.runs()}
     stored = root / FILE
     if not stored.is_file():
         strangers = sorted(p.name for p in root.iterdir() if not p.name.startswith(".")) if root.is_dir() else []

@@ -40,7 +40,7 @@ class _Agreed(HoldfastError):
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this is, and how they agree. With one process every method is trivial.
+    """Which of how many processes this is, and how they agree. With one process `gather` and the like are trivial.
 
     Methods that exchange something must be called by all processes in the same order.
 
@@ -79,8 +79,6 @@ class World:
 
     def mean(self, values: Sequence[float], weight: float) -> list[float]:
         """The sum over the processes of ``weight`` times each value; the weights of all sum to 1."""
-        if self.size == 1:
-            return list(values)
         rows = [(row[0], row[1:]) for row in self.gather_numbers([weight, *values])]
         return [sum(w * row[i] for w, row in rows if w > 0) for i in range(len(values))]
 
@@ -190,20 +188,17 @@ def joined() -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def share_buffers(world: World, model: nn.Module) -> None:
+def share_buffers(model: nn.Module) -> None:
     """Give every process the buffers (running statistics) of rank 0."""
-    if world.size > 1:
-        for buffer in model.buffers():
-            dist.broadcast(buffer, 0)
+    for buffer in model.buffers():
+        dist.broadcast(buffer, 0)
 
 
-def sum_gradients(world: World, parameters: Sequence[Tensor]) -> None:
+def sum_gradients(parameters: Sequence[Tensor]) -> None:
     """Replace every ``.grad`` by its sum over the processes, one exchange a dtype.
 
     A parameter that no process has a gradient of keeps None.
     """
-    if world.size == 1:
-        return
     for dtype in sorted({p.dtype for p in parameters}, key=str):
         alike = [p for p in parameters if p.dtype == dtype]
         parts = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in alike]

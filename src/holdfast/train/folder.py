@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,22 @@ class RunFolder:
         self._refuse_strangers()
         with locked(self.path):
             self._admit(config, resume=resume)
+            if not self.config.is_file():
+                write_atomically(self.config, to_json(config))
             yield
 
+    def check(self, config: TrainConfig, *, resume: bool) -> None:
+        """Raise as `writing` does; nothing is written."""
+        self._refuse_strangers()
+        with locked(self.path) if (self.path / ".lock").is_file() else nullcontext():
+            self._admit(config, resume=resume)
+
     def _refuse_strangers(self) -> None:
-        strangers = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
+        with writable(self.path):
+            strangers = [p.name for p in self.path.iterdir() if p.name[0] != "."] if self.path.exists() else []
         if strangers and not self.config.is_file():
             raise HoldfastError(
-                f"{self.path} is not empty ({', '.join(strangers[:3])}) and holds no run; choose another --out."
+                f"{self.path} is not empty ({', '.join(sorted(strangers)[:3])}) and holds no run; choose another --out."
             )
 
     def _admit(self, config: TrainConfig, *, resume: bool) -> None:
@@ -58,7 +68,6 @@ class RunFolder:
                 f"evaluate it (holdfast evaluate {self.path}), or choose another --out."
             )
         if not self.config.is_file():
-            write_atomically(self.config, to_json(config))
             return
         if not resume:
             raise HoldfastError(
@@ -77,6 +86,21 @@ def load_config(path: Path) -> TrainConfig:
     if not path.is_file():
         raise HoldfastError(f"{path} does not exist; give a folder that holdfast train wrote.")
     return from_json(TrainConfig, path.read_bytes(), str(path))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a progress display is told after each step and after each epoch."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    images: int
+    """Images trained on so far, each as often as it was seen."""
+    total_images: int
+    losses: dict[str, float]
+    validation: dict[str, float] | None = None
 
 
 class MetricsLog:

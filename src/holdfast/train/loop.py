@@ -7,8 +7,8 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from holdfast.seeding import seed_of
 from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint, share_checkpoint
 from holdfast.train.config import TrainConfig
 from holdfast.train.distributed import World, current_world, share_buffers, sum_gradients
-from holdfast.train.folder import MetricsLog, RunFolder
+from holdfast.train.folder import MetricsLog, Report, RunFolder
 from holdfast.train.optimizer import at_radius, build_optimizer, learning_rate, radius_share
 from holdfast.train.precision import Precision, arithmetic, check_precision, lay_out, products
 from holdfast.train.validation import validate
@@ -37,17 +37,6 @@ LEAST_COSINE = 0.8
 """A bfloat16 gradient that agrees less than this with the float32 one is warned of."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a progress display is told after each step and after each epoch."""
-
-    step: int
-    total_steps: int
-    epoch: int
-    losses: dict[str, float]
-    validation: dict[str, float] | None = None
-
-
 def train(
     config: TrainConfig,
     out: str | Path,
@@ -55,6 +44,7 @@ def train(
     device: str = "cpu",
     data_dir: str | None = None,
     resume: bool = False,
+    on_start: Callable[[DeviceLoader], None] | None = None,
     on_step: Callable[[Report], None] | None = None,
     stop: Callable[[], bool] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -64,6 +54,7 @@ def train(
     Every random number is a function of the seed and the step, so that only weights, optimiser state and the
     step need saving. On a CPU a resumed run ends bit-identical to one that was never stopped. The global
     random state is left as it was. When ``stop`` says so after a step, the run is saved and left unfinished.
+    ``on_start`` is called when all is checked and nothing is written yet, and may refuse.
 
     Inside a process group (``torchrun``; gloo for CPU tensors) all processes call this with the same arguments
     but for their ``device``, with the usual semantics of data parallel training: each takes its own part of every
@@ -82,7 +73,10 @@ def train(
             check_precision(config.precision, torch.device(device))
             parts = _network_and_loaders(config, world, device, data_dir)
             run = _Run(config, RunFolder(Path(out)), world, *parts, on_step, stop, checkpoint_seconds)
-        with world.leading(run.folder.writing(config, resume=resume)):
+        world.first(lambda: run.folder.check(config, resume=resume))
+        if on_start is not None:
+            world.first(lambda: on_start(run.train_loader))
+        with world.leading(run.folder.writing(config, resume=resume)), products("float32"):
             run.restore()
             run.go()
     return run.folder
@@ -164,7 +158,7 @@ class _Run:
             epoch = (progress.step - 1) // self.per_epoch + 1
             if progress.step % every == 0:
                 self.write_window(epoch)
-            self.on_step(Report(progress.step, self.total, epoch, losses))
+            self.on_step(self.report(epoch, losses))
             ends_epoch = progress.step % self.per_epoch == 0
             if ends_epoch:
                 self.end_epoch(epoch, losses)
@@ -177,6 +171,13 @@ class _Run:
             if stopped:
                 return
         self.world.first(self.finish)
+
+    def report(self, epoch: int, losses: dict[str, float], measured: dict[str, float] | None = None) -> Report:
+        batch, epochs = self.config.optim.batch_size, self.config.optim.epochs
+        size = (self.per_epoch - 1) * batch + self.train_loader.share(self.per_epoch - 1).total
+        begun = (epoch - 1) * self.per_epoch
+        images = (epoch - 1) * size + min((self.progress.step - begun) * batch, size)
+        return Report(self.progress.step, self.total, epoch, epochs, images, epochs * size, losses, measured)
 
     def save(self) -> None:
         save_checkpoint(self.folder.checkpoints, self.model, self.optimizer, self.progress, self.metadata)
@@ -202,13 +203,16 @@ class _Run:
         objective = at_radius(self.config.objective, radius_share(self.config.optim, step, self.total))
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        share_buffers(self.world, self.model)
-        with arithmetic(precision, self.device):
+        many, full = self.world.size > 1, precision == "float32"
+        if many:
+            share_buffers(self.model)
+        with nullcontext() if full else arithmetic(precision, self.device):
             output = objective(self.model, x, y, generator=self.generator)
         losses = self.losses(output, weight, step)
-        with products(precision):
+        with nullcontext() if full else products(precision):
             (output.loss * weight).backward()
-        sum_gradients(self.world, self.parameters)
+        if many:
+            sum_gradients(self.parameters)
         return losses
 
     def own_images(self, epoch: int, i: int) -> tuple[Tensor, Tensor, float]:
@@ -249,7 +253,7 @@ class _Run:
         """The terms over the global batch, the same in every process."""
         names = ["loss", *output.parts]
         own = torch.stack([output.loss.detach(), *output.parts.values()]).tolist()
-        values = self.world.mean(own, weight)
+        values = own if self.world.size == 1 else self.world.mean(own, weight)
         losses = dict(zip(names, values, strict=True))
         if not all(math.isfinite(v) for v in values):
             terms = ", ".join(f"{name} = {value:.4g}" for name, value in losses.items())
@@ -270,14 +274,13 @@ class _Run:
 
     def end_epoch(self, epoch: int, losses: dict[str, float]) -> None:
         progress = self.progress
-        with products("float32"):
-            measured = validate(self.model, self.val_loader, self.config)
+        measured = validate(self.model, self.val_loader, self.config)
         score = measured[self.config.objective.chooses_by]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, epoch
             self.world.first(self.keep_best)
         self.world.first(lambda: self.log.write(kind="validation", step=progress.step, epoch=epoch, **measured))
-        self.on_step(Report(progress.step, self.total, epoch, losses, measured))
+        self.on_step(self.report(epoch, losses, measured))
 
     def keep_best(self) -> None:
         with writable(self.folder.best):

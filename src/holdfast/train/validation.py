@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from holdfast.attribution import integrated_gradients
 from holdfast.data.loader import DeviceLoader
+from holdfast.metrics import cosine_similarity
 from holdfast.models.state import evaluating
 from holdfast.seeding import generator_of
-from holdfast.similarity import cosine_similarity
 from holdfast.train.config import TrainConfig
 from holdfast.train.distributed import current_world
 

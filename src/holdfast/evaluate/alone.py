@@ -1,0 +1,55 @@
+"""Attacks on batches in which one image may break: it is found, reported and left out, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from holdfast.errors import HoldfastError
+
+Work = Callable[..., dict[str, Tensor]]
+
+
+def each_alone(
+    work: Work, images: Tensor, labels: Tensor, sound: Tensor, otherwise: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """What ``work(images, labels)`` gives, one entry per image, with ``otherwise`` where it cannot.
+
+    Images that are not ``sound`` are left out. Where the rest is refused because something is not a number, each image
+    is tried alone, as ``work(image, label, position)``.
+
+    Raises:
+        HoldfastError: what ``work`` refuses for another reason.
+    """
+    rows = sound.nonzero()[:, 0]
+    if len(rows) == 0:
+        return _spread([], images, otherwise)
+    try:
+        return _spread([(rows, work(images[rows], labels[rows]))], images, otherwise)
+    except HoldfastError as error:
+        if "NaN" not in str(error):
+            raise
+    done = []
+    for row in rows.split(1):
+        try:
+            done.append((row, work(images[row], labels[row], int(row))))
+        except HoldfastError as error:
+            if "NaN" not in str(error):
+                raise
+    return _spread(done, images, otherwise)
+
+
+def _spread(
+    done: list[tuple[Tensor, dict[str, Tensor]]], images: Tensor, otherwise: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Values of some rows in their places."""
+    found: dict[str, Tensor] = {}
+    for name, value in otherwise.items():
+        kind = done[0][1][name] if done else torch.tensor(value, device=images.device)
+        whole = torch.full((len(images), *kind.shape[1:]), value, dtype=kind.dtype, device=images.device)
+        for rows, values in done:
+            whole[rows] = values[name]
+        found[name] = whole
+    return found

@@ -1,0 +1,89 @@
+"""Whether the graph of a sum over points fits the memory, from what autograd keeps of one more point.
+
+It buys the choice between the whole graph (4 F per point) and chunks (6 F) without asking the caller.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path as File
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+SMALL = 2**28
+"""Bytes below which nobody asks what there is."""
+SHARE = 0.4
+"""Part of the device's memory that one graph may take; the backward pass takes as much again.
+
+Of all the memory, not of what happens to be free, so that a run resumed on its machine rounds as it did before.
+"""
+
+_per_point: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], int]] = WeakKeyDictionary()
+
+
+def free_bytes(device: torch.device) -> int:
+    """What is free to this process: on a GPU with the allocator's own reserve, on a CPU within its control group."""
+    if device.type == "cuda":
+        reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserve
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    meminfo = File("/proc/meminfo")
+    if meminfo.is_file():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    group = File("/sys/fs/cgroup")
+    limit = group / "memory.max"
+    if limit.is_file() and limit.read_text().strip().isdigit():
+        held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free = min(free, int(limit.read_text()) - int(held["anon"]))
+    return free
+
+
+def capacity_bytes(device: torch.device) -> int:
+    """The memory of a GPU, or of this machine within the process's control group."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    capacity = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = File("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and limit.read_text().strip().isdigit():
+        capacity = min(capacity, int(limit.read_text()))
+    return capacity
+
+
+def kept_bytes(run: Callable[[int], object], owned: nn.Module) -> int:
+    """What autograd keeps of one more row in ``run(rows)``, the parameters and buffers of ``owned`` aside.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> kept_bytes(lambda rows: net(torch.zeros(rows, 1, 2, 2, requires_grad=True)), net)  # 4 pixels, 8 ReLUs
+    48
+    """
+    own = {t.untyped_storage().data_ptr() for t in [*owned.parameters(), *owned.buffers()]}
+
+    def kept(rows: int) -> int:
+        sizes: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in own:
+                sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            output = run(rows)
+        del output
+        return sum(sizes.values())
+
+    return max(kept(3) - kept(2), 0)
+
+
+def fits(model: nn.Module, run: Callable[[int], object], points: int, x: Tensor) -> bool:
+    """Whether the graphs of ``points`` path points fit together; measured once a model and shape of image."""
+    shapes = _per_point.setdefault(model, {})
+    key = (tuple(x.shape[1:]), x.dtype, x.device)
+    if key not in shapes:
+        shapes[key] = kept_bytes(run, model)
+    need = shapes[key] * points
+    return need <= SMALL or need <= SHARE * capacity_bytes(x.device)

@@ -1,0 +1,64 @@
+"""Import what a user names as ``module:name`` or ``file.py:name``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from holdfast.errors import HoldfastError, unknown_name
+
+
+def imported(spec: str, what: str) -> Any:
+    """What ``module:name`` or ``file.py:name`` names.
+
+    Raises:
+        HoldfastError: the module cannot be imported, or has nothing of that name (with the nearest ones).
+    """
+    where, _, name = spec.rpartition(":")
+    try:
+        module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except HoldfastError:
+        raise
+    except Exception as error:
+        missing = isinstance(error, ImportError)
+        remedy = "Check the path, and that its dependencies are installed." if missing else "Mend the file."
+        reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
+        raise HoldfastError(f"{what} {spec!r}: importing {where} failed with {reason}. {remedy}") from error
+    if not callable(getattr(module, name, None)):
+        public = {n: v for n, v in vars(module).items() if callable(v) and not n.startswith("_")}
+        own = [n for n, v in public.items() if getattr(v, "__module__", None) == module.__name__]
+        raise unknown_name(f"{what} in {where}", name, own or public)
+    return getattr(module, name)
+
+
+_files: dict[Path, Any] = {}
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise HoldfastError(f"{path} does not exist; give file.py:name with a path from here.")
+    key = path.resolve()
+    if key in _files:
+        return _files[key]
+    taken = path.stem in sys.modules  # dataclasses look their module up by its name, so that each needs its own
+    name = f"{path.stem}_{hashlib.sha256(str(key).encode()).hexdigest()[:8]}" if taken else path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:  # leave no half-made module behind
+        del sys.modules[name]
+        raise
+    _files[key] = module
+    return module
+
+
+def file_of(module: str) -> Path | None:
+    """The file that a module was imported from by its path, or None."""
+    return next((path for path, found in _files.items() if found.__name__ == module), None)

@@ -1,0 +1,236 @@
+"""Find anybody's network: by name, from a file or a library, as a run or from the zoo; with its own preprocessing."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from holdfast.errors import HoldfastError, HoldfastWarning
+from holdfast.models.outputs import Logits, Normalized, adapted, logits_of
+from holdfast.models.pretrained import load_pretrained, pretrained_names
+from holdfast.models.resolve import BUILT_IN, build_model
+from holdfast.models.state import evaluating
+from holdfast.models.weights import load_weights
+from holdfast.seeding import seed_of
+
+PROGRAMS = (".pt2", ".pt", ".ts", ".jit", ".torchscript")
+RANDOM = "random"
+"""What ``weights`` is called where a library's network shall stay untrained."""
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A network that takes images in [0, 1] and returns logits, and what is known about it."""
+
+    model: nn.Module
+    name: str
+    image_size: tuple[int, int] | None = None
+    """Height and width that it asks for; None takes what it is given."""
+    classes: tuple[str, ...] = ()
+    """Names of its classes, where it brings them."""
+    dataset: str | None = None
+    """What it was trained on, for a run and a network of the zoo."""
+    notes: tuple[str, ...] = ()
+    """What was done to make it fit, one sentence each."""
+
+
+def find_model(
+    spec: str,
+    *,
+    shape: tuple[int, int, int] | None = None,
+    num_classes: int | None = None,
+    weights: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> FoundModel:
+    """The network that ``spec`` names, in evaluation mode.
+
+    Args:
+        spec: a built-in name, ``module:factory`` or ``file.py:factory``, the folder of a finished run, a network of
+            the zoo (``mnist/trades-igr``), ``timm:NAME``, ``hf:ID``, a ``.pt2`` file of ``torch.export`` or a
+            TorchScript file.
+        shape: (C, H, W) of the images, for built-in networks and factories that ask for them.
+        num_classes: number of labels, likewise.
+        weights: a state dict to load; ``random`` leaves a network of timm or Hugging Face untrained.
+        mean, std: of the normalisation that the network expects outside; what timm and Hugging Face know of theirs
+            is used by itself.
+
+    Raises:
+        HoldfastError: an unknown scheme or name, a library that is not installed (with what to install), weights that
+            do not fit, a factory that returns no network.
+    """
+    scheme, colon, name = spec.partition(":")
+    path = Path(spec)
+    if colon and scheme == "timm":
+        found = _from_timm(name, weights)
+    elif colon and scheme == "hf":
+        found = _from_hugging_face(name, weights)
+    elif path.is_dir():
+        found = _from_run(path, shape, num_classes)
+    elif path.suffix in PROGRAMS and ":" not in spec:
+        found = _from_program(path)
+    elif spec in pretrained_names():
+        dataset, _, method = spec.partition("/")
+        found = FoundModel(load_pretrained(method, dataset=dataset), spec, dataset=dataset)
+    elif spec in BUILT_IN or colon:
+        found = _from_factory(spec, shape, num_classes)
+    else:
+        raise HoldfastError(
+            f"{spec!r} is no model: give a run folder, one of {', '.join((*BUILT_IN, *pretrained_names()))}, "
+            "module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or a TorchScript file."
+        )
+    if weights not in (None, RANDOM):
+        load_weights(_innermost(found.model), Path(str(weights)))
+    if mean is not None or std is not None:
+        inner = found.model.model if isinstance(found.model, Normalized) else found.model
+        found = replace(found, model=Normalized(inner, mean or 0.0, std or 1.0))
+    for module in found.model.modules():  # exported programs have no eval()
+        module.training = False
+    return found
+
+
+def fitted(found: FoundModel, images: torch.Tensor) -> FoundModel:
+    """``found`` with an output that is plain logits, checked on a few of the images that it is for.
+
+    Warns when the outputs look like probabilities.
+
+    Raises:
+        HoldfastError: the network cannot take such images, or returns no logits.
+    """
+    with evaluating(found.model), torch.no_grad():
+        try:
+            output = found.model(images[:2])
+        except Exception as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise HoldfastError(
+                f"model {found.name} cannot take images of shape {tuple(images.shape[1:])}: {first}. Choose another "
+                "--image-size, or a model for such images."
+            ) from None
+    model = adapted(found.model, output, len(images[:2]))
+    logits = logits_of(output, len(images[:2]))
+    if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-4):
+        warnings.warn(
+            f"the outputs of model {found.name} look like probabilities (non-negative, summing to 1); holdfast expects "
+            "logits: remove the final softmax, or its saturation will hide gradients from every attack.",
+            HoldfastWarning,
+            stacklevel=2,
+        )
+    if not isinstance(model, nn.Module) or model is found.model:
+        return found
+    note = f"the output ({type(output).__name__}) is read as logits of {logits.shape[1]} classes"
+    return replace(found, model=model, notes=(*found.notes, note))
+
+
+def _innermost(model: nn.Module) -> nn.Module:
+    while isinstance(model, Normalized | Logits):
+        model = model.model  # type: ignore[assignment]
+    return model
+
+
+def _from_factory(spec: str, shape: tuple[int, int, int] | None, num_classes: int | None) -> FoundModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(0, "weights"))  # without weights: the same network every time
+        model = build_model(spec, shape, num_classes)
+    return FoundModel(model, spec.replace("/", "_").replace(":", "-").replace(".py", ""))
+
+
+def _from_run(folder: Path, shape: tuple[int, int, int] | None, num_classes: int | None) -> FoundModel:
+    try:
+        plain = json.loads((folder / "config.json").read_text())
+        spec, dataset = plain["model"], plain["data"]["name"]
+    except OSError:
+        raise HoldfastError(f"{folder} holds no config.json; give a folder that holdfast train wrote.") from None
+    except (KeyError, TypeError, ValueError):
+        raise HoldfastError(f"{folder / 'config.json'} is damaged; restore it, or train again.") from None
+    if not (folder / "result.json").is_file():
+        raise HoldfastError(f"{folder} is not finished; go on with holdfast train ... --out {folder} --resume.")
+    found = _from_factory(spec, shape, num_classes)
+    load_weights(found.model, folder / "last.safetensors")
+    return replace(found, name=folder.name, dataset=dataset)
+
+
+def _from_program(path: Path) -> FoundModel:
+    if not path.is_file():
+        raise HoldfastError(f"{path} does not exist; give a .pt2 file of torch.export or a TorchScript file.")
+    try:
+        if path.suffix == ".pt2":
+            return FoundModel(torch.export.load(path).module(), path.stem)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return FoundModel(torch.jit.load(path, map_location="cpu"), path.stem)
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise HoldfastError(
+            f"{path} cannot be read as a program ({first}); save it with torch.export.save or torch.jit.save. A state "
+            "dict goes with --weights, beside file.py:factory."
+        ) from None
+
+
+def _from_timm(name: str, weights: str | None) -> FoundModel:
+    timm = _library("timm", "timm")
+    try:
+        model = timm.create_model(name, pretrained=weights is None)
+    except Exception as error:
+        raise _not_made("timm", name, error) from None
+    config = timm.data.resolve_model_data_config(model)
+    size = tuple(config["input_size"][1:])
+    return FoundModel(
+        Normalized(model, config["mean"], config["std"]),
+        name,
+        image_size=size,
+        notes=(f"normalised inside by timm's mean {config['mean']} and std {config['std']}",),
+    )
+
+
+def _from_hugging_face(name: str, weights: str | None) -> FoundModel:
+    library = _library("transformers", "transformers")
+    try:
+        if weights is None:
+            model = library.AutoModelForImageClassification.from_pretrained(name)
+        else:
+            model = library.AutoModelForImageClassification.from_config(library.AutoConfig.from_pretrained(name))
+    except Exception as error:
+        raise _not_made("hf", name, error) from None
+    labels = getattr(model.config, "id2label", {}) or {}
+    classes = tuple(str(labels[i]) for i in sorted(labels))
+    side = getattr(model.config, "image_size", None)
+    size = (side, side) if isinstance(side, int) else tuple(side) if side else None
+    mean, std, note = _processing(library, name)
+    return FoundModel(Normalized(Logits(model), mean, std), Path(name).name, size, classes, notes=(note,))
+
+
+def _processing(library: Any, name: str) -> tuple[Any, Any, str]:
+    try:
+        processor = library.AutoImageProcessor.from_pretrained(name)
+        mean, std = processor.image_mean, processor.image_std
+        return mean, std, f"normalised inside by the processor's mean {mean} and std {std}"
+    except Exception:
+        return (
+            0.5,
+            0.5,
+            "no processor came with it: normalised inside by mean 0.5 and std 0.5; --mean and --std say else",
+        )
+
+
+def _library(module: str, extra: str) -> Any:
+    try:
+        return __import__(module)
+    except ImportError as error:
+        raise HoldfastError(
+            f"{module} is not installed or does not import here ({error}); pip install 'holdfast[{extra}]'."
+        ) from None
+
+
+def _not_made(scheme: str, name: str, error: Exception) -> HoldfastError:
+    first = (str(error).splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+    return HoldfastError(
+        f"{scheme}:{name} cannot be loaded ({first}); check the name, give --weights FILE where there is no network, "
+        "or --weights random for an untrained one."
+    )

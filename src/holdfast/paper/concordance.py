@@ -1,0 +1,176 @@
+"""Figures 2b and 5: how Kendall's tau of real attributions goes with their cosine and with Pearson's correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from holdfast.metrics import goodman_kruskal_gamma
+from holdfast.metrics.stats import LEAST_IMAGES, LEVEL, RESAMPLES, Ends, Interval, image_counts, widen
+from holdfast.paper.published import published_gamma
+from holdfast.paper.study import Study
+from holdfast.recipes import TABLE3
+from holdfast.report.claim import Claim, Effect, corrected, judge
+from holdfast.report.quantities import values_of
+from holdfast.report.words import counted, dataset_title, number, span
+from holdfast.results import RunResult
+
+Kind = Literal["signed", "magnitude"]
+SUBSTITUTES: dict[Kind, tuple[str, str]] = {
+    "signed": ("cosine", "pearson"),
+    "magnitude": ("magnitude_cosine", "magnitude_pearson"),
+}
+"""The columns of the records: similarities of the maps as they are, or of their magnitudes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """The attacked images of one run: ``kendall``, ``cosine``, ``pearson``, and the clean map's ``zeros`` (images,)."""
+
+    method: str
+    seed: int
+    index: NDArray[np.int64]
+    kendall: NDArray[np.float64]
+    cosine: NDArray[np.float64]
+    pearson: NDArray[np.float64]
+    zeros: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Concordance:
+    """Goodman and Kruskal's gamma of tau with the two substitutes on one data set.
+
+    ``cosine`` and ``pearson`` are means over runs of the gamma among the images of one run, ``zeros`` that with the
+    share of features whose clean attribution is 0; ``pooled`` are both gammas among all images of all runs. ``grows``
+    and ``leads`` are gamma with the cosine, and what it has over that with Pearson's r, as effects.
+    """
+
+    dataset: str
+    kind: Kind
+    clouds: tuple[Cloud, ...]
+    cosine: float
+    pearson: float
+    zeros: float
+    pooled: tuple[float, float]
+    grows: Effect
+    leads: Effect
+
+
+def pair_signs(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each pair of entries 1 if ``a`` and ``b`` order it alike, -1 if not, 0 where either ties.
+
+    >>> pair_signs(np.array([1.0, 2.0]), np.array([5.0, 3.0])).tolist()
+    [[0.0, -1.0], [-1.0, 0.0]]
+    """
+    return np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
+
+
+def weighted_gamma(signs: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gamma of each resample (resamples,), from `pair_signs` and how often each image is drawn."""
+    net, decided = (((counts @ part) * counts).sum(1) for part in (signs, np.abs(signs)))
+    return np.divide(net, decided, out=np.zeros_like(net), where=decided > 0)
+
+
+def concordance(study: Study, dataset: str, kind: Kind) -> Concordance | None:
+    """Gammas within each run of Table 3's rows, and the interval of their difference.
+
+    Images are resampled, the same ones for every run, and seeds enter as in `stats.Sample`. Images on which the attack
+    failed are left out: their similarities are 1 by convention. None where no run has two images and these columns.
+    """
+    clouds = [cloud for method in TABLE3 for run in study.of(dataset, method) if (cloud := _cloud(run, kind))]
+    if not clouds:
+        return None
+    images = np.unique(np.concatenate([cloud.index for cloud in clouds]))
+    draws = {
+        name: np.array([_resampled(cloud, getattr(cloud, name), images) for cloud in clouds])
+        for name in ("cosine", "pearson")
+    }
+    values = {
+        name: np.array([gamma(cloud.kendall, getattr(cloud, name)) for cloud in clouds])
+        for name in ("cosine", "pearson", "zeros")
+    }
+    kendall = np.concatenate([cloud.kendall for cloud in clouds])
+    pooled = [gamma(kendall, np.concatenate([getattr(c, name) for c in clouds])) for name in ("cosine", "pearson")]
+    paper = published_gamma(dataset)
+    means = {name: float(found.mean()) for name, found in values.items()}
+    return Concordance(
+        dataset,
+        kind,
+        tuple(clouds),
+        means["cosine"],
+        means["pearson"],
+        means["zeros"],
+        (pooled[0], pooled[1]),
+        _effect("γ_cos", clouds, values["cosine"], draws["cosine"], paper and paper[0]),
+        _effect(
+            "γ_cos less γ_r",
+            clouds,
+            values["cosine"] - values["pearson"],
+            draws["cosine"] - draws["pearson"],
+            paper and round(paper[0] - paper[1], 6),
+        ),
+    )
+
+
+def gamma(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Goodman and Kruskal's gamma of two vectors; 0 where every pair ties."""
+    return float(goodman_kruskal_gamma(torch.from_numpy(a), torch.from_numpy(b)))
+
+
+def _resampled(cloud: Cloud, other: NDArray[np.float64], images: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Gamma of a run in each resample of ``images``."""
+    at, signs = np.searchsorted(images, cloud.index), pair_signs(cloud.kendall, other)
+    return weighted_gamma(signs, image_counts(len(images))[:, at])
+
+
+def _effect(
+    label: str, clouds: Sequence[Cloud], values: NDArray[np.float64], draws: NDArray[np.float64], paper: float | None
+) -> Effect:
+    """A mean over runs: ``values`` (runs,) and their ``draws`` (runs, resamples)."""
+    mean, drawn, seeds = float(values.mean()), draws.mean(0), sorted({cloud.seed for cloud in clouds})
+    of_seed = np.array([np.mean([v for v, c in zip(values, clouds, strict=True) if c.seed == seed]) for seed in seeds])
+    images = min(len(cloud.index) for cloud in clouds)
+
+    def ends(level: float) -> Ends:
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        return widen(mean, (float(low), float(high)), of_seed, level)
+
+    found = Interval(mean, *ends(LEVEL), images, len(seeds))
+    decisive = len(seeds) > 1 and images >= LEAST_IMAGES
+    return Effect(label, found, False, ends(corrected(2))[1], decisive, paper)
+
+
+def _cloud(run: RunResult, kind: Kind) -> Cloud | None:
+    names = ("kendall", *SUBSTITUTES[kind], "zero_share")
+    columns = [values_of(run, name) for name in names]
+    failed = values_of(run, "failure_rate")
+    if not all(columns) or len(index := [i for i, found in failed.items() if not found]) < 2:
+        return None
+    kendall, cosine, pearson, zeros = (np.array([c[i] for i in index], dtype=np.float64) for c in columns)
+    return Cloud(run.method, run.seed, np.array(index), kendall, cosine, pearson, zeros)
+
+
+def concordance_claims(found: Concordance, whose: str = "") -> list[Claim]:
+    """Whether Kendall's tau grows with the cosine, and whether the cosine is the better substitute of it."""
+    where = f"On {dataset_title(found.dataset)}, {'signed maps' if found.kind == 'signed' else 'magnitudes'}: "
+    seeds = len({cloud.seed for cloud in found.clouds})
+    test = (
+        f"Goodman and Kruskal's γ over pairs of images of one run, mean over {counted(len(found.clouds), 'run')} with "
+        f"{span(len(cloud.index) for cloud in found.clouds)} attacked images each; {RESAMPLES} resamples of images, "
+        + (f"Student's t over {seeds} seeds" if seeds > 1 else "one seed, so there is no verdict")
+        + "; with the share of features whose attribution is 0, γ is "
+        f"{number(found.zeros, False, 1, signed=True)}; among all images of all runs γ_cos is "
+        f"{number(found.pooled[0], False, 1, signed=True)} and γ_r {number(found.pooled[1], False, 1, signed=True)}; "
+        "not corrected for the other claims; holds if every 95 % interval lies above 0, does not hold if one lies below"
+    )
+    grows = f"{where}images whose attributions keep a larger cosine keep a larger Kendall's τ (γ_cos > 0)"
+    leads = f"{where}the cosine is the better substitute of Kendall's τ (γ_cos > γ_r)"
+    return [
+        judge(grows, [found.grows], test=test, whose=whose),
+        judge(leads, [found.grows, found.leads], test=f"{test}: what falls as τ rises is no substitute", whose=whose),
+    ]

@@ -1,0 +1,157 @@
+"""The figures that rest on trained networks: 2b and 5, 4, and 3, 6 and 7."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from holdfast.data import load_dataset
+from holdfast.data.image_data import ImageData
+from holdfast.errors import HoldfastError
+from holdfast.evaluate.target import resolve_target
+from holdfast.paper.claims import FOUND
+from holdfast.paper.concordance import SUBSTITUTES, concordance, concordance_claims
+from holdfast.paper.drawings import BASE_COLOURS, activation_figure, concordance_figure
+from holdfast.paper.facts import pictured
+from holdfast.paper.notes import encodings
+from holdfast.paper.published import published_gamma
+from holdfast.paper.study import Study
+from holdfast.paper.targets import PICTURED, SCATTERED, shown
+from holdfast.recipes import TABLE3, TITLES
+from holdfast.report.claim import Claim
+from holdfast.report.document import Figure
+from holdfast.report.examples import POOL, attacked_examples
+from holdfast.report.figures import figure_of
+from holdfast.report.pictures import ExampleView, attribution_figure, tiles
+from holdfast.report.words import dataset_title, listed
+from holdfast.results import RunResult
+from holdfast.sweep.execute import state_of
+from holdfast.sweep.plan import Run
+
+PICTURED_IMAGES = 4
+PICTURE_BATCH = 1_000_001
+"""Seeds the pictured attacks apart from every batch of an evaluation."""
+
+TITLES_OF = {
+    "figure2b": "Figure 2b: Kendall's τ against its substitutes on real images",
+    "figure3": "Figure 3: attributions before and after the attack",
+    "figure4": "Figure 4: activation consistency",
+    "figure5": "Figure 5: Kendall's τ against its substitutes on other data sets",
+    "figure6": "Figure 6: more attributions before and after the attack",
+    "figure7": "Figure 7: more attributions before and after the attack, another data set",
+}
+
+
+def draw(study: Study, key: str, activation: tuple[Claim, ...] = ()) -> Figure:
+    """The figure ``key`` of `TITLES_OF`; ``activation`` are the claims that rest on Figure 4.
+
+    Raises:
+        HoldfastError: results or weights that it needs are missing; the message says which.
+    """
+    if key == "figure4":
+        return _activation(study, activation)
+    return _scattered(study, key) if key in SCATTERED else _pictured(study, key)
+
+
+def _activation(study: Study, claims: tuple[Claim, ...]) -> Figure:
+    if not any(study.column(dataset, method, "activation") for dataset in study.datasets for method in TABLE3):
+        raise HoldfastError("no run of its rows has results.")
+    caption = (
+        "Units active at both images, over the geometric mean of those active at each, among all ReLU units: for each "
+        "test image and its own image under IFIA; means with 95 % intervals. The paper prints no numbers with its "
+        "bars; section 6.4 quotes two pairs of them."
+    )
+    return replace(figure_of(activation_figure(study), "figure4", TITLES_OF["figure4"], caption), claims=claims)
+
+
+def _scattered(study: Study, key: str) -> Figure:
+    datasets = shown(SCATTERED[key], study.datasets)
+    rows = [[found for kind in SUBSTITUTES if (found := concordance(study, d, kind))] for d in datasets]
+    rows = [row for row in rows if row]
+    if not rows:
+        raise HoldfastError(f"no run on {listed(map(dataset_title, datasets))} has attacked attributions to compare.")
+    drawn = [row[0].dataset for row in rows]
+    printed = [
+        f"{dataset_title(name)} γ_cos {paper[0]}, γ_r {paper[1]}" for name in drawn if (paper := published_gamma(name))
+    ]
+    beside = f" The paper prints {listed(printed)}; for which network, and of signed maps or not, it does not say."
+    caption = (
+        "Each point is a test image under IFIA: Kendall's τ of the magnitudes of its attributions before and after the "
+        "attack, against the cosine and Pearson's correlation of the signed maps and of their magnitudes. γ, Goodman "
+        "and Kruskal's, is taken among the images of one run and averaged over runs; images on which the attack found "
+        f"nothing are left out.{beside if printed else ''}{_stand_in(SCATTERED[key], drawn)}"
+    )
+    caption = " ".join([caption, *encodings(study, drawn)])
+    claims = tuple(c for row in rows for found in row for c in concordance_claims(found, FOUND))
+    return replace(figure_of(concordance_figure(rows), key, TITLES_OF[key], caption), claims=claims)
+
+
+def _pictured(study: Study, key: str) -> Figure:
+    base, wanted = PICTURED[key]
+    (dataset,) = shown((wanted,), study.datasets)
+    examples = pictured_examples(study, base, dataset)
+    names = (TITLES[base], TITLES[f"{base}-igr"])
+    colours = {names[0]: BASE_COLOURS[base], names[1]: BASE_COLOURS[base]}
+    unsaid = " The paper says neither on which data set nor over which base its figure is." if key == "figure3" else ""
+    caption = (
+        f"The first {PICTURED_IMAGES} test images of {dataset_title(dataset)} that {names[0]} and {names[1]} (seed "
+        f"{study.seeds[0]}, profile {study.profile}) both classify correctly, each attacked by IFIA (top-k) on either "
+        f"network; none was chosen by hand.{unsaid}{_stand_in((wanted,), [dataset])}"
+    )
+    caption = " ".join([caption, *encodings(study, [dataset])])
+    drawing = attribution_figure(examples, names, study.k(dataset), colours)
+    alt = f"Images and their attributions before and after the attack, for {listed(names)}"
+    figure = figure_of(drawing, key, TITLES_OF[key], caption, alt)
+    return replace(figure, tiles=tiles(examples, names, study.k(dataset)))
+
+
+def _stand_in(wanted: tuple[str, ...], drawn: list[str]) -> str:
+    """What the paper shows and this figure does not."""
+    lacking = [dataset_title(name) for name in wanted if name not in drawn]
+    return f" The paper shows {listed(map(dataset_title, wanted))}; not run here: {listed(lacking)}." if lacking else ""
+
+
+def pictured_runs(study: Study, base: str, dataset: str) -> tuple[RunResult, RunResult]:
+    """The runs of the first seed without and with IGR.
+
+    Raises:
+        HoldfastError: a run is missing, or its weights are.
+    """
+    methods = (base, f"{base}-igr")
+    found = []
+    for method in methods:
+        run = next((r for r in study.of(dataset, method) if r.seed == study.seeds[0]), None)
+        if run is None:
+            raise HoldfastError(
+                f"{TITLES[method]} was not run on {dataset_title(dataset)} with seed {study.seeds[0]}; run it first."
+            )
+        if state_of(Run(run.train, run.evaluation), study.runs) not in ("finished", "trained"):
+            raise HoldfastError(
+                f"{study.runs} holds no weights of {run.name}: results hold numbers only; give the folder of its sweep "
+                "with --runs, or train it."
+            )
+        found.append(run)
+    return found[0], found[1]
+
+
+def pictured_examples(study: Study, base: str, dataset: str) -> list[ExampleView]:
+    """The first images of the test split that both networks classify correctly, attacked on each as in its evaluation.
+
+    Raises:
+        HoldfastError: runs, weights or images are missing, or the networks share no correct image.
+    """
+    runs = pictured_runs(study, base, dataset)
+    config = pictured(runs[0].evaluation, PICTURED_IMAGES)
+    data = load_dataset(dataset, config.split, data_dir=study.data_dir)
+    models = {run.title: _model(study, run, data) for run in runs}
+    examples = attacked_examples(models, data, config, study.device, most=PICTURED_IMAGES, batch=PICTURE_BATCH)
+    if not examples:
+        first = min(len(data), POOL)
+        raise HoldfastError(f"no image of the first {first} is classified correctly by {' and '.join(models)}.")
+    return examples
+
+
+def _model(study: Study, run: RunResult, data: ImageData) -> nn.Module:
+    folder = study.runs / Run(run.train, run.evaluation).name
+    return resolve_target(str(folder)).load(data, study.device)

@@ -1,0 +1,190 @@
+"""The quantities that documents show: what each is called, how it is printed and read, and its values in a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.metrics.stats import Column as Values
+from holdfast.metrics.stats import Ends
+from holdfast.report.document import Column
+from holdfast.results.store import RunResult
+
+ACCURACY = "Accuracy"
+ATTACKED = "Attribution under attack"
+WORST = "Worst of three attacks"
+NOISE = "Under random noise"
+REMARKS = {WORST: "worst", NOISE: "noise"}
+PREDICTION = ("natural", "fgsm", "pgd20", "pgd40", "cw_inf")
+WORST_OF = ("", "rank_", "random_")
+"""The three attacks on an attribution: the protocol's, the one on Kendall's tau, and random signs."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One column of a table.
+
+    ``heading`` may hold ``{k}``, the number of features in the top-k intersection. ``percent`` prints a share as per
+    cent; what is no share lies in [-1, 1]. ``merit`` is False for what is not better when higher. ``meaning`` is one
+    plain sentence for the page.
+    """
+
+    key: str
+    group: str
+    heading: str
+    percent: bool
+    meaning: str
+    merit: bool = True
+
+    @property
+    def bounds(self) -> Ends:
+        """The range of one value."""
+        return (0.0, 1.0) if self.percent else (-1.0, 1.0)
+
+    def title(self, k: int) -> str:
+        """The heading with its attack, without its unit.
+
+        >>> QUANTITIES["worst_topk"].title(8), QUANTITIES["kendall"].title(8)
+        ('Top-8 (worst)', 'Kendall τ')
+        """
+        remark = f" ({REMARKS[self.group]})" if self.group in REMARKS else ""
+        return self.heading.format(k=k) + remark
+
+    def column(self, k: int, group: str = "", signed: bool = False) -> Column:
+        """The column of a table, for example of one data set."""
+        return Column(
+            self.key, self.title(k), group, self.percent, signed, "high" if self.merit and not signed else None
+        )
+
+
+QUANTITIES: dict[str, Quantity] = {
+    quantity.key: quantity
+    for quantity in (
+        Quantity("natural", ACCURACY, "Natural", True, "Images classified correctly as they are."),
+        Quantity(
+            "fgsm",
+            ACCURACY,
+            "FGSM",
+            True,
+            "Images still classified correctly after one gradient step of the largest allowed size.",
+        ),
+        Quantity(
+            "pgd20",
+            ACCURACY,
+            "PGD-20",
+            True,
+            "Images still classified correctly after 20 small gradient steps that raise the loss.",
+        ),
+        Quantity("pgd40", ACCURACY, "PGD-40", True, "The same with 40 steps."),
+        Quantity(
+            "cw_inf",
+            ACCURACY,
+            "CW∞",
+            True,
+            "Images still classified correctly after steps on the Carlini–Wagner margin, of the same size.",
+        ),
+        Quantity(
+            "topk",
+            ATTACKED,
+            "Top-{k}",
+            True,
+            "Share of the {k} most important features that are still among the {k} most important after "
+            "the attribution attack.",
+        ),
+        Quantity(
+            "kendall",
+            ATTACKED,
+            "Kendall τ",
+            False,
+            "Rank correlation of all features’ importance before and after the attribution attack: 1 is the "
+            "same order, 0 no relation, −1 the reverse.",
+        ),
+        Quantity(
+            "cosine",
+            ATTACKED,
+            "Cosine",
+            False,
+            "Cosine of the angle between the two attributions taken as vectors: 1 is the same direction.",
+        ),
+        Quantity(
+            "failure_rate",
+            ATTACKED,
+            "No attack found",
+            True,
+            "Attacked images on which the attack found nothing that keeps the prediction; each counts as 1.0 "
+            "in the other columns of this group. High means a strong defence or a weak attack, so no best "
+            "value is marked.",
+            merit=False,
+        ),
+        Quantity(
+            "activation",
+            ATTACKED,
+            "Activation consistency",
+            False,
+            "Units active at both images over the geometric mean of those active at each, among all ReLU units.",
+        ),
+        Quantity(
+            "worst_topk",
+            WORST,
+            "Top-{k}",
+            True,
+            "The top-{k} share under the strongest of three attacks for each image: the one above, one that "
+            "reverses the whole ranking, and random signs.",
+        ),
+        Quantity(
+            "worst_kendall",
+            WORST,
+            "Kendall τ",
+            False,
+            "Kendall’s τ under the strongest of the same three attacks for each image: the number to trust.",
+        ),
+        Quantity(
+            "random_topk",
+            NOISE,
+            "Top-{k}",
+            True,
+            "The top-{k} share when the image moves by random signs of the same size instead of an attack.",
+        ),
+        Quantity(
+            "random_kendall",
+            NOISE,
+            "Kendall τ",
+            False,
+            "Kendall’s τ under the same random noise: how much is lost without any adversary.",
+        ),
+    )
+}
+
+
+def heading(key: str, k: int) -> str:
+    """What a column is called, without its unit.
+
+    >>> heading("worst_topk", 100), heading("kendall", 100), heading("activation", 100)
+    ('Top-100 (worst)', 'Kendall τ', 'Activation consistency')
+    """
+    return QUANTITIES[key].title(k)
+
+
+def values_of(run: RunResult, key: str) -> dict[int, float]:
+    """A quantity of a result by the index of the image; empty where its records lack it."""
+    kind = "accuracy" if key in PREDICTION else "attribution"
+    try:
+        index, values = run.column("index", kind), _values(run, key)
+    except KeyError:
+        return {}
+    return dict(zip(index, values, strict=True))
+
+
+def _values(run: RunResult, key: str) -> list[float]:
+    if key in PREDICTION:
+        found = run.column("prediction" if key == "natural" else key, "accuracy")
+        return [float(a == b) for a, b in zip(found, run.column("label", "accuracy"), strict=True)]
+    if key.startswith("worst_"):
+        return list(map(min, *(run.column(attack + key.removeprefix("worst_")) for attack in WORST_OF)))
+    if key == "failure_rate":
+        return [1.0 - found for found in run.column("succeeded")]
+    return run.column(key)
+
+
+def column_of(results: list[RunResult], key: str) -> Values:
+    """A quantity of the seeds of one method; seeds without it are left out."""
+    return {run.seed: values for run in results if (values := values_of(run, key))}
