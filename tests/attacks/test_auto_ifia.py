@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ from holdfast.attacks import (
 from holdfast.attacks.base import Attack
 from holdfast.attacks.noise import noise_of
 from holdfast.attacks.worst import Shortlist
-from holdfast.attribution import IntegratedGradients
+from holdfast.attribution import External, IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import from_json, to_json
@@ -265,3 +266,24 @@ def test_a_k_beyond_the_features_is_named(known: Known) -> None:
 @pytest.mark.parametrize("attack", [ALL, AnnealedIFIA(goal=SoftTopKGoal(0.2)), BlockSearch(queries=3)])
 def test_stored_and_read_again(attack: Attack) -> None:
     assert from_json(Attack, to_json(attack), "here") == attack
+
+
+def test_explanations_of_captum_end_to_end(known: Known) -> None:
+    captum = pytest.importorskip("captum.attr")
+
+    def grey(x: Tensor, target: Tensor) -> Tensor:
+        return x.square()
+
+    occlusion = captum.Occlusion(known.net)
+
+    def windows(x: Tensor, target: Tensor) -> Tensor:
+        return occlusion.attribute(x, sliding_window_shapes=(1, 4, 4), strides=(1, 4, 4), target=target)
+
+    x, y = known.x[:2], known.y[:2]
+    for fn in (captum.DeepLift, windows, grey):
+        attack = AutoIFIA(EPS, K, "quick", metrics=("topk",), attribution=External(fn), scale=0.1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = attack.run(known.net, x, y, generator=seeded())
+        assert float(result.score.mean()) < 0.95
+        assert result.maps < 300
