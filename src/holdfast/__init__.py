@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
-    "attacks": "Attack AttributionAttack CWInf FGSM Found Goal IFIA KendallGoal MassCenterGoal PGD RandomSigns TPGD "
-    "TopKGoal",
+    "attacks": "APGD AnnealedIFIA Attack AttributionAttack AutoAttack AutoFound AutoIFIA BlockSearch CWInf CosineGoal "
+    "DenseKendallGoal FGSM Found Goal IFIA KendallGoal MassCenterGoal PGD RandomSigns SoftTopKGoal Square TPGD "
+    "TargetGoal TopKGoal",
     "attribution": "Attribution ExpectedGradients External GradCAM InputXGradient IntegratedGradients Saliency "
     "SmoothGrad attribution_penalty igr_penalty integrated_gradients",
     "certify": "Certificate VotedMap",

@@ -1,15 +1,38 @@
 """Attacks on predictions and on attributions, called as ``attack(model, x, y)``."""
 
+from holdfast.attacks.annealed import AnnealedIFIA
+from holdfast.attacks.apgd import APGD
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
+from holdfast.attacks.auto import AutoFound, AutoIFIA
+from holdfast.attacks.auto_attack import AutoAttack
 from holdfast.attacks.base import Attack
-from holdfast.attacks.goals import Goal, KendallGoal, MassCenterGoal, TopKGoal
+from holdfast.attacks.block_search import BlockSearch
+from holdfast.attacks.goals import (
+    CosineGoal,
+    DenseKendallGoal,
+    Goal,
+    KendallGoal,
+    MassCenterGoal,
+    SoftTopKGoal,
+    TargetGoal,
+    TopKGoal,
+)
 from holdfast.attacks.ifia import IFIA, RandomSigns
 from holdfast.attacks.pgd import FGSM, PGD, TPGD, CWInf
+from holdfast.attacks.square import Square
 
 __all__ = [
+    "APGD",
+    "AnnealedIFIA",
     "Attack",
     "AttributionAttack",
+    "AutoAttack",
+    "AutoFound",
+    "AutoIFIA",
+    "BlockSearch",
     "CWInf",
+    "CosineGoal",
+    "DenseKendallGoal",
     "FGSM",
     "Found",
     "Goal",
@@ -18,6 +41,9 @@ __all__ = [
     "MassCenterGoal",
     "PGD",
     "RandomSigns",
+    "SoftTopKGoal",
+    "Square",
     "TPGD",
+    "TargetGoal",
     "TopKGoal",
 ]

@@ -30,7 +30,7 @@ def per_image(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.ndim - 1))
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
     """Each image's vector at length 1 (0 stays 0), also where its square would vanish or overflow."""
     scaled = x / per_image(x.flatten(1).abs().amax(1), x).clamp(min=torch.finfo(x.dtype).tiny)
     return scaled / per_image(scaled.flatten(1).norm(dim=1), x).clamp(min=1)
@@ -46,13 +46,13 @@ def project(adv: Tensor, images: Tensor, eps: float, norm: Norm = "Linf") -> Ten
     if norm == "Linf":
         return (images + delta.clamp(-eps, eps)).clamp(0, 1)
     length = per_image(delta.flatten(1).norm(dim=1), delta)
-    return (images + torch.where(length > eps, eps * _unit(delta), delta)).clamp(0, 1)
+    return (images + torch.where(length > eps, eps * unit(delta), delta)).clamp(0, 1)
 
 
-def step(adv: Tensor, gradient: Tensor, alpha: float, norm: Norm = "Linf") -> Tensor:
+def step(adv: Tensor, gradient: Tensor, alpha: float | Tensor, norm: Norm = "Linf") -> Tensor:
     """One step of length ``alpha`` in the direction of steepest ascent of the norm; NaN where the gradient is."""
     if norm == "L2":
-        return adv + alpha * _unit(gradient)
+        return adv + alpha * unit(gradient)
     return adv + alpha * gradient.sign().masked_fill(gradient.isnan(), float("nan"))  # torch's sign of NaN is 0
 
 
@@ -63,7 +63,7 @@ def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Genera
     else:
         direction = torch.empty_like(images).normal_(generator=generator)
         radius = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
-        noise = eps * per_image(radius, images) * _unit(direction)
+        noise = eps * per_image(radius, images) * unit(direction)
     return (images + noise).clamp(0, 1)
 
 

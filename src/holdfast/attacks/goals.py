@@ -4,35 +4,49 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, unknown_name
 from holdfast.metrics.rank import average_ranks, topk_indices
 from holdfast.parts import Part
 from holdfast.validate import check_positive
+
+LEAST_WIDTH = 0.02
+"""Of a neighbourhood, in log shares, so that equal features have no infinite density."""
 
 
 @dataclass(frozen=True)
 class Goal(Part, ABC):
     """``goal(share, *reference)`` -> the dissimilarity to raise, one number per image.
 
-    ``share`` is the magnitude of a map divided by its sum, of the images' shape.
+    ``share`` is the magnitude of a map divided by its sum, of the images' shape; for a goal that is ``signed``, the
+    map itself.
     """
 
     kind: ClassVar[str] = "goal"
     package: ClassVar[str | tuple[str, ...]] = "holdfast.attacks"
+    signed: ClassVar[bool] = False
 
     @abstractmethod
     def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
-        """What the goal compares with, one entry per image, from the magnitudes of the clean map."""
+        """What the goal compares with, one entry per image, from the clean map's magnitudes (or itself, ``signed``)."""
 
     @abstractmethod
     def __call__(self, share: Tensor, *reference: Tensor) -> Float[Tensor, " B"]:
         """The dissimilarity of each image's map."""
+
+    def of(self, maps: Tensor, *reference: Tensor) -> Tensor:
+        """The dissimilarity of signed maps."""
+        return self(maps if self.signed else shares(maps), *reference)
+
+    def reference_of(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
+        """`reference` from the signed clean maps."""
+        return self.reference(clean if self.signed else clean.abs(), k)
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,108 @@ class KendallGoal(Goal):
     def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
         ranks = reference[0]
         return -(ranks * torch.log(share.flatten(1) * ranks.shape[1] + self.floor)).sum(1)
+
+
+@dataclass(frozen=True)
+class DenseKendallGoal(Goal):
+    """As `KendallGoal`, each feature weighted by how many others lie near it, whose order a small move changes (ours).
+
+    The density of log shares around a feature is that of its ``neighbours``, a share of all features, to either side;
+    it is not differentiated.
+    """
+
+    neighbours: float = 0.05
+    floor: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_positive("neighbours", self.neighbours)
+        check_positive("floor", self.floor)
+
+    def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
+        return KendallGoal().reference(clean, k)
+
+    def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
+        ranks = reference[0]
+        features = ranks.shape[1]
+        size = torch.log(share.flatten(1) * features + self.floor)
+        with torch.no_grad():
+            ordered, at = size.sort(dim=1)
+            places = torch.arange(features, device=size.device)
+            reach = max(round(self.neighbours * features), 1)
+            above, below = (places + reach).clamp(max=features - 1), (places - reach).clamp(min=0)
+            width = ordered[:, above] - ordered[:, below] + LEAST_WIDTH
+            density = torch.empty_like(size).scatter(1, at, (above - below).to(size) / features / width)
+        return -(ranks * density * size).sum(1)
+
+
+@dataclass(frozen=True)
+class SoftTopKGoal(Goal):
+    """Pushes the clean top-k features out of the top k and others into it, those nearest to its edge first (ours).
+
+    A feature belongs by a sigmoid of its log share above that of the edge, which lies between the k-th and the next
+    and is not differentiated.
+
+    Args:
+        width: of the edge, in log shares.
+        floor: as in `KendallGoal`.
+    """
+
+    width: float = 0.3
+    floor: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_positive("width", self.width)
+        check_positive("floor", self.floor)
+
+    def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
+        top = topk_indices(clean, k)
+        return (torch.zeros_like(clean.flatten(1)).scatter(1, top, 1.0),)
+
+    def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
+        top = reference[0]
+        features = top.shape[1]
+        size = torch.log(share.flatten(1) * features + self.floor)
+        k = int(top[0].sum())
+        edge = size.detach().topk(min(k + 1, features), dim=1).values[:, k - 1 :].mean(1, keepdim=True)
+        return ((1 - 2 * top) * torch.sigmoid((size - edge) / self.width)).sum(1)
+
+
+@dataclass(frozen=True)
+class CosineGoal(Goal):
+    """Turns the signed map away from the clean one: minus their cosine."""
+
+    signed: ClassVar[bool] = True
+
+    def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
+        return (clean.flatten(1),)
+
+    def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
+        return -F.cosine_similarity(share.flatten(1), reference[0], dim=1, eps=torch.finfo(share.dtype).tiny)
+
+
+@dataclass(frozen=True)
+class TargetGoal(Goal):
+    """Draws another map: minus the squared distance of shares (Ghorbani et al., 2019; Dombrowski et al., 2019).
+
+    Args:
+        towards: "inverted", the largest magnitude minus each, or "next", the clean map of the next image of the batch
+            (of the first for the last one), so that the result depends on the batch.
+    """
+
+    towards: Literal["inverted", "next"] = "inverted"
+
+    def __post_init__(self) -> None:
+        if self.towards not in ("inverted", "next"):
+            raise unknown_name("towards", str(self.towards), ("inverted", "next"))
+
+    def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
+        if self.towards == "next":
+            return (shares(clean.roll(-1, 0)).flatten(1),)
+        flat = clean.flatten(1)
+        return (shares(flat.amax(1, keepdim=True) - flat),)
+
+    def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
+        return -(share.flatten(1) - reference[0]).square().sum(1)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.attacks.attribution_attack import AttributionAttack, Found, Scores, Select
 from holdfast.attacks.base import project, random_start, step
-from holdfast.attacks.goals import Goal, TopKGoal, shares
+from holdfast.attacks.goals import Goal, TopKGoal
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.errors import unknown_name
@@ -97,14 +97,15 @@ class IFIA(AttributionAttack):
         followed = attribution if attribution.differentiable else self.attribution
         surrogate = model if self.surrogate_beta is None else SoftplusTwin(model, self.surrogate_beta)
         scores = Scores(model, images, labels, attribution, self.select, self.k)
-        clean = scores.clean if followed is attribution else followed.map(model, images, labels).detach().abs()
-        reference = self.goal.reference(clean, self.k)
+        own = followed is not attribution or self.goal.signed
+        clean = followed.map(model, images, labels).detach() if own else scores.clean
+        reference = self.goal.reference_of(clean, self.k)
 
         def ascent(adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
             with torch.enable_grad():
                 adv = adv.detach().requires_grad_()
                 maps = followed.map(surrogate, adv, labels, create_graph=True, weights=False)
-                return torch.autograd.grad(self.goal(shares(maps), *reference).sum(), adv)[0]
+                return torch.autograd.grad(self.goal.of(maps, *reference).sum(), adv)[0]
 
         for _ in range(self.restarts):
             adv = random_start(images, self.eps, "Linf", generator) if self.random_start else images

@@ -1,0 +1,315 @@
+"""The strongest attack on attributions: an ensemble, and the worst case of each image and metric over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor
+
+from holdfast.attacks.annealed import AnnealedIFIA
+from holdfast.attacks.attribution_attack import AttributionAttack, Found
+from holdfast.attacks.base import Images, Labels, project
+from holdfast.attacks.block_search import BlockSearch
+from holdfast.attacks.goals import CosineGoal, DenseKendallGoal, Goal, KendallGoal, SoftTopKGoal, TopKGoal
+from holdfast.attacks.noise import drawn_seed, noise_of
+from holdfast.attacks.worst import Compared, Worst
+from holdfast.attribution import IntegratedGradients, Saliency
+from holdfast.attribution.base import Attribution
+from holdfast.errors import HoldfastError, unknown_name
+from holdfast.models.state import Model
+from holdfast.validate import check_count, check_positive
+
+Budget = Literal["quick", "standard", "thorough"]
+Start = Literal["image", "random", "found"]
+TRANSFER: tuple[Attribution, ...] = (
+    IntegratedGradients(n_steps=5),
+    Saliency(),
+)
+"""What is followed where the attacked explanation has no gradient."""
+RANDOM = "random signs"
+SEARCH = "block search"
+POINTS, SAMPLES = 5, 16
+
+
+@dataclass(frozen=True)
+class AutoFound(Found):
+    """What `AutoIFIA` found. The fields of `Found` are those of its ``select``; ``history`` has one entry per member.
+
+    Attributes:
+        by_metric: for each metric the worst case of each image by itself; ``history`` is after each member.
+        members: the names of the members, in the order in which they ran.
+        winner: for each metric (B,) the index into ``members`` of the one that found the worst case; -1 where none did.
+        reached: for each metric (members, B), the lowest exact score of each member; infinite where it did not run.
+        lost: (members, B), the share of a member's iterates that lost the label; NaN where it did not run.
+        moved: (members, B), whether a member's goal had a gradient; True where it did not run.
+        maps: maps of the attacked explanation that were scored exactly, per image.
+    """
+
+    by_metric: Mapping[str, Found]
+    members: tuple[str, ...]
+    winner: Mapping[str, Tensor]
+    reached: Mapping[str, Tensor]
+    lost: Tensor
+    moved: Tensor
+    maps: float
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of the ensemble: how it climbs, for which metric, and from where."""
+
+    name: str
+    climb: AnnealedIFIA
+    metric: Compared
+    start: Start
+
+
+@dataclass(frozen=True)
+class AutoIFIA(AttributionAttack):
+    """The strongest attack on attributions that we know; no settings but its budget. Distance measure: Linf.
+
+    An ensemble of `AnnealedIFIA` that differ in goal and start, after random signs and (but for "quick") before a
+    `BlockSearch` from what they found. Explanations without a gradient are attacked by transfer from integrated
+    gradients and from saliency, and by the search, which there asks for all the maps. Of
+    everything found, the worst by exact scores is kept per image and metric. Images as bad as chance in a
+    member's metric leave its batch; a member may start from what earlier ones found.
+
+    Random numbers depend on the generator's first number and each image's own pixels alone: given generators of one
+    state, an image's result does not depend on the images beside it, as far as the network's arithmetic does not.
+
+    Args:
+        eps: largest perturbation, pixels in [0, 1].
+        k: size of the top-k set.
+        budget: "quick" (as many forward passes as 40 scored steps of IFIA for each metric), "standard" or "thorough".
+        metrics: what is attacked, of "topk", "kendall" and "cosine" (of signed maps), each by members of its own.
+        scale: of the number of steps, to check whether more of them would do better.
+        attribution: what is attacked and scored exactly; it is followed and searched with 5 points
+            (16 of a sampled one).
+
+    A call returns the worst images by the first of ``metrics``; ``run`` returns an `AutoFound` with all.
+
+    Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
+
+    Cost: ``cost`` forward passes per image.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.ReLU(),
+        ...                           torch.nn.Linear(8, 2))
+        >>> images = torch.rand(3, 1, 4, 4)
+        >>> found = AutoIFIA(eps=0.1, k=4, budget="quick").run(net, images, net(images).argmax(1))
+        >>> sorted(found.by_metric)
+        ['kendall', 'topk']
+    """
+
+    eps: float = 8 / 255
+    k: int = 100
+    budget: Budget = "standard"
+    _: KW_ONLY
+    metrics: tuple[Compared, ...] = ("topk", "kendall")
+    scale: float = 1.0
+    attribution: Attribution = IntegratedGradients(n_steps=50)
+
+    def __post_init__(self) -> None:
+        check_positive("eps", self.eps, zero=True)
+        check_positive("scale", self.scale)
+        check_count("k", self.k)
+        if self.budget not in get_args(Budget):
+            raise unknown_name("budget", str(self.budget), get_args(Budget))
+        if not self.metrics or len(set(self.metrics)) < len(self.metrics):
+            names = ", ".join(get_args(Compared))
+            raise HoldfastError(f"metrics are {self.metrics}; name each of {names} at most once.")
+        for metric in self.metrics:
+            if metric not in get_args(Compared):
+                raise unknown_name("metric", str(metric), get_args(Compared))
+
+    @property
+    def cost(self) -> float:
+        followed = coarse(self.attribution) if self.attribution.differentiable else TRANSFER[0]
+        climbs = [replace(m.climb, attribution=followed) for m in self.members()]
+        ways = 1 if self.attribution.differentiable else len(TRANSFER)
+        scored = 1 + self.draws(self.attribution) + ways * sum(c.shortlist * len(self.metrics) + 1 for c in climbs)
+        searched = self.queries(self.attribution) * (2.0 * coarse(self.attribution).points + 1)
+        return ways * sum(c.climbing_cost for c in climbs) + scored * (2.0 * self.attribution.points + 1) + searched
+
+    def draws(self, attribution: Attribution) -> int:
+        """Random signs tried, more where the gradient is only another explanation's."""
+        few = {"quick": 1, "standard": 5, "thorough": 20}[self.budget]
+        return few if attribution.differentiable else 20 + 4 * few
+
+    def queries(self, attribution: Attribution) -> int:
+        """Maps that the block search asks for, over all metrics."""
+        if attribution.differentiable:
+            return {"quick": 0, "standard": 200, "thorough": 600}[self.budget] * len(self.metrics)
+        return {"quick": 200, "standard": 800, "thorough": 1600}[self.budget]
+
+    def members(self) -> tuple[Member, ...]:
+        """The runs that the budget buys, in order."""
+        steps = {"quick": 36, "standard": 60, "thorough": 120}[self.budget]
+        kendall, soft, cosine = KendallGoal(), SoftTopKGoal(), CosineGoal()
+        plan: list[tuple[str, Goal, Compared, Start, float]] = [
+            ("kendall", kendall, "kendall", "image", 0.3),
+            ("soft top-k", soft, "topk", "image", 0.4),
+            ("cosine", cosine, "cosine", "image", 0.4),
+        ]
+        if self.budget != "quick":
+            plan += [
+                ("dense kendall", DenseKendallGoal(), "kendall", "image", 0.3),
+                ("kendall from found", kendall, "kendall", "found", 0.2),
+                ("soft top-k from random", soft, "topk", "random", 0.4),
+                ("soft top-k from found", soft, "topk", "found", 0.2),
+            ]
+        if self.budget == "thorough":
+            plan += [
+                ("top-k", TopKGoal(), "topk", "image", 0.4),
+                ("narrow top-k from found", SoftTopKGoal(0.15), "topk", "found", 0.2),
+                ("dense kendall from random", DenseKendallGoal(), "kendall", "random", 0.3),
+                ("kendall from random", kendall, "kendall", "random", 0.3),
+                ("cosine from random", cosine, "cosine", "random", 0.4),
+                ("cosine from found", cosine, "cosine", "found", 0.2),
+            ]
+        return tuple(
+            Member(name, self._climb(goal, steps, first), metric, start)
+            for name, goal, metric, start, first in plan
+            if metric in self.metrics
+        )
+
+    def _climb(self, goal: Goal, steps: int, first: float) -> AnnealedIFIA:
+        return AnnealedIFIA(self.eps, max(round(steps * self.scale), 1), self.k, goal, first_step=first)
+
+    def attacked(self, attribution: Attribution | None) -> Attribution:
+        return self.attribution if attribution is None else attribution
+
+    def run(  # type: ignore[override]
+        self,
+        model: Model,
+        x: Images,
+        y: Labels,
+        *,
+        attribution: Attribution | None = None,
+        generator: torch.Generator | None = None,
+    ) -> AutoFound:
+        """The attack with its accounting: the worst case of every metric, and what each member did.
+
+        Args:
+            model, x, y, generator: as in a call.
+            attribution: what is attacked and scored exactly, in place of the attack's own.
+        """
+        found = super().run(model, x, y, attribution=attribution, generator=generator)
+        return cast(AutoFound, found)
+
+    def search(
+        self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
+    ) -> AutoFound:
+        seed = drawn_seed(generator)
+        worst = Worst(model, images, labels, attribution, self.metrics, self.k)
+        log = _Log(worst)
+        everyone = worst.right.nonzero()[:, 0]
+        for draw in range(self.draws(attribution) if len(everyone) else 0):
+            corners = project(images + 2 * self.eps * noise_of(images, seed, f"signs {draw}").sign(), images, self.eps)
+            values = worst.values(corners[everyone], everyone)
+            worst.take(corners[everyone], everyone, values, 0, torch.full_like(everyone, draw + 1))
+            log.reached(0, everyone, values)
+        log.ended(RANDOM)
+        followed = (coarse(attribution),) if attribution.differentiable else TRANSFER
+        for source in followed:
+            for member in self.members():
+                rows = worst.open(member.metric)
+                if len(rows):
+                    number = len(log.names)
+                    start = self._start(member, worst, rows, images, seed)
+                    lost, moved, values = member.climb.improve(worst, rows, source, start, images, number)
+                    log.reached(number, rows, values)
+                    log.climbed(number, rows, lost, moved)
+                log.ended(member.name if len(followed) == 1 else f"{member.name} on {source.title}")
+        for metric in self.metrics if self.queries(attribution) else ():
+            rows = worst.open(metric)
+            if len(rows):
+                number = len(log.names)
+                log.reached(number, rows, self._searched(worst, metric, rows, images, seed, number))
+            log.ended(f"{SEARCH} ({metric})")
+        return log.found()
+
+    def _searched(
+        self, worst: Worst, metric: Compared, rows: Tensor, images: Tensor, seed: int, number: int
+    ) -> Mapping[str, Tensor]:
+        """Search with few points from what was found, and score the end exactly."""
+        source = coarse(worst.attribution)
+        queries = self.queries(worst.attribution) // len(self.metrics)
+        search = BlockSearch(self.eps, queries, self.k, source, metric)
+        rough = Worst(worst.model, images[rows], worst.labels[rows], source, search.compared, self.k)
+        everyone = torch.arange(len(rows), device=rows.device)
+        start = worst.images[metric][rows]
+        rough.take(start, everyone, rough.values(start, everyone), 0, torch.zeros_like(rows))
+        search.improve(rough, everyone, images[rows], seed)
+        if source == worst.attribution:
+            worst.scored += rough.scored
+        values = worst.values(rough.images[metric], rows)
+        worst.take(rough.images[metric], rows, values, number, rough.step[metric])
+        return values
+
+    def _start(self, member: Member, worst: Worst, rows: Tensor, images: Tensor, seed: int) -> Tensor:
+        if member.start == "image":
+            return images[rows]
+        if member.start == "found":
+            return worst.images[member.metric][rows]
+        noise = noise_of(images[rows], seed, member.name)
+        return project(images[rows] + self.eps * noise, images[rows], self.eps)
+
+
+class _Log:
+    """What each member did."""
+
+    def __init__(self, worst: Worst) -> None:
+        self.worst = worst
+        self.names: list[str] = []
+        self.history: dict[str, list[Tensor]] = {m: [] for m in worst.score}
+        self.rows: dict[str, list[Tensor]] = {m: [self._full(float("inf"))] for m in worst.score}
+        self.lost = [self._full(float("nan"))]
+        self.moved = [torch.ones_like(worst.right)]
+
+    def _full(self, value: float) -> Tensor:
+        return self.worst.clean.new_full((len(self.worst.labels),), value)
+
+    def reached(self, number: int, rows: Tensor, values: Mapping[str, Tensor]) -> None:
+        for m, value in values.items():
+            self.rows[m][number][rows] = torch.minimum(self.rows[m][number][rows], value)
+
+    def climbed(self, number: int, rows: Tensor, lost: Tensor, moved: Tensor) -> None:
+        self.lost[number][rows] = lost.to(self.lost[number])
+        self.moved[number][rows] = moved
+
+    def ended(self, name: str) -> None:
+        self.names.append(name)
+        for m, score in self.worst.score.items():
+            self.history[m].append(score.mean())
+            self.rows[m].append(self._full(float("inf")))
+        self.lost.append(self._full(float("nan")))
+        self.moved.append(torch.ones_like(self.worst.right))
+
+    def found(self) -> AutoFound:
+        worst, count = self.worst, len(self.names)
+        by_metric = {m: worst.found(m, self.history[m]) for m in worst.score}
+        first = next(iter(by_metric.values()))
+        return AutoFound(
+            **vars(first),
+            by_metric=by_metric,
+            members=tuple(self.names),
+            winner=dict(worst.member),
+            reached={m: torch.stack(rows[:count]) for m, rows in self.rows.items()},
+            lost=torch.stack(self.lost[:count]),
+            moved=torch.stack(self.moved[:count]),
+            maps=worst.scored / len(worst.labels),
+        )
+
+
+def coarse(attribution: Attribution) -> Attribution:
+    """An attribution with as few points as can be followed; random points are others than those of the score."""
+    names = vars(attribution)
+    if "n_samples" in names:
+        return replace(attribution, n_samples=min(names["n_samples"], SAMPLES), seed=names["seed"] + 1)  # type: ignore[call-arg]
+    if "n_steps" in names:
+        return replace(attribution, n_steps=min(names["n_steps"], POINTS))  # type: ignore[call-arg]
+    return attribution
