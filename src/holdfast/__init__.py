@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from holdfast.attribution import compiled_gradients, igr_penalty, integrated_gradients
     from holdfast.data import load_dataset
     from holdfast.errors import HoldfastError, HoldfastWarning
-    from holdfast.models import SoftplusTwin, load_model
+    from holdfast.models import SoftplusTwin, check_surrogate, load_model
     from holdfast.objectives import (
         ART,
         AT,
@@ -49,7 +49,7 @@ _HOMES = {
     "holdfast.attribution": ("compiled_gradients", "igr_penalty", "integrated_gradients"),
     "holdfast.data": ("load_dataset",),
     "holdfast.errors": ("HoldfastError", "HoldfastWarning"),
-    "holdfast.models": ("SoftplusTwin", "load_model"),
+    "holdfast.models": ("SoftplusTwin", "check_surrogate", "load_model"),
     "holdfast.objectives": (
         "ART",
         "AT",
@@ -101,6 +101,7 @@ __all__ = [
     "SoftplusTwin",
     "Standard",
     "activation_consistency",
+    "check_surrogate",
     "compiled_gradients",
     "cosine_similarity",
     "cuda_graphs",

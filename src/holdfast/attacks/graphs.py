@@ -95,7 +95,7 @@ def settings_of(attack: object, but: Collection[str] = ()) -> tuple[Hashable, ..
     settings: list[Any] = [type(attack), model]
     for name, value in vars(attack).items():
         if isinstance(value, SoftplusTwin) and value.model is model:
-            settings.append((name, value.beta))
+            settings.append((name, value.beta, value.pooling))
         elif isinstance(value, int | float | str | None):
             if name not in but:
                 settings.append((name, value))
