@@ -16,8 +16,8 @@ import holdfast as hf
 from bench.measure import seconds
 from bench.networks import batch, network
 from bench.results import Row, race
-from holdfast.models.gates import SoftplusTwin
 from holdfast.models.state import Model
+from holdfast.models.twin import SoftplusTwin
 
 EPS, ALPHA, N_STEPS, BETA = 0.1, 0.02, 10, 30.0
 
