@@ -43,7 +43,7 @@ _NAMES = {
     "metrics": "Cosine KendallTau LensTopK Metric Pearson Spearman TopK activation_consistency cosine_similarity "
     "goodman_kruskal_gamma kendall_rank_corrcoef kendall_tau lens_topk pearson_correlation spearman_correlation "
     "topk_intersection",
-    "models": "SoftplusTwin load_model",
+    "models": "SoftplusTwin check_surrogate load_model",
     "models.find": "find_model",
     "models.outputs": "Logits Normalized",
     "objectives": "ART AT AdvAAT IGNorm IGR IGSumNorm LGA LossOutput MART Objective R2ET SSR Standard TRADES",

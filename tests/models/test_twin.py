@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from holdfast import HoldfastError, SoftplusTwin
+from holdfast import HoldfastError, SoftplusTwin, activation_consistency
 
 Activation = Callable[[Tensor], Tensor]
 BETA = 6.0
@@ -387,3 +387,21 @@ def test_max_pooling_on_demand(x: Tensor, window: dict[str, Any]) -> None:
 def test_pooling_must_be_positive() -> None:
     with pytest.raises(HoldfastError, match="pooling is 0"):
         SoftplusTwin(nn.ReLU(), BETA, pooling=0.0)
+
+
+ONE_GATE = [name for name in RELU if not name.startswith(("-", "(h + |h|)", "leaky", "hardtanh", "h * (sign"))]
+
+
+@pytest.mark.parametrize("name", ONE_GATE)
+def test_activation_consistency_counts_every_spelling(name: str, x: Tensor) -> None:
+    expected = activation_consistency(Net(F.relu), x, 1 - x)
+    torch.testing.assert_close(activation_consistency(Net(RELU[name]), x, 1 - x), expected)
+    assert 0 < float(expected.min()) <= float(expected.max()) < 1
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if "leaky" not in name])
+def test_activation_consistency_in_every_format(name: str, x: Tensor) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a reentrant checkpoint without gradients
+        found = activation_consistency(FORMATS[name](x), x, 1 - x)
+    torch.testing.assert_close(found, activation_consistency(Net(F.relu), x, 1 - x))

@@ -39,8 +39,8 @@ def _clamp(mode: KinkMode, call: Any, x: Any, min: Any = None, max: Any = None) 
         return high - mode.max0(-x, -high)
     if high is None:
         at_zero = isinstance(low, int | float) and low == 0
-        if at_zero:
-            mode.operator = "relu"
+        if at_zero or isinstance(low, Tensor):
+            mode.operator = "relu" if at_zero else "maximum"
         return mode.max0(x) if at_zero else low + mode.max0(x, low)
     return low + mode.max0(x, low) - mode.max0(x, high)
 
@@ -89,6 +89,8 @@ def _maximum(mode: KinkMode, call: Any, x: Any, other: Any = None, *rest: Any, *
     """Of two tensors; exact where one of them is huge, as the masks of attention are."""
     if rest or named or not (_real(x) and isinstance(other, Tensor)):
         return None
+    if mode.constant(x) and _real(other) and not mode.constant(other):
+        x, other = other, x
     difference = (x - other).clamp(-10 * LARGEST_BOUND, 10 * LARGEST_BOUND)
     smooth = mode.max0(difference)
     return torch.maximum(x, other) + (smooth - torch.maximum(difference, torch.zeros_like(difference)))
