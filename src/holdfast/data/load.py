@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from holdfast.data.cache import read_cache, write_cache
-from holdfast.data.catalogue import SPLITS, KnownDataset, canonical_name
+from holdfast.data.catalogue import KNOWN, SPLITS, KnownDataset, canonical_name
 from holdfast.data.decode import Form, Interpolation
 from holdfast.data.digits import load_digits
 from holdfast.data.folders import read_folders
@@ -102,9 +102,11 @@ def default_split(name: str, data_dir: str | os.PathLike[str] | None = None) -> 
     """The split on which a model that was not trained on the set is measured: ``test``, or ``all`` for a set without
     splits.
 
-    >>> default_split("mnist")
+    >>> default_split("digits")
     'test'
     """
+    if canonical_name(name) in KNOWN:
+        return "test"
     source = locate(name, data_dir)
     undivided = source.folder is not None and ALL in source.folder.splits
     if source.function:

@@ -85,7 +85,7 @@ def _load_all(
     from holdfast.data.splits import MissingSplitError
 
     shipped = canonical_name(name) == "digits"
-    splits = SPLITS if shipped or default_split(name, data_dir) == "test" else ("all",)
+    splits = SPLITS if default_split(name, data_dir) == "test" else ("all",)
     loaded: list[tuple[ImageData, dict[str, Any]]] = []
     missing: list[MissingSplitError] = []
     for split in splits:
