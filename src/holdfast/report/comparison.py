@@ -167,7 +167,7 @@ def answer(base: str, first: RunResult, title: str, last: RunResult, claims: Seq
     worst, plain = ("worst_topk", "worst_kendall"), ("topk", "kendall")
     strongest = [key for key in (worst if worst[0] in by_key else plain) if key in by_key]
     if not strongest:
-        return f"The attributions of {base} and {title} were not both measured under attack."
+        return f"The attributions of {base} and {title} were not both measured under attack on the same images."
     verdicts = {by_key[key].verdict for key in strongest} - {"cannot be told"}
     opening = {
         (): f"Under attack the attributions of {title} and {base} cannot be told apart here",
