@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from holdfast.attacks import PGD, AutoIFIA, Square
 from holdfast.attacks.annealed import AnnealedIFIA
-from holdfast.attacks.auto import AutoFound
+from holdfast.attacks.auto_found import AutoFound
 from holdfast.attacks.flags import (
     attribution_flags,
     effort_flags,

@@ -3,8 +3,9 @@
 from holdfast.attacks.annealed import AnnealedIFIA
 from holdfast.attacks.apgd import APGD
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
-from holdfast.attacks.auto import AutoFound, AutoIFIA
+from holdfast.attacks.auto import AutoIFIA
 from holdfast.attacks.auto_attack import AutoAttack
+from holdfast.attacks.auto_found import AutoFound
 from holdfast.attacks.base import Attack
 from holdfast.attacks.block_search import BlockSearch
 from holdfast.attacks.goals import (

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.annealed import AnnealedIFIA
-from holdfast.attacks.attribution_attack import AttributionAttack, Found
+from holdfast.attacks.attribution_attack import AttributionAttack
+from holdfast.attacks.auto_found import AutoFound, MemberLog
 from holdfast.attacks.base import Images, Labels, project
 from holdfast.attacks.block_search import BlockSearch
 from holdfast.attacks.goals import CosineGoal, DenseKendallGoal, Goal, KendallGoal, SoftTopKGoal, TopKGoal
@@ -32,29 +33,6 @@ TRANSFER: tuple[Attribution, ...] = (
 RANDOM = "random signs"
 SEARCH = "block search"
 POINTS, SAMPLES = 5, 16
-
-
-@dataclass(frozen=True)
-class AutoFound(Found):
-    """What `AutoIFIA` found. The fields of `Found` are those of its ``select``; ``history`` has one entry per member.
-
-    Attributes:
-        by_metric: for each metric the worst case of each image by itself; ``history`` is after each member.
-        members: the names of the members, in the order in which they ran.
-        winner: for each metric (B,) the index into ``members`` of the one that found the worst case; -1 where none did.
-        reached: for each metric (members, B), the lowest exact score of each member; infinite where it did not run.
-        lost: (members, B), the share of a member's iterates that lost the label; NaN where it did not run.
-        moved: (members, B), whether a member's goal had a gradient; True where it did not run.
-        maps: maps of the attacked explanation that were scored exactly, per image.
-    """
-
-    by_metric: Mapping[str, Found]
-    members: tuple[str, ...]
-    winner: Mapping[str, Tensor]
-    reached: Mapping[str, Tensor]
-    lost: Tensor
-    moved: Tensor
-    maps: float
 
 
 @dataclass(frozen=True)
@@ -205,7 +183,7 @@ class AutoIFIA(AttributionAttack):
     ) -> AutoFound:
         seed = drawn_seed(generator)
         worst = Worst(model, images, labels, attribution, self.metrics, self.k)
-        log = _Log(worst)
+        log = MemberLog(worst)
         everyone = worst.right.nonzero()[:, 0]
         for draw in range(self.draws(attribution) if len(everyone) else 0):
             corners = project(images + 2 * self.eps * noise_of(images, seed, f"signs {draw}").sign(), images, self.eps)
@@ -257,52 +235,6 @@ class AutoIFIA(AttributionAttack):
             return worst.images[member.metric][rows]
         noise = noise_of(images[rows], seed, member.name)
         return project(images[rows] + self.eps * noise, images[rows], self.eps)
-
-
-class _Log:
-    """What each member did."""
-
-    def __init__(self, worst: Worst) -> None:
-        self.worst = worst
-        self.names: list[str] = []
-        self.history: dict[str, list[Tensor]] = {m: [] for m in worst.score}
-        self.rows: dict[str, list[Tensor]] = {m: [self._full(float("inf"))] for m in worst.score}
-        self.lost = [self._full(float("nan"))]
-        self.moved = [torch.ones_like(worst.right)]
-
-    def _full(self, value: float) -> Tensor:
-        return self.worst.clean.new_full((len(self.worst.labels),), value)
-
-    def reached(self, number: int, rows: Tensor, values: Mapping[str, Tensor]) -> None:
-        for m, value in values.items():
-            self.rows[m][number][rows] = torch.minimum(self.rows[m][number][rows], value)
-
-    def climbed(self, number: int, rows: Tensor, lost: Tensor, moved: Tensor) -> None:
-        self.lost[number][rows] = lost.to(self.lost[number])
-        self.moved[number][rows] = moved
-
-    def ended(self, name: str) -> None:
-        self.names.append(name)
-        for m, score in self.worst.score.items():
-            self.history[m].append(score.mean())
-            self.rows[m].append(self._full(float("inf")))
-        self.lost.append(self._full(float("nan")))
-        self.moved.append(torch.ones_like(self.worst.right))
-
-    def found(self) -> AutoFound:
-        worst, count = self.worst, len(self.names)
-        by_metric = {m: worst.found(m, self.history[m]) for m in worst.score}
-        first = next(iter(by_metric.values()))
-        return AutoFound(
-            **vars(first),
-            by_metric=by_metric,
-            members=tuple(self.names),
-            winner=dict(worst.member),
-            reached={m: torch.stack(rows[:count]) for m, rows in self.rows.items()},
-            lost=torch.stack(self.lost[:count]),
-            moved=torch.stack(self.moved[:count]),
-            maps=worst.scored / len(worst.labels),
-        )
 
 
 def coarse(attribution: Attribution) -> Attribution:

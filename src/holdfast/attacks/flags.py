@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from holdfast.attacks.auto import RANDOM, SEARCH, AutoFound, AutoIFIA
+from holdfast.attacks.auto import RANDOM, SEARCH, AutoIFIA
+from holdfast.attacks.auto_found import AutoFound
 from holdfast.attribution.base import Attribution
 from holdfast.models import check_surrogate
 from holdfast.models.state import Model, evaluating
