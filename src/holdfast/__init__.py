@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from holdfast import models as models
     from holdfast.attacks import *  # noqa: F403
     from holdfast.attribution import *  # noqa: F403
+    from holdfast.audit import AuditResult as AuditResult
+    from holdfast.audit import AuditSettings as AuditSettings
+    from holdfast.audit import audit as audit
     from holdfast.certify import *  # noqa: F403
     from holdfast.data import load_dataset as load_dataset
     from holdfast.errors import HoldfastError as HoldfastError
@@ -36,6 +39,7 @@ _NAMES = {
     "TargetGoal TopKGoal",
     "attribution": "Attribution ExpectedGradients External GradCAM InputXGradient IntegratedGradients Saliency "
     "SmoothGrad attribution_penalty igr_penalty integrated_gradients",
+    "audit": "AuditResult AuditSettings audit",
     "certify": "Certificate VotedMap",
     "data": "load_dataset",
     "errors": "HoldfastError HoldfastWarning",

@@ -6,7 +6,9 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from holdfast.errors import HoldfastError, unknown_name
@@ -62,3 +64,16 @@ def _import_file(path: Path) -> Any:
 def file_of(module: str) -> Path | None:
     """The file that a module was imported from by its path, or None."""
     return next((path for path, found in _files.items() if found.__name__ == module), None)
+
+
+def callable_room(name: str, function: Callable[..., Any]) -> None:
+    """Make a package of ours callable as the function that bears its name: ``hf.evaluate(...)``.
+
+    Once a package is imported it is an attribute of the package above, in the place of the function.
+    """
+
+    class Room(ModuleType):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+    sys.modules[name].__class__ = Room

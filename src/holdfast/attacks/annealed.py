@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
-from holdfast.attacks.base import per_image, project, unit
+from holdfast.attacks.base import ascent_of, per_image, project, unit
 from holdfast.attacks.goals import Goal, TopKGoal
 from holdfast.attacks.pgd import margin
 from holdfast.attacks.worst import Compared, Shortlist, Values, Worst, similarity
@@ -192,7 +192,7 @@ class AnnealedIFIA(AttributionAttack):
             with torch.enable_grad():
                 adv = adv.detach().requires_grad_()
                 maps = followed.map(surrogate, adv, labels, create_graph=True, weights=False)
-                (gradient,) = torch.autograd.grad(self.goal.of(maps, *reference).sum(), adv)
+                gradient = ascent_of(self.goal.of(maps, *reference).sum(), adv)
             return torch.stack([gradient.nan_to_num(0, 0, 0), maps.detach()], dim=1)
 
         def gradient(adv: Tensor, labels: Tensor, *reference: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,14 @@ def step(adv: Tensor, gradient: Tensor, alpha: float | Tensor, norm: Norm = "Lin
     return adv + alpha * gradient.sign().masked_fill(gradient.isnan(), float("nan"))  # torch's sign of NaN is 0
 
 
+def ascent_of(value: Tensor, adv: Tensor) -> Tensor:
+    """The gradient of ``value`` to the images; 0 where it does not depend on them (the map of a linear network)."""
+    if not value.requires_grad:
+        return torch.zeros_like(adv)
+    (gradient,) = torch.autograd.grad(value, adv, allow_unused=True, materialize_grads=True)
+    return gradient
+
+
 def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Generator) -> Tensor:
     """A uniform point of the ball (Linf) or of a random radius in a random direction (L2), inside [0, 1]."""
     if norm == "Linf":

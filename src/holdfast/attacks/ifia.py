@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attribution_attack import AttributionAttack, Found, Scores, Select
-from holdfast.attacks.base import project, random_start, step
+from holdfast.attacks.base import ascent_of, project, random_start, step
 from holdfast.attacks.goals import Goal, TopKGoal
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
@@ -105,7 +105,7 @@ class IFIA(AttributionAttack):
             with torch.enable_grad():
                 adv = adv.detach().requires_grad_()
                 maps = followed.map(surrogate, adv, labels, create_graph=True, weights=False)
-                return torch.autograd.grad(self.goal.of(maps, *reference).sum(), adv)[0]
+                return ascent_of(self.goal.of(maps, *reference).sum(), adv)
 
         for _ in range(self.restarts):
             adv = random_start(images, self.eps, "Linf", generator) if self.random_start else images

@@ -17,6 +17,7 @@ COMMANDS = {
     "recipes": "list the training recipes, or show one",
     "train": "train a recipe, with any setting overridden",
     "sweep": "train and evaluate many recipes: a table of the paper, several seeds",
+    "audit": "can the explanations of any model be trusted? attack, noise, guarantee, on one page",
     "evaluate": "attack a trained run or any model of yours, and show what held",
     "reproduce": "make the paper's tables, figures and theorems again, with a verdict a claim",
 }

@@ -90,7 +90,12 @@ def _check_radii(config: Any, prefix: str = "--") -> None:
         value, name = getattr(config, field.name), f"{prefix}{field.name}"
         if is_dataclass(value):
             _check_radii(value, prefix if field.name == "config" else f"{name}.")
-        elif field.name == "eps" and value > 1 and getattr(config, "norm", "Linf") == "Linf":
+        elif (
+            field.name == "eps"
+            and isinstance(value, int | float)
+            and value > 1
+            and getattr(config, "norm", "Linf") == "Linf"
+        ):
             meant = f"; {value:g} levels of 255 are written {value:g}/255" if value <= 255 else ""
             raise HoldfastError(f"{name} is {value:g}, but pixels lie in [0, 1]{meant}.")
 

@@ -3,15 +3,12 @@
 The room is called like its function, and so it can be: ``hf.evaluate(model, data)``.
 """
 
-import sys
-from types import ModuleType
-from typing import Any
-
 from holdfast.evaluate.protocol import Protocol, name_of, part_named
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.run import evaluate
 from holdfast.evaluate.standard import default_protocol, protocol_of
 from holdfast.evaluate.summary import Interval, Summary
+from holdfast.imports import callable_room
 
 __all__ = [
     "EvaluationResult",
@@ -25,10 +22,4 @@ __all__ = [
     "protocol_of",
 ]
 
-
-class _Room(ModuleType):
-    def __call__(self, *args: Any, **kwargs: Any) -> EvaluationResult | None:
-        return evaluate(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Room
+callable_room(__name__, evaluate)

@@ -1,0 +1,177 @@
+"""What is measured on one image: attack and noise at every radius, faithfulness, and a certificate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from holdfast.attacks import AutoIFIA, RandomSigns
+from holdfast.attacks.auto import AutoFound
+from holdfast.attacks.flags import attribution_flags, ensemble_flags, gradient_flags, label_flags, model_flags
+from holdfast.attribution.base import Attribution
+from holdfast.audit.settings import AuditSettings
+from holdfast.certify import VotedMap
+from holdfast.errors import HoldfastError
+from holdfast.evaluate import name_of
+from holdfast.evaluate.faithfulness import deletion, infidelity, insertion, random_order, randomised_maps
+from holdfast.metrics import Cosine, KendallTau, LensTopK, Metric, Spearman, TopK
+from holdfast.models import check_surrogate
+from holdfast.models.state import Model, evaluating
+from holdfast.seeding import generator_of
+
+Row = dict[str, Any]
+ATTACK, NOISE = "attack", "noise"
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """One explanation of one image before and after the strongest attack at a radius."""
+
+    image: Tensor
+    clean: Tensor
+    attacked: Tensor
+    after: Tensor
+    topk: float
+
+
+def metrics_of(settings: AuditSettings) -> tuple[Metric, ...]:
+    """What maps are compared by."""
+    k = settings.k or 1
+    return TopK(k), KendallTau(), Cosine(), LensTopK(k)
+
+
+def measure(model: Model, x: Tensor, index: int, settings: AuditSettings) -> Iterator[tuple[Row, Pictured | None]]:
+    """The rows of one image (1, C, H, W), each with its picture where the row is that of an attack."""
+    with evaluating(model), torch.no_grad():
+        target = model(x).argmax(1)
+    for attribution in settings.attributions:
+        base = {"index": index, "prediction": int(target), "attribution": name_of(attribution)}
+        clean = attribution(model, x, target).detach()
+        if _is_flat(clean):
+            yield {**base, "what": "map", "blank": True}, None
+            continue
+        yield {**base, "what": "map", "blank": False, **_faithful(model, x, target, clean, attribution, settings)}, None
+        for eps in settings.eps:
+            for what in (ATTACK, NOISE):
+                adv, extra = _perturbed(what, model, x, target, attribution, eps, index, settings)
+                after = attribution(model, adv, target).detach()
+                values = {m.key: float(m(after, clean)) for m in metrics_of(settings)}
+                row = {**base, "what": what, "eps": eps, **values, **extra, **_visible(x, adv)}
+                shown = Pictured(x[0], clean[0], adv[0], after[0], float(TopK(settings.k or 1)(after, clean)))
+                yield row, shown if what == ATTACK else None
+    if settings.certify:
+        yield from ((row, None) for row in _certified(model, x, target, index, settings))
+
+
+def _is_flat(maps: Tensor) -> bool:
+    return bool(maps.amax() == maps.amin())
+
+
+def _perturbed(
+    what: str,
+    model: Model,
+    x: Tensor,
+    target: Tensor,
+    attribution: Attribution,
+    eps: float,
+    index: int,
+    settings: AuditSettings,
+) -> tuple[Tensor, Row]:
+    generator = generator_of(settings.seed, what, index, name_of(attribution), repr(eps), device=x.device)
+    k = settings.k or 1
+    if what == NOISE:
+        noise = RandomSigns(eps, settings.draws, k, select="topk")
+        found = noise.run(model, x, target, attribution=attribution, generator=generator)
+        return found.adv_images, {"succeeded": bool(found.succeeded)}
+    attack = AutoIFIA(eps, k, settings.budget, metrics=("topk",), attribution=attribution)
+    strongest = attack.run(model, x, target, generator=generator)
+    assert isinstance(strongest, AutoFound)
+    won = int(strongest.winner["topk"])
+    return strongest.adv_images, {
+        "succeeded": bool(strongest.succeeded),
+        "member": strongest.members[won] if won >= 0 else "",
+    }
+
+
+def _visible(x: Tensor, adv: Tensor) -> Row:
+    return {"largest_change": float((adv - x).abs().max()), "ssim": float(ssim(x, adv))}
+
+
+def ssim(x: Tensor, y: Tensor, window: int = 7) -> Tensor:
+    """Structural similarity (B,) of images in [0, 1] with a uniform window (Wang et al., 2004); 1 for equal ones.
+
+    >>> x = torch.rand(2, 1, 16, 16)
+    >>> ssim(x, x)
+    tensor([1., 1.])
+    """
+    side = min(window, *x.shape[2:])
+
+    def mean(z: Tensor) -> Tensor:
+        return F.avg_pool2d(z.double(), side, stride=1)
+
+    mx, my = mean(x), mean(y)
+    vx, vy, both = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    value = (2 * mx * my + c1) * (2 * both + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+    return value.flatten(1).mean(1).to(x.dtype)
+
+
+def _faithful(
+    model: Model, x: Tensor, target: Tensor, clean: Tensor, attribution: Attribution, settings: AuditSettings
+) -> Row:
+    generator = generator_of(settings.seed, "faithfulness", name_of(attribution), device=x.device)
+    rival = random_order(x, generator)
+    found = {
+        "deletion": float(deletion(model, x, target, clean)),
+        "deletion_random": float(deletion(model, x, target, rival)),
+        "insertion": float(insertion(model, x, target, clean)),
+        "insertion_random": float(insertion(model, x, target, rival)),
+        "infidelity": float(infidelity(model, x, target, clean, generator=generator)),
+    }
+    if isinstance(model, nn.Module):
+        try:
+            other = randomised_maps(model, x, target, attribution, seed=settings.seed)
+            found["randomised"] = math.nan if _is_flat(other) else float(Spearman()(other.detach(), clean))
+        except (HoldfastError, RuntimeError):
+            found["randomised"] = math.nan
+    return found
+
+
+def _certified(model: Model, x: Tensor, target: Tensor, index: int, settings: AuditSettings) -> Iterator[Row]:
+    """The guaranteed share of the voted map's top k in the L2 ball that holds each radius's Linf ball, and within."""
+    features = x[0].numel()
+    balls = [eps * math.sqrt(features) for eps in settings.eps]
+    radii = sorted({*balls, *(0.05 * step for step in range(1, 11))})
+    generator = generator_of(settings.seed, "certificate", index, device=x.device)
+    votes = VotedMap(n_samples=settings.samples)
+    found = votes(model, x, target, k=settings.k or 1, radii=radii, generator=generator)
+    for column, radius in enumerate(radii):
+        eps = next((e for e, ball in zip(settings.eps, balls, strict=True) if ball == radius), None)
+        yield {
+            "index": index, "prediction": int(target), "attribution": "VotedMap", "what": "certificate",
+            "radius": radius, "eps": eps, "topk": float(found.topk[0, column]),
+            "cosine": float(found.cosine[0, column]),
+        }  # fmt: skip
+
+
+def flags_of(model: Model, x: Tensor, settings: AuditSettings) -> list[str]:
+    """Signs that the attack was too weak, or that the network is odd, from an attack at the largest eps."""
+    with evaluating(model), torch.no_grad():
+        target = model(x).argmax(1)
+    attribution = settings.attributions[0]
+    attack = AutoIFIA(settings.eps[-1], settings.k or 1, settings.budget, metrics=("topk",), attribution=attribution)
+    generator = generator_of(settings.seed, "flags", device=x.device)
+    found = attack.run(model, x, target, generator=generator)
+    assert isinstance(found, AutoFound)
+    if settings.budget != "quick":
+        return attribution_flags(attack, model, x, target, found, attribution=attribution, seed=settings.seed)
+    beta = attack.members()[0].climb.surrogate_beta[1]
+    problem = check_surrogate(model, x, target, beta).problem
+    flags = [*model_flags(model, x), *([problem] if problem else [])]
+    return [*flags, *gradient_flags(found), *label_flags(found), *ensemble_flags(found)]

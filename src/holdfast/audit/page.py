@@ -1,0 +1,239 @@
+"""The page of an audit: the verdict, the picture, the curves, what holds best, the flags, and what to do."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure as Drawing
+from matplotlib.image import imsave
+from numpy.typing import NDArray
+
+from holdfast.audit.result import AuditResult
+from holdfast.audit.run import pictures_of
+from holdfast.palette import DASHES, INK, MUTED, run_colours
+from holdfast.report.document import Block, Code, Column, Document, Facts, Figure, Row, Section, Table, Tile, Words
+from holdfast.report.figures import figure_of, plain
+from holdfast.report.images import data_uri
+from holdfast.report.pictures import SCHEME, attribution_map
+
+TIMES = 10
+SIDE = 224
+
+
+def document_of(result: AuditResult) -> Document:
+    """The audit as a document."""
+    sections = [
+        Section("What an attacker can do", _pictures(result)),
+        Section("How far, at which radius", (curves(result),)),
+        Section("Which explanation holds best", (_table(result), Words((_meaning(result),)))),
+        Section("Is the map true to the network?", (_faithful(result), Words((FAITHFUL,)))),
+    ]
+    guaranteed = _certificate(result)
+    if guaranteed:
+        sections.append(Section("What is guaranteed", guaranteed))
+    steps = tuple(result.next_steps())
+    if steps:
+        sections.append(Section("What to do", (Words(steps, listed=True),)))
+    checked = (*result.flags,) or ("The self-checks of the attack found nothing odd.",)
+    sections += [
+        Section("What was checked", (Words(tuple(checked), listed=True), *_notes(result))),
+        Section("Settings", (Facts(_settings(result)), Facts(tuple(result.environment.items()))), True),
+        Section("Make it again", (Code((_command(result),)),), True),
+    ]
+    facts = [f"{result.images} images", result.data]
+    if result.accuracy is not None:
+        facts.append(f"accuracy on them {result.accuracy:.0%}")
+    return Document(f"Audit of {result.model}", result.verdict(), tuple(sections), tuple(facts))
+
+
+def _pictures(result: AuditResult) -> tuple[Block, ...]:
+    """The image that suffers most, the median and the one that suffers least, for the explanation that holds best."""
+    explanation, eps = result.best, result.reference
+    rows = result.records
+    rows = rows[(rows["attribution"] == explanation) & (rows["what"] == "attack")]
+    rows = rows[np.isclose(rows["eps"].astype(float), eps)].sort_values(result.topk)
+    if not len(rows) or result.folder is None:
+        return (Words(("Pictures are made where the audit is kept in a folder (--out).",)),)
+    places = {"worst": 0, "median": len(rows) // 2, "best": len(rows) - 1}
+    tiles: list[Tile] = []
+    for name, place in places.items():
+        row = rows.iloc[place]
+        found = pictures_of(result.folder, int(row["index"]), explanation)
+        if found is None:
+            continue
+        kept = f"{100 * float(row[result.topk]):.0f} % of the top {result.settings.k} left"
+        strip = f"{name}: image {int(row['index'])}, {kept}"
+        change = np.clip(0.5 + TIMES * (found["attacked"] - found["image"]), 0, 1)
+        cells = {
+            "image": found["image"],
+            "explanation before": overlay(found["image"], found["clean"]),
+            "attacked image": found["attacked"],
+            f"the change, × {TIMES}": change,
+            "explanation after": overlay(found["attacked"], found["after"]),
+        }
+        tiles += [Tile(_uri(a), caption, f"{caption} of {strip}", strip) for caption, a in cells.items()]
+    words = (
+        f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. Grey in "
+        f"the change is no change; it is shown {TIMES} times as large as it is."
+    )
+    drawing = Drawing(figsize=(1, 1))
+    blank = figure_of(drawing, "pictures", "", words, words)
+    return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)
+
+
+def overlay(image: NDArray[np.floating], maps: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A map in colour over the image in grey, (3, H, W)."""
+    grey = np.broadcast_to(image.mean(0, keepdims=True), (3, *image.shape[1:]))
+    weight = attribution_map(maps)
+    colour = np.moveaxis(matplotlib.colormaps[SCHEME](weight)[..., :3], -1, 0)
+    return np.clip((1 - 0.75 * weight) * 0.6 * grey + (0.4 + 0.35 * weight) * colour, 0, 1)
+
+
+def _uri(image: NDArray[np.floating]) -> str:
+    rgb = np.broadcast_to(image, (3, *image.shape[1:])) if image.shape[0] == 1 else image[:3]
+    times = max(1, SIDE // max(rgb.shape[1:]))
+    large = np.repeat(np.repeat(np.moveaxis(np.clip(rgb, 0, 1), 0, -1), times, 0), times, 1)
+    out = io.BytesIO()
+    imsave(out, large.astype(np.float64), format="png")
+    return data_uri(out.getvalue())
+
+
+def curves(result: AuditResult) -> Figure:
+    """Share of the top features left against the radius: attack, noise, certificate and chance."""
+    drawing = Drawing(figsize=(6.4, 3.6), layout="constrained")
+    axis = drawing.subplots()
+    levels = [255 * eps for eps in result.settings.eps]
+    for explanation, colour in run_colours(result.explanations).items():
+        for what, dash in (("attack", DASHES[0]), ("noise", DASHES[1])):
+            found = [result.mean(explanation, what, result.topk, eps) for eps in result.settings.eps]
+            axis.plot([0, *levels], [1, *(f.mean for f in found)], dash, color=colour, marker="o", markersize=3,
+                      label=f"{result.label(explanation)}, {what}")  # fmt: skip
+            if what == "attack" and all(f.low is not None for f in found):
+                axis.fill_between(levels, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15)  # type: ignore[arg-type]
+    certified = result.records[result.records["what"] == "certificate"]
+    certified = certified[certified["eps"].notna()] if len(certified) else certified
+    if len(certified):
+        least = certified.groupby("eps")["topk"].mean()
+        axis.plot(
+            [255 * float(e) for e in least.index], least.to_numpy(), ":", color=INK, label="voted map, guaranteed"
+        )
+    chance = (result.settings.k or 1) / result.features
+    axis.axhline(chance, color=MUTED, linewidth=0.8)
+    axis.annotate("chance", (levels[-1], chance), fontsize=8, color=MUTED, ha="right", va="bottom")
+    axis.set_ylim(0, 1.03)
+    axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
+    axis.set_ylabel(f"share of the top {result.settings.k} left", fontsize=9, color=INK)
+    axis.legend(frameon=False, fontsize=8)
+    plain(axis)
+    caption = "Means over images; the band is the 95 % interval of the attack."
+    alt = "Share of the most important features that is left, against the radius of the perturbation"
+    return figure_of(drawing, "curves", "", caption, alt)
+
+
+def _table(result: AuditResult) -> Table:
+    eps = result.reference
+    radius = f"{255 * eps:.3g}/255"
+    columns = (
+        Column("attack", f"Top-{result.settings.k} under attack", percent=True, better="high"),
+        Column("noise", "under noise", percent=True),
+        Column("kendall", "Kendall τ under attack", better="high"),
+        Column("cosine", "Cosine", better="high"),
+        Column("lens", "LENS top-k", percent=True, better="high"),
+        Column("half", "half gone at (1/255)"),
+        Column("blank", "blank maps", percent=True),
+    )
+    lens = next((c for c in result.records.columns if c.startswith("lens")), None)
+    rows = []
+    for explanation in result.explanations:
+        half = result.half_gone(explanation)
+        cells = (
+            result.mean(explanation, "attack", result.topk, eps),
+            result.mean(explanation, "noise", result.topk, eps),
+            result.mean(explanation, "attack", "kendall", eps),
+            result.mean(explanation, "attack", "cosine", eps),
+            None if lens is None else result.mean(explanation, "attack", lens, eps),
+            None if half is None else 255 * half,
+            result.blank(explanation),
+        )
+        rows.append(Row(result.label(explanation), cells))
+    return Table("explanations", f"Explanations at a radius of {radius}", columns, tuple(rows), first="Explanation")
+
+
+def _meaning(result: AuditResult) -> str:
+    return (
+        f"Top-{result.settings.k}: the share of the {result.settings.k} most important features (a tenth of all unless "
+        "said otherwise) that are still among them. Kendall τ compares the order of all features, LENS counts a "
+        "feature as kept when its neighbour is. Half gone: the median radius at which half of the top features are "
+        "replaced (– beyond all that were tried)."
+    )
+
+
+FAITHFUL = (
+    "Deletion: area under the prediction's probability as features are blackened, the most important first (lower is "
+    "better, beside a random order); insertion the other way round. Infidelity: the part of the logit's change under "
+    "noise that the map does not explain (0 is best, 1 none). Randomised: rank correlation with the map of the network "
+    "whose last layer is drawn anew (near 1 the map says nothing about the network)."
+)
+
+
+def _faithful(result: AuditResult) -> Table:
+    names = {
+        "deletion": "Deletion", "deletion_random": "random order", "insertion": "Insertion",
+        "insertion_random": "random order", "infidelity": "Infidelity", "randomised": "Randomised",
+    }  # fmt: skip
+    columns = tuple(Column(key, heading) for key, heading in names.items())
+    rows = []
+    for explanation in result.explanations:
+        maps = result.records[(result.records["attribution"] == explanation) & (result.records["what"] == "map")]
+        cells = []
+        for key in names:
+            values = maps[key].astype(float).dropna() if key in maps else []
+            cells.append(float(np.mean(values)) if len(values) else None)
+        rows.append(Row(result.label(explanation), tuple(cells)))
+    return Table("faithfulness", "", columns, tuple(rows), first="Explanation")
+
+
+def _certificate(result: AuditResult) -> tuple[Block, ...]:
+    rows = result.records[result.records["what"] == "certificate"]
+    if not len(rows):
+        return ()
+    found = rows.groupby("radius")["topk"].mean()
+    chosen = [r for r in (0.05, 0.1, 0.2, 0.5) if any(np.isclose(found.index.astype(float), r))]
+    said = [
+        f"{100 * float(found[np.isclose(found.index.astype(float), r)].iloc[0]):.0f} % within {r:g}" for r in chosen
+    ]
+    return (
+        Words(
+            (
+                "The voted map (how often a feature is among the largest of the gradient under Gaussian noise) is an "
+                f"explanation with a guarantee: of its top {result.settings.k} no perturbation of an L2 length (pixels "
+                f"in [0, 1]) up to the one named can leave less than {', '.join(said)} (means over images; each holds "
+                "with probability 99.9 % over the noise). It is about this map alone, not about those above.",
+            )
+        ),
+    )
+
+
+def _notes(result: AuditResult) -> tuple[Block, ...]:
+    return (Words(result.notes, listed=True),) if result.notes else ()
+
+
+def _settings(result: AuditResult) -> tuple[tuple[str, str], ...]:
+    s = result.settings
+    radii = ", ".join(f"{255 * e:.3g}/255" for e in s.eps)
+    return (
+        ("explanations", ", ".join(result.explanations)),
+        ("radii (Linf)", radii),
+        ("important features", str(s.k)),
+        ("budget of the attack", s.budget),
+        ("draws of noise", str(s.draws)),
+        ("seed", str(s.seed)),
+    )
+
+
+def _command(result: AuditResult) -> str:
+    radii = " ".join(f"--eps {255 * e:.4g}/255" for e in result.settings.eps)
+    s = result.settings
+    return f"holdfast audit {result.model} IMAGES --images {s.images} --budget {s.budget} {radii}"

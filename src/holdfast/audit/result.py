@@ -1,0 +1,219 @@
+"""The numbers of an audit, from its records: curves, the verdict, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from holdfast.audit.settings import AuditSettings
+from holdfast.evaluate import name_of
+from holdfast.metrics.stats import Interval, mean_interval
+
+HOLDS, FRAGILE = 0.8, 0.5
+"""Shares of the important features left under attack from which maps hold, and below which they are fragile."""
+HALF = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class AuditResult:
+    """What an audit found. ``records`` has a row per image, explanation, radius and kind of perturbation."""
+
+    model: str
+    data: str
+    settings: AuditSettings
+    records: pd.DataFrame = field(repr=False)
+    features: int = 0
+    """Of one image."""
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    accuracy: float | None = None
+    """Share of the images that are classified correctly; None without labels."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def images(self) -> int:
+        """Images that were audited."""
+        return int(self.records["index"].nunique())
+
+    @property
+    def explanations(self) -> list[str]:
+        return [name_of(a) for a in self.settings.attributions]
+
+    def label(self, explanation: str) -> str:
+        """An explanation as people read it: its title, with its settings where two have one title."""
+        titles = {name_of(a): a.title for a in self.settings.attributions}
+        title = titles.get(explanation, explanation)
+        return title if list(titles.values()).count(title) == 1 else explanation
+
+    def mean(self, explanation: str, what: str, metric: str, eps: float) -> Interval:
+        """The mean over images of a metric under "attack" or "noise" at a radius."""
+        rows = self._rows(explanation, what)
+        values = rows.loc[np.isclose(rows["eps"].astype(float), eps), metric].astype(float).tolist()
+        if not values:
+            return Interval(float("nan"), None, None, 0)
+        return mean_interval(values, (0.0, 1.0) if metric == self.topk else (-1.0, 1.0))
+
+    @property
+    def topk(self) -> str:
+        """The column of the top-k share."""
+        return f"top_{self.settings.k}"
+
+    def _rows(self, explanation: str, what: str) -> pd.DataFrame:
+        r = self.records
+        return r[(r["attribution"] == explanation) & (r["what"] == what)]
+
+    def blank(self, explanation: str) -> float:
+        """Share of the maps that are the same everywhere."""
+        maps = self._rows(explanation, "map")
+        return float(maps["blank"].astype(bool).mean()) if len(maps) else float("nan")
+
+    def half_gone(self, explanation: str) -> float | None:
+        """The median over images of the smallest radius at which half of the top features are gone; None beyond all."""
+        rows = self._rows(explanation, "attack")
+        found = [_crossing(group["eps"], group[self.topk]) for _, group in rows.groupby("index")]
+        middle = float(np.median(found)) if found else float("inf")
+        return middle if np.isfinite(middle) else None
+
+    @property
+    def reference(self) -> float:
+        """The radius that the verdict speaks of: the one nearest to 2/255."""
+        return min(self.settings.eps, key=lambda e: abs(e - 2 / 255))
+
+    @property
+    def best(self) -> str:
+        """The explanation that keeps most of its top features at the reference radius, blank ones aside."""
+        usable = [e for e in self.explanations if self.blank(e) < HALF] or self.explanations
+        return max(usable, key=lambda e: _number(self.mean(e, "attack", self.topk, self.reference).mean))
+
+    @property
+    def score(self) -> float:
+        """The least share of top features left under attack at the reference radius, over the explanations."""
+        return min(_number(self.mean(e, "attack", self.topk, self.reference).mean) for e in self.explanations)
+
+    def verdict(self) -> str:
+        """One sentence in plain words with its numbers."""
+        eps = self.reference
+        found = {e: self.mean(e, "attack", self.topk, eps) for e in self.explanations}
+        best, worst = self.best, min(found, key=lambda e: _number(found[e].mean))
+        noise = self.mean(worst, "noise", self.topk, eps)
+        levels = _levels(eps)
+        if found[worst].mean >= HOLDS:
+            opening = "The explanations of this model hold"
+        elif found[best].mean < FRAGILE:
+            opening = "Do not trust the explanations of this model"
+        elif len(found) > 1 and found[best].mean >= HOLDS:
+            opening = f"Of the explanations of this model only some hold ({self.label(best)} does)"
+        else:
+            opening = "The explanations of this model hold only in part"
+        what = f"{self.label(worst)} keeps {_percent(found[worst])} of its {self.settings.k} most important features"
+        others = f"; {self.label(best)}, which holds best, keeps {_percent(found[best])}" if best != worst else ""
+        return (
+            f"{opening}: when an attacker may change every pixel by {levels} without changing the prediction, {what} "
+            f"(under noise of that size {_percent(noise)}){others}. Mean over {self.images} images."
+        )
+
+    def next_steps(self) -> list[str]:
+        """What an engineer can do."""
+        eps, best = self.reference, self.best
+        steps = []
+        if self.score < HOLDS:
+            steps.append(
+                f"Train with the attribution regulariser at this radius, starting from your own factory: holdfast "
+                f"train DATASET-trades-igr --model file.py:factory --objective.base.attack.eps {eps:.4g}; then audit "
+                "again."
+            )
+        if len(self.explanations) > 1:
+            steps.append(f"Show {self.label(best)}: of the explanations audited it keeps most under attack.")
+        half = self.half_gone(best)
+        if half is not None:
+            steps.append(
+                f"Say beside each map that a change of {_levels(half)} per pixel can replace half of its important "
+                "features; where inputs come from others, do not let people act on the map alone."
+            )
+        for explanation in self.explanations:
+            if self.blank(explanation) > 0:
+                steps.append(f"{self.label(explanation)} is blank on {self.blank(explanation):.0%} of the images.")
+        if self.settings.budget == "quick":
+            steps.append("For a number to quote, run again with --budget standard and at least 50 images.")
+        return steps
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per explanation, radius and kind of perturbation: means with their intervals."""
+        rows = []
+        for explanation in self.explanations:
+            for eps in self.settings.eps:
+                for what in ("attack", "noise"):
+                    found = self.mean(explanation, what, self.topk, eps)
+                    rows.append(
+                        {"explanation": self.label(explanation), "eps": eps, "what": what, "topk": found.mean,
+                         "low": found.low, "high": found.high, "n": found.n,
+                         **{m: self.mean(explanation, what, m, eps).mean for m in self._others()}}
+                    )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def _others(self) -> Sequence[str]:
+        known = ("kendall", "cosine")
+        return [c for c in self.records.columns if c in known or c.startswith("lens")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Verdict, numbers with intervals, and flags, as plain values."""
+        frame = self.to_frame()
+        return {
+            "model": self.model,
+            "data": self.data,
+            "verdict": self.verdict(),
+            "score": self.score,
+            "reference_eps": self.reference,
+            "k": self.settings.k,
+            "images": self.images,
+            "accuracy": self.accuracy,
+            "numbers": frame.astype(object).where(frame.notna(), None).to_dict("records"),
+            "blank": {self.label(e): self.blank(e) for e in self.explanations},
+            "half_gone_eps": {self.label(e): self.half_gone(e) for e in self.explanations},
+            "flags": list(self.flags),
+            "notes": list(self.notes),
+            "environment": dict(self.environment),
+        }
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the page to ``path``."""
+        from holdfast.audit.page import document_of
+
+        document_of(self).to_html(path)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"{self.verdict()}\n{self.to_frame().to_string(index=False, float_format='{:.3f}'.format)}"
+
+
+def _crossing(eps: pd.Series, share: pd.Series) -> float:
+    """The radius at which a share falls to half, linear between those measured; infinite where it does not."""
+    points = sorted(zip(eps.astype(float), share.astype(float), strict=True))
+    before = (0.0, 1.0)
+    for point in points:
+        if point[1] <= HALF:
+            part = (before[1] - HALF) / max(before[1] - point[1], 1e-12)
+            return before[0] + part * (point[0] - before[0])
+        before = point
+    return float("inf")
+
+
+def _number(value: float) -> float:
+    return -1.0 if np.isnan(value) else value
+
+
+def _levels(eps: float) -> str:
+    return f"{255 * eps:.3g}/255 of its range"
+
+
+def _percent(found: Interval) -> str:
+    if np.isnan(found.mean):
+        return "an unknown share"
+    ends = "" if found.low is None or found.high is None else f" [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+    return f"{100 * found.mean:.0f} %{ends}"

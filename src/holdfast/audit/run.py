@@ -1,0 +1,278 @@
+"""Audit a model: image by image, each kept as it is done, so that a run stopped at any moment goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from holdfast.attacks import AutoIFIA
+from holdfast.audit.measure import Pictured, flags_of, measure
+from holdfast.audit.result import AuditResult
+from holdfast.audit.settings import AuditSettings, fitted_settings
+from holdfast.data import default_split, load_dataset
+from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.errors import HoldfastError
+from holdfast.evaluate.subject import environment_of, subject_of
+from holdfast.files import locked, make_folder, write_atomically
+from holdfast.models.find import FoundModel, find_model, fitted
+from holdfast.models.resolve import BUILT_IN
+from holdfast.models.state import evaluating
+from holdfast.parts import to_plain
+
+FLAGGED = 3
+"""Images that the self-checks of the attack run on."""
+OnImage = Callable[[int, int], None]
+
+
+def audit(
+    model: str | nn.Module | FoundModel,
+    images: str | ImageData | Tensor,
+    settings: AuditSettings | None = None,
+    *,
+    out: str | Path | None = None,
+    time_limit: float | None = None,
+    device: str = "cpu",
+    image_size: int | tuple[int, int] | None = None,
+    strict: bool = False,
+    data_dir: str | None = None,
+    on_image: OnImage | None = None,
+    on_start: Callable[[float], None] | None = None,
+) -> AuditResult:
+    """How far the explanations of a model can be moved while its predictions stay.
+
+    For each image and explanation the strongest attack (`AutoIFIA`) and random signs of the same size move the map of
+    the model's own prediction at every radius; deletion, insertion, infidelity and a network with its last layer drawn
+    anew say whether the map is faithful at all; voted maps come with a guarantee.
+
+    Args:
+        model: what `find_model` takes, a module of yours (images in [0, 1] -> logits), or what `find_model` gave.
+        images: what `load_dataset` takes, an `ImageData`, or a tensor (N, C, H, W) in [0, 1].
+        settings: which explanations, radii and images.
+        out: folder that receives ``report.html``, ``audit.json`` and the records of every image; the same call goes on
+            where it stopped. None keeps nothing.
+        time_limit: seconds after which no further image is begun.
+        device: where it runs.
+        image_size, strict, data_dir: as in `load_dataset`; the size that the model asks for by default.
+        on_image: told before every image how many are done, of how many.
+        on_start: told the estimated seconds.
+
+    Raises:
+        HoldfastError: no images, a model that does not take them or returns no logits, a folder of another audit, a
+            time limit shorter than one image.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> result = audit(net, torch.rand(2, 1, 8, 8), AuditSettings(eps=(0.05,), images=2, samples=100))
+        >>> result.images, sorted(result.to_dict())[:3]
+        (2, ['accuracy', 'blank', 'data'])
+    """
+    found = None if isinstance(model, str) and model in BUILT_IN else _model(model)
+    data = _images(images, found.image_size if found else None, image_size, strict, data_dir)
+    if found is None:
+        found = find_model(str(model), shape=data.shape, num_classes=data.num_classes)
+    x = to_unit_interval(data.images[: (settings or AuditSettings()).images]).to(device)
+    found = fitted(replace(found, model=found.model.to(device)), x[:2])
+    chosen = fitted_settings(settings or AuditSettings(), found.model, x)
+    seconds = estimated_seconds(found.model, x, chosen)
+    if time_limit is not None and seconds / len(x) > time_limit:
+        raise HoldfastError(
+            f"the time limit of {time_limit:.0f} s is shorter than one image, which takes about "
+            f"{seconds / len(x):.0f} s; allow more, or ask for fewer explanations or radii."
+        )
+    if on_start is not None:
+        on_start(seconds)
+    store = _Store(None if out is None else Path(out), found, data, chosen)
+    started = time.monotonic()
+    with store.held():
+        for index in range(len(x)):
+            if on_image is not None:
+                on_image(index, len(x))
+            if store.has(index):
+                continue
+            if index and time_limit is not None and time.monotonic() - started > time_limit:
+                break
+            store.keep(index, *_audited(found.model, x[index : index + 1], index, chosen))
+        if on_image is not None:
+            on_image(len(x), len(x))
+        flags = store.flags(lambda: flags_of(found.model, x[:FLAGGED], chosen))
+        result = AuditResult(
+            found.name,
+            data.source,
+            chosen,
+            store.records(),
+            x[0].numel(),
+            tuple(flags),
+            (*found.notes, *data.notes, *data.left_out),
+            _accuracy(found, data, x),
+            {**environment_of(device), **subject_of(found.model, data)},
+            store.folder,
+        )
+        store.finish(result)
+    return result
+
+
+def _model(model: str | nn.Module | FoundModel) -> FoundModel:
+    if isinstance(model, FoundModel):
+        return model
+    if isinstance(model, nn.Module):
+        return FoundModel(model, type(model).__name__)
+    return find_model(model)
+
+
+def _images(
+    images: str | ImageData | Tensor,
+    asked: tuple[int, int] | None,
+    image_size: int | tuple[int, int] | None,
+    strict: bool,
+    data_dir: str | None,
+) -> ImageData:
+    if isinstance(images, ImageData):
+        return images
+    if isinstance(images, Tensor):
+        labels = torch.full((len(images),), -1, dtype=torch.int64)
+        return ImageData("images", "all", images.float().cpu(), labels, (), f"{len(images)} images")
+    split = default_split(images, data_dir)
+    return load_dataset(images, split, data_dir=data_dir, image_size=image_size or asked, strict=strict)
+
+
+def _audited(
+    model: nn.Module, x: Tensor, index: int, settings: AuditSettings
+) -> tuple[list[dict[str, Any]], dict[str, Pictured]]:
+    reference = min(settings.eps, key=lambda e: abs(e - 2 / 255))
+    rows, pictures = [], {}
+    for row, picture in measure(model, x, index, settings):
+        rows.append(row)
+        if picture is not None and row["eps"] == reference:
+            pictures[row["attribution"]] = picture
+    return rows, pictures
+
+
+def _accuracy(found: FoundModel, data: ImageData, x: Tensor) -> float | None:
+    if not data.labelled:
+        return None
+    with evaluating(found.model), torch.no_grad():
+        logits = torch.cat([found.model(part) for part in x.split(50)])
+    if logits.shape[1] != data.num_classes:
+        return None
+    return float((logits.argmax(1).cpu() == data.labels[: len(x)]).float().mean())
+
+
+def estimated_seconds(model: nn.Module, x: Tensor, settings: AuditSettings) -> float:
+    """How long the audit of ``x`` will take, from a timed pass and the cost of its parts."""
+    per_image = 0.0
+    for attribution in settings.attributions:
+        attack = AutoIFIA(settings.eps[0], settings.k or 1, settings.budget, metrics=("topk",), attribution=attribution)
+        per_image += len(settings.eps) * (attack.cost + (settings.draws + 4) * 2 * attribution.points) + 150
+    per_image += 2.0 * settings.samples if settings.certify else 0.0
+    return len(x) * per_image * _seconds_per_pass(model, x[:1])
+
+
+def _seconds_per_pass(model: nn.Module, x: Tensor) -> float:
+    batch = x.repeat(4, *[1] * (x.ndim - 1))
+    with evaluating(model):
+        for timed in (False, True):
+            started = time.perf_counter()
+            z = batch.clone().requires_grad_()
+            torch.autograd.grad(model(z).amax(1).sum(), z)
+            if timed:
+                return (time.perf_counter() - started) / (3 * len(batch))
+    return 0.0
+
+
+class _Store:
+    """What is kept of an audit: a file of rows and one of pictures per image, whole or absent."""
+
+    def __init__(self, folder: Path | None, found: FoundModel, data: ImageData, settings: AuditSettings) -> None:
+        self.folder = folder
+        self.rows: dict[int, list[dict[str, Any]]] = {}
+        self.pictured: dict[int, dict[str, Pictured]] = {}
+        self.settings = settings
+        subject = subject_of(found.model, data)
+        self.identity = json.dumps({"settings": to_plain(settings), **subject}, indent=1) + "\n"
+
+    def held(self) -> AbstractContextManager[None]:
+        """The folder for this process alone, after checking whose it is."""
+        if self.folder is None:
+            return nullcontext()
+        make_folder(self.folder / "images")
+        stored = self.folder / "settings.json"
+        if stored.is_file() and stored.read_text() != self.identity:
+            raise HoldfastError(
+                f"{self.folder} holds the audit of another model, other images or other settings; choose another --out."
+            )
+        write_atomically(stored, self.identity)
+        return locked(self.folder)
+
+    def has(self, index: int) -> bool:
+        return self.folder is not None and self._file(index, "json").is_file()
+
+    def keep(self, index: int, rows: list[dict[str, Any]], pictures: dict[str, Pictured]) -> None:
+        self.rows[index], self.pictured[index] = rows, pictures
+        if self.folder is None:
+            return
+        buffer = io.BytesIO()
+        arrays = {
+            f"{place}|{name}": getattr(picture, name).cpu().half().numpy()
+            for place, picture in pictures.items()
+            for name in ("image", "clean", "attacked", "after")
+        }
+        np.savez_compressed(buffer, **arrays)
+        write_atomically(self._file(index, "npz"), buffer.getvalue())
+        write_atomically(self._file(index, "json"), json.dumps(rows) + "\n")
+
+    def _file(self, index: int, kind: str) -> Path:
+        assert self.folder is not None
+        return self.folder / "images" / f"{index:05d}.{kind}"
+
+    def records(self) -> pd.DataFrame:
+        rows: list[dict[str, Any]] = []
+        if self.folder is None:
+            rows = [row for index in sorted(self.rows) for row in self.rows[index]]
+        else:
+            for file in sorted((self.folder / "images").glob("*.json")):
+                rows += json.loads(file.read_text())
+        found = pd.DataFrame(rows)
+        always = ["eps", f"top_{self.settings.k}"]
+        return found.reindex(columns=[*found.columns, *(c for c in always if c not in found.columns)])
+
+    def flags(self, make: Callable[[], list[str]]) -> list[str]:
+        """The self-checks, made once."""
+        file = None if self.folder is None else self.folder / "flags.json"
+        if file is not None and file.is_file():
+            return list(json.loads(file.read_text()))
+        found = make()
+        if file is not None:
+            write_atomically(file, json.dumps(found) + "\n")
+        return found
+
+    def finish(self, result: AuditResult) -> None:
+        if self.folder is None:
+            return
+        buffer = io.BytesIO()
+        result.records.to_parquet(buffer, index=False)
+        write_atomically(self.folder / "records.parquet", buffer.getvalue())
+        write_atomically(self.folder / "audit.json", json.dumps(result.to_dict(), indent=1) + "\n")
+        result.to_html(self.folder / "report.html")
+
+
+def pictures_of(folder: Path, index: int, explanation: str) -> dict[str, np.ndarray] | None:
+    """The stored arrays of one image: image, clean map, attacked image, map after."""
+    file = folder / "images" / f"{index:05d}.npz"
+    if not file.is_file():
+        return None
+    with np.load(file) as stored:
+        names = ("image", "clean", "attacked", "after")
+        if f"{explanation}|image" not in stored:
+            return None
+        return {name: stored[f"{explanation}|{name}"].astype(np.float32) for name in names}

@@ -1,0 +1,85 @@
+"""What an audit asks: which explanations, radii and images, and how hard the attack tries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from holdfast.attacks.auto import Budget
+from holdfast.attribution import GradCAM, IntegratedGradients, Saliency
+from holdfast.attribution.base import Attribution
+from holdfast.errors import HoldfastError, unknown_name
+from holdfast.models.state import Model
+from holdfast.validate import check_count
+
+RADII = tuple(levels / 255 for levels in (0.5, 1, 2, 4, 8))
+FEW_FEATURES = 4096
+"""Features up to which a certificate is made unless it is asked for otherwise."""
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """Everything that decides the numbers of an audit."""
+
+    attributions: tuple[Attribution, ...] = ()
+    """The explanations; none: integrated gradients, saliency and, where it fits the network, Grad-CAM."""
+    eps: tuple[float, ...] = RADII
+    """Radii of the attack, Linf, pixels in [0, 1]."""
+    k: int | None = None
+    """Features that count as the most important ones; None takes a tenth of them."""
+    images: int = 20
+    """Images attacked: the first ones of the set."""
+    budget: Budget = "quick"
+    """How hard the attack tries: quick, standard or thorough."""
+    draws: int = 5
+    """Perturbations of random signs, of which the worst counts as noise."""
+    certify: bool | None = None
+    """Whether voted maps are certified; None does so for small images (at most 4096 features)."""
+    samples: int = 1000
+    """Noisy copies per image of the certificate."""
+    seed: int = 0
+    """Seed of every random number."""
+
+    def __post_init__(self) -> None:
+        for eps in self.eps:
+            if not 0 < eps <= 1:
+                levels = f" ({eps:g}/255 is written {eps:g}/255)" if eps > 1 else ""
+                raise HoldfastError(f"eps is {eps:g}; it is a part of the pixel range, above 0 and at most 1{levels}.")
+        if not self.eps:
+            raise HoldfastError("no eps is given; give at least one, such as 2/255.")
+        for name in ("images", "draws", "samples"):
+            check_count(name, getattr(self, name))
+        if self.k is not None:
+            check_count("k", self.k)
+        if self.budget not in get_args(Budget):
+            raise unknown_name("budget", str(self.budget), get_args(Budget))
+
+
+def fitted_settings(settings: AuditSettings, model: Model, x: Tensor) -> AuditSettings:
+    """``settings`` with everything that depends on the network and its images filled in.
+
+    Raises:
+        HoldfastError: more important features than there are.
+    """
+    features = x[0].numel()
+    k = max(1, round(features / 10)) if settings.k is None else settings.k
+    if k >= features:
+        raise HoldfastError(f"k is {k}; it must be less than the {features} features of an image.")
+    chosen = settings.attributions or usual_attributions(model, x)
+    certify = features <= FEW_FEATURES if settings.certify is None else settings.certify
+    return replace(settings, attributions=chosen, eps=tuple(sorted(settings.eps)), k=k, certify=certify)
+
+
+def usual_attributions(model: Model, x: Tensor) -> tuple[Attribution, ...]:
+    """The explanations that fit a network."""
+    found: list[Attribution] = [IntegratedGradients(n_steps=20), Saliency()]
+    try:
+        with torch.no_grad():
+            GradCAM().map(model, x[:1], torch.zeros(1, dtype=torch.int64, device=x.device))
+        found.append(GradCAM())
+    except HoldfastError:
+        pass
+    return tuple(found)

@@ -1,0 +1,170 @@
+"""``holdfast audit MODEL IMAGES [options]``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from holdfast.cli.parse import parse, take_name
+from holdfast.errors import HoldfastError
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    eps: Annotated[tuple[float, ...], tyro.conf.UseAppendAction] = ()
+    """Radius of the attack, Linf, a part of the pixel range such as 2/255; several give a curve (0.5 to 8 of 255)."""
+    attribution: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Explanation by name, e.g. saliency, GradCAM(layer="layer4"), file.py:Mine, captum.attr:DeepLift; several compare
+    them. By default those that fit the network."""
+    images: int = 20
+    """Images audited: the first ones of the set."""
+    k: int | None = None
+    """Features that count as the most important ones; a tenth of them by default."""
+    budget: Literal["quick", "standard", "thorough"] = "quick"
+    """How hard the attack tries."""
+    weights: str | None = None
+    """State dict for the model; "random" leaves a network of timm or Hugging Face untrained."""
+    mean: tuple[float, ...] | None = None
+    """Of the normalisation that the model expects outside, one number per channel."""
+    std: tuple[float, ...] | None = None
+    """Likewise."""
+    image_size: int | None = None
+    """Height and width that images are resized and cropped to; what the model asks for by default."""
+    certify: bool | None = None
+    """Certify voted maps; by default on small images only."""
+    time_limit: str | None = None
+    """Begin no further image after so long, e.g. 90s, 10m, 2h."""
+    fail_under: float | None = None
+    """Exit with code 1 if the share of top features left under attack at the reference radius is below this."""
+    out: str | None = None
+    """Folder of report.html, audit.json and the records; runs/audit-MODEL by default. The same command goes on."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print audit.json to standard output and nothing else."""
+    strict: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Refuse a folder with files that cannot be read."""
+    seed: int = 0
+    """Seed of every random number."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    data_dir: str | None = None
+    """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
+
+
+DESCRIPTION = (
+    "holdfast audit MODEL IMAGES [options]: how far can the explanations of a model be moved by a change that keeps "
+    "its predictions? MODEL: file.py:factory, module:factory, a run, a network of the zoo (mnist/trades-igr), "
+    "timm:NAME, hf:ID, a .pt2 or TorchScript file. IMAGES: a folder with or without class folders, parquet files, a data set by "
+    "name, a Hub id. Writes a page, report.html."
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    if argv and argv[0] in ("-h", "--help"):
+        parse(AuditOptions(), ["--help"], "audit MODEL IMAGES", DESCRIPTION)
+    model, rest = take_name(argv, "the model", "audit", "mnist/trades-igr mnist")
+    images, rest = take_name(rest, "the folder of images", f"audit {model}", "path/to/images")
+    options = parse(AuditOptions(), rest, f"audit {model} {images}", DESCRIPTION)
+    limit = None if options.time_limit is None else seconds_of(options.time_limit)
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from holdfast.audit import AuditSettings, audit
+    from holdfast.audit.settings import RADII
+    from holdfast.cli.where import pick_device
+    from holdfast.models.find import find_model
+    from holdfast.models.resolve import BUILT_IN
+    from holdfast.report.words import duration
+
+    settings = AuditSettings(
+        attributions=explanations(options.attribution),
+        eps=options.eps or RADII,
+        k=options.k,
+        images=options.images,
+        budget=options.budget,
+        certify=options.certify,
+        seed=options.seed,
+    )
+    found = None
+    if model not in BUILT_IN:
+        found = find_model(model, weights=options.weights, mean=options.mean, std=options.std)
+    name = model.replace("/", "-").replace(":", "-").replace(".py", "")
+    out = Path(options.out or f"runs/audit-{name}")
+    console = Console(stderr=True, quiet=options.json)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("images, left"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(name, total=options.images)
+
+        def announce(seconds: float) -> None:
+            if seconds > 60:
+                console.print(f"The audit will take about {duration(seconds)} (estimated).", highlight=False)
+
+        result = audit(
+            found or model,
+            images,
+            settings,
+            out=out,
+            time_limit=limit,
+            device=pick_device(options.device),
+            image_size=options.image_size,
+            strict=options.strict,
+            data_dir=options.data_dir,
+            on_image=lambda done, total: progress.update(task, completed=done, total=total),
+            on_start=announce,
+        )
+    if options.json:
+        print(json.dumps(result.to_dict(), indent=1))
+    else:
+        print(f"{result}\n")
+        for flag in result.flags:
+            print(f"! {flag}")
+        print(f"Page: {out / 'report.html'}; numbers: {out / 'audit.json'}")
+    if options.fail_under is not None and result.score < options.fail_under:
+        print(
+            f"holdfast: {100 * result.score:.1f} % of the top features are left under attack, fewer than --fail-under "
+            f"{options.fail_under:g} asks for.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def explanations(specs: Sequence[str]) -> tuple:
+    """Explanations by name, ``Name(field=value)``, or ``file.py:Class``; a callable is wrapped in `External`."""
+    from holdfast.attribution import External
+    from holdfast.attribution.base import Attribution
+    from holdfast.evaluate import part_named
+    from holdfast.imports import imported
+    from holdfast.parts import Part
+
+    found = []
+    for spec in specs:
+        named = ":" in spec and "(" not in spec
+        target = imported(spec, "attribution") if named else None
+        wrapped = named and not (isinstance(target, type) and issubclass(target, Part))
+        found.append(External(spec) if wrapped else part_named(Attribution, spec))
+    return tuple(found)
+
+
+def seconds_of(text: str) -> float:
+    """Seconds from ``90s``, ``10m``, ``2h``.
+
+    >>> seconds_of("10m")
+    600.0
+    """
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
+    try:
+        return float(text[:-1]) * (unit or float("nan"))
+    except ValueError:
+        raise HoldfastError(f"--time-limit is {text!r}; give a number and a unit, e.g. 90s, 10m or 2h.") from None

@@ -1,0 +1,214 @@
+"""An audit end to end on tiny networks and folders: what it finds, keeps, says and refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import holdfast as hf
+from holdfast.audit.measure import ssim
+from holdfast.audit.result import AuditResult, _crossing
+from holdfast.cli import main
+from holdfast.errors import HoldfastError
+
+SETTINGS = hf.AuditSettings((hf.Saliency(), hf.IntegratedGradients(4)), eps=(0.02, 0.1), k=6, images=3, certify=False)
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def result(net: nn.Module, images: Tensor, tmp_path_factory: pytest.TempPathFactory) -> AuditResult:
+    return hf.audit(net, images, SETTINGS, out=tmp_path_factory.mktemp("audit") / "a")
+
+
+def test_a_row_for_everything(result: AuditResult) -> None:
+    rows = result.records
+    assert result.images == 3
+    counts = rows.groupby("what").size()
+    assert counts.to_dict() == {"attack": 12, "map": 6, "noise": 12}
+    assert result.folder is not None
+    stored = pd.read_parquet(result.folder / "records.parquet")
+    assert stored["index"].tolist() == rows["index"].tolist()
+    pd.testing.assert_series_equal(stored[result.topk], rows[result.topk])
+
+
+def test_the_attack_is_at_least_as_strong_as_noise_and_keeps_the_ball(result: AuditResult) -> None:
+    rows = result.records
+    for eps in SETTINGS.eps:
+        at = rows[np.isclose(rows["eps"].astype(float), eps)]
+        assert (at["largest_change"] <= eps + 1e-6).all()
+        attack, noise = (at[at["what"] == what][result.topk].mean() for what in ("attack", "noise"))
+        assert attack <= noise
+    weak, strong = (result.mean("Saliency", "attack", result.topk, eps).mean for eps in SETTINGS.eps)
+    assert strong < weak
+
+
+def test_the_sentence_is_true_of_its_numbers(result: AuditResult) -> None:
+    said = result.verdict()
+    worst = min(result.explanations, key=lambda e: result.mean(e, "attack", result.topk, result.reference).mean)
+    kept = result.mean(worst, "attack", result.topk, result.reference)
+    assert f"{result.label(worst)} keeps {100 * kept.mean:.0f} %" in said
+    assert result.score == pytest.approx(kept.mean)
+    assert "Mean over 3 images" in said
+
+
+def test_the_page_and_the_numbers(result: AuditResult) -> None:
+    assert result.folder is not None
+    page = (result.folder / "report.html").read_text()
+    assert result.verdict().split(":")[0] in page
+    assert page.count("data:image/png") >= 15, "three strips of five pictures"
+    numbers = json.loads((result.folder / "audit.json").read_text())
+    assert numbers["verdict"] == result.verdict()
+    assert len(numbers["numbers"]) == 8
+
+
+def test_stopped_after_any_image_it_goes_on_to_the_same_result(
+    net: nn.Module, images: Tensor, result: AuditResult, tmp_path: Path
+) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop_at(image: int) -> None:
+        def told(done: int, total: int) -> None:
+            if done == image:
+                raise Stopped
+
+        with pytest.raises(Stopped):
+            hf.audit(net, images, SETTINGS, out=tmp_path / "a", on_image=told)
+
+    stop_at(1)
+    stop_at(2)
+    again = hf.audit(net, images, SETTINGS, out=tmp_path / "a")
+    pd.testing.assert_frame_equal(again.records, result.records)
+    assert result.folder is not None
+    assert (tmp_path / "a" / "report.html").read_text() == (result.folder / "report.html").read_text()
+
+
+def test_a_folder_belongs_to_one_audit(net: nn.Module, images: Tensor, result: AuditResult) -> None:
+    with pytest.raises(HoldfastError, match="holds the audit of another model, other images or other settings"):
+        hf.audit(net, images, replace(SETTINGS, seed=1), out=result.folder)
+
+
+def test_a_robust_map_and_a_fragile_one_come_out_apart(images: Tensor) -> None:
+    """The gradient of a linear network never moves; that of a sharply bent one does."""
+    torch.manual_seed(3)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
+    settings = hf.AuditSettings((hf.Saliency(),), eps=(0.05,), k=6, images=3, certify=False)
+    firm = hf.audit(linear, images, settings)
+    bent = nn.Sequential(nn.Flatten(), nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 3)).eval()
+    soft = hf.audit(bent, images, settings)
+    assert firm.score == 1.0
+    assert firm.verdict().startswith("The explanations of this model hold:")
+    assert soft.score < 0.8
+
+
+def test_blank_maps_are_counted_not_compared(images: Tensor) -> None:
+    dead = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
+    nn.init.zeros_(dead[1].weight)
+    found = hf.audit(dead, images, hf.AuditSettings((hf.Saliency(),), eps=(0.05,), k=6, images=3, certify=False))
+    assert found.blank("Saliency") == 1.0
+    assert any("Saliency is blank on 100%" in step for step in found.next_steps())
+
+
+def test_half_gone_by_hand() -> None:
+    eps, share = pd.Series([0.1, 0.2, 0.4]), pd.Series([0.8, 0.6, 0.2])
+    assert _crossing(eps, share) == pytest.approx(0.25)
+    assert _crossing(eps, pd.Series([0.9, 0.8, 0.7])) == float("inf")
+    assert _crossing(eps, pd.Series([0.5, 0.4, 0.3])) == pytest.approx(0.1)
+
+
+def test_ssim_of_equal_and_of_inverted_images() -> None:
+    x = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(ssim(x, x), torch.ones(2))
+    assert bool((ssim(x, 1 - x) < 0).all())
+    assert bool((ssim(x, (x + 0.01).clamp(0, 1)) > 0.9).all())
+
+
+def test_a_captum_explanation(net: nn.Module, images: Tensor) -> None:
+    settings = hf.AuditSettings((hf.External("captum.attr:Saliency"),), eps=(0.1,), k=6, images=2, certify=False)
+    found = hf.audit(net, images, settings)
+    assert 0 <= found.score < 1
+
+
+class OneLogit(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(torch.relu(x).flatten(1))
+
+
+def one_logit() -> nn.Module:
+    torch.manual_seed(0)
+    return OneLogit()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for label in ("ill", "well"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for i in range(2):
+            pixels = rng.integers(0, 65536, (8, 8), dtype=np.uint16)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / label / f"{i}.png")
+    (tmp_path / "pictures" / "ill" / "broken.png").write_bytes(b"not a picture")
+    return tmp_path / "pictures"
+
+
+@pytest.mark.filterwarnings("ignore:1 file of")
+def test_the_command_line_on_16_bit_images_and_one_logit(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
+    words = ["audit", f"{__file__}:one_logit", str(folder), "--eps", "8/255", "--images", "2", "--k", "6",
+             "--attribution", "saliency", "--out", "a"]  # fmt: skip
+    assert main([*words, "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["reference_eps"] == pytest.approx(8 / 255)
+    assert any("broken.png" in note for note in numbers["notes"])
+    assert main([*words, "--fail-under", "1.01"]) == 1
+    assert "fewer than --fail-under" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("audit", "the model is missing"),
+        ("audit mnist/trades-igr", "the folder of images is missing"),
+        ("audit nope nowhere", "'nope' is no model"),
+        ("audit mnist/trades-igr nowhere --eps 8", "eps is 8; it is a part of the pixel range"),
+        ("audit mnist/trades-igr nowhere --eps 0", "eps is 0"),
+        ("audit mnist/trades-igr nowhere --time-limit soon", "--time-limit is 'soon'"),
+        ("audit mnist/trades-igr nowhere --attribution salience", "unknown attribution 'salience'; did you mean"),
+        ("audit mnist/trades-igr nowhere --budget all", "all"),
+    ],
+)
+def test_bad_input_is_one_line(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_time_limit_shorter_than_one_image(net: nn.Module, images: Tensor) -> None:
+    with pytest.raises(HoldfastError, match="shorter than one image"):
+        hf.audit(net, images, SETTINGS, time_limit=1e-6)
