@@ -30,7 +30,7 @@ def pgd(size: int = 64, steps: int = 10, device: str = "cpu") -> list[Row]:
     model, shape = network("SmallCNN", device)
     x, _, y = batch(shape, size, device)
     theirs = torchattacks.PGD(model, eps=EPS, alpha=ALPHA, steps=steps, random_start=False)
-    ours = hf.PGD(model, eps=EPS, alpha=ALPHA, steps=steps, random_start=False)
+    ours = hf.PGD(EPS, ALPHA, steps, random_start=False).on(model)
     difference = (theirs(x, y) - ours(x, y)).abs().max().item()
     calls: dict[str, Callable[[], Tensor]] = {"torchattacks": lambda: theirs(x, y), "holdfast": lambda: ours(x, y)}
     return race("PGD", f"SmallCNN, B = {size}, {steps} steps", calls, errors={"holdfast": difference})
@@ -86,7 +86,8 @@ def ifia(name: str, size: int, steps: int = 2, k: int = 100, rounds: int = 3, de
     model, shape = network(name, device)
     x, _, _ = batch(shape, size, device)
     y = model(x).argmax(1)
-    attack = hf.IFIA(model, eps=EPS, alpha=ALPHA, steps=steps, k=k, n_steps=N_STEPS, surrogate_beta=BETA)
+    path = hf.IntegratedGradients(N_STEPS)
+    attack = hf.IFIA(EPS, ALPHA, steps, k, attribution=path, surrogate_beta=BETA).on(model)
 
     def reduced(x: Tensor, y: Tensor) -> Tensor:
         with torch.autocast(device, torch.bfloat16):

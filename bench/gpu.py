@@ -65,7 +65,7 @@ def epoch(name: str, device: str, *, steps: int = 40, size: int = BATCH, matrix:
 def _training_step(
     name: str, model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, precision: Precision
 ) -> Callable[[], None]:
-    objective = hf.IGR(hf.AT(partial(hf.PGD, **BUDGETS[name])), lam=1.0, n_steps=10)
+    objective = hf.IGR(hf.AT(hf.PGD(**BUDGETS[name])), lam=1.0)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
     def step() -> None:
@@ -84,14 +84,15 @@ def long_ifia(name: str, device: str, *, steps: int = 200, images: int | None = 
     model, shape = network(name, device)
     images = images or IMAGES[name]
     batches = batch(shape, images, device)[0].split(100)
-    budget = BUDGETS[name] | {"k": 100 if name == "SmallCNN" else 1000, "n_steps": n_steps}
+    path = hf.IntegratedGradients(n_steps)
+    budget = BUDGETS[name] | {"k": 100 if name == "SmallCNN" else 1000, "attribution": path}
     rows: list[Row] = []
     for precision in _precisions(device):
 
         def attack(steps: int, precision: Precision = precision) -> None:
             for x in batches:
                 with arithmetic(precision, x.device):
-                    hf.IFIA(model, **budget | {"steps": steps})(x, model(x).argmax(1))
+                    hf.IFIA(**budget | {"steps": steps})(model, x, model(x).argmax(1))
 
         attack(1)
         took = timed(partial(attack, steps), 1)

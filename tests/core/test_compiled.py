@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from holdfast import ART, IFIA, PGD, SSR, activation_consistency, igr_penalty, integrated_gradients
+from holdfast import ART, IFIA, PGD, SSR, IntegratedGradients, activation_consistency, igr_penalty, integrated_gradients
 from holdfast.objectives import ARTAttack
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -31,12 +30,12 @@ budget = {"eps": 0.1, "alpha": 0.03, "steps": 2}
 LOSSES: dict[str, Callable[[nn.Module], Tensor]] = {
     "igr": lambda net: igr_penalty(net, X, X_ADV, labels(net), n_steps=3).sum(),
     "igr in chunks": lambda net: igr_penalty(net, X, X_ADV, labels(net), n_steps=3, internal_batch_size=5).sum(),
-    "art": lambda net: ART(partial(ARTAttack, k=9, random_start=False, **budget))(net, X, labels(net)).loss,
+    "art": lambda net: ART(ARTAttack(**budget, k=9, random_start=False))(net, X, labels(net)).loss,
     "ssr": lambda net: SSR()(net, X, labels(net)).loss,
 }
 CALLS: dict[str, Callable[[nn.Module], Tensor]] = {
-    "pgd": lambda net: PGD(net, random_start=False, **budget)(X, labels(net)),
-    "ifia": lambda net: IFIA(net, k=8, n_steps=3, **budget)(X, labels(net)),
+    "pgd": lambda net: PGD(**budget, random_start=False)(net, X, labels(net)),
+    "ifia": lambda net: IFIA(**budget, k=8, attribution=IntegratedGradients(3))(net, X, labels(net)),
     "attribution": lambda net: integrated_gradients(net, X, labels(net), n_steps=4),
     "activation": lambda net: activation_consistency(net, X, X_ADV),
 }

@@ -110,7 +110,7 @@ CALLS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "gradient of an attribution": lambda net, x: torch.autograd.grad(
         integrated_gradients(net, x, 3, n_steps=4, create_graph=True).square().sum(), net.fc1.weight
     )[0],
-    "attack": lambda net, x: PGD(net, eps=0.1, alpha=0.03, steps=2, random_start=False)(x, net(x).argmax(1)),
+    "attack": lambda net, x: PGD(0.1, 0.03, 2, random_start=False)(net, x, net(x).argmax(1)),
 }
 
 

@@ -120,7 +120,7 @@ def ig(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 def pgd(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return hf.PGD(net, eps=0.1, alpha=0.02, steps=4, random_start=False)(x, y)
+    return hf.PGD(0.1, 0.02, 4, random_start=False)(net, x, y)
 
 
 def twin(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ def twin(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 def ifia(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return hf.IFIA(net, eps=0.1, alpha=0.02, steps=3, k=8, n_steps=3).run(x, y).adv_images
+    return hf.IFIA(0.1, 0.02, 3, 8, attribution=hf.IntegratedGradients(3)).run(net, x, y).adv_images
 
 
 @pytest.mark.parametrize("work", [ig, pgd, twin, ifia])

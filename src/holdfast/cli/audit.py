@@ -58,9 +58,9 @@ class AuditOptions:
 
 DESCRIPTION = (
     "holdfast audit MODEL IMAGES [options]: how far can the explanations of a model be moved by a change that keeps "
-    "its predictions? MODEL: file.py:factory, module:factory, a run, a network of the zoo "
-    "(mnist/trades-igr), timm:NAME, hf:ID, a .pt2 or TorchScript file. IMAGES: a folder with or without class folders, parquet files, a data set by "
-    "name, a Hub id. Writes a page, report.html."
+    "its predictions? MODEL: file.py:factory, module:factory, a run, a network of the zoo (mnist/trades-igr), "
+    "timm:NAME, hf:ID, a .pt2 or TorchScript file. IMAGES: a folder with or without class folders, parquet "
+    "files, a data set by name, a Hub id. Writes a page, report.html."
 )
 
 

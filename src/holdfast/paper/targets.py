@@ -56,7 +56,7 @@ def default_datasets(profile: str) -> tuple[str, ...]:
     """The data sets of a profile: the paper's, as far as it has recipes for them (smoke: the digits).
 
     >>> default_datasets("laptop")
-    ('mnist', 'fashion_mnist')
+    ('mnist', 'fashion_mnist', 'cifar10')
     """
     return DATASETS.get(profile, PAPER_DATASETS)
 
