@@ -228,3 +228,34 @@ def test_evaluate_with_parts_of_each_kind(place: Path, capsys: pytest.CaptureFix
     assert result.name == "digits-at-0"
     assert result.train.objective.title == "Smoothed"
     assert {"Shift_moved", "worst_moved", "Scaled: kendall", "Noise"} <= set(result.summary["metrics"])
+
+
+def test_audit_with_an_explanation_of_ones_own(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "net.py").write_text(
+        "from torch import nn\ndef make(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    words = "audit net.py:make digits --images 2 --eps 0.1 --k 8 --attribution mine.py:Scaled --out a --json"
+    assert main(words.split()) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert {row["explanation"] for row in numbers["numbers"]} == {"Scaled"}
+    assert (place / "a" / "report.html").is_file()
+
+
+@pytest.mark.filterwarnings("ignore:there are no settings for data set")
+def test_a_data_set_of_ones_own(place: Path) -> None:
+    (place / "data.py").write_text(
+        "import torch\n"
+        "def pictures(split):\n"
+        "    g = torch.Generator().manual_seed(len(split))\n"
+        "    n = {'train': 60, 'val': 20, 'test': 20}[split]\n"
+        "    y = torch.arange(n) % 2\n"
+        "    x = torch.rand(n, 1, 8, 8, generator=g) * 0.5 + y.view(-1, 1, 1, 1) * 0.5\n"
+        "    return (x * 255).to(torch.uint8), y, ('dark', 'light')\n"
+    )
+    words = ["train", "digits-at", "--profile", "smoke", "--data.name", "data.py:pictures", "--data.train-size", "60"]
+    assert main([*words, "--out", "run"]) == 0
+    assert main("evaluate run --profile smoke --n-examples 20 --n-attribution 4 --ifia.k 8".split()) == 0
+    (evaluation,) = Path("run").glob("eval-*")
+    records = pd.read_parquet(evaluation / "records")
+    assert records["index"].nunique() == 20
+    assert "data.py:pictures" in (evaluation / "subject.json").read_text()
