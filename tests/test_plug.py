@@ -254,7 +254,10 @@ def test_a_data_set_of_ones_own(place: Path) -> None:
     )
     words = ["train", "digits-at", "--profile", "smoke", "--data.name", "data.py:pictures", "--data.train-size", "60"]
     assert main([*words, "--out", "run"]) == 0
-    assert main("evaluate run --profile smoke --n-examples 20 --n-attribution 4 --ifia.k 8".split()) == 0
+    assert (
+        main(["evaluate", "run", "--profile", "smoke", "--n-examples", "20", "--n-attribution", "4", "--ifia.k", "8"])
+        == 0
+    )
     (evaluation,) = Path("run").glob("eval-*")
     records = pd.read_parquet(evaluation / "records")
     assert records["index"].nunique() == 20

@@ -89,8 +89,8 @@ def test_the_numbers_are_those_on_disk(
             ), name
     assert dict(zip(keys, table.rows[2].cells, strict=True))["topk"] == 0.125
     differing = next(t for t in first[0].tables if t.title.endswith("where the rows differ"))
-    weights = next(row.cells for row in differing.rows if row.title == "igr.lam")
-    assert [str(cell).split()[0] for cell in weights] == ["0", "1"]
+    weights = next(row.cells for row in differing.rows if row.title == "objective")
+    assert [str(cell).split()[0] for cell in weights] == ["AT", "IGR"]
 
 
 def test_the_pictures_are_the_first_that_both_classify(

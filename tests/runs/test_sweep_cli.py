@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.cli import main
 from holdfast.cli.sweep import _seconds
-from holdfast.errors import HoldfastError, HoldfastWarning
+from holdfast.errors import HoldfastError
 from holdfast.objectives import Standard
 from holdfast.recipes.profiles import PROFILES
 from holdfast.report.words import duration
@@ -99,13 +99,14 @@ def test_a_run_that_fails_is_reported_at_the_end(
     assert cells(listed, "digits-standard seed 0")[2] == "failed"
 
 
+@pytest.mark.filterwarnings("default:there are no settings")
 def test_a_plan_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.json").write_text('{"methods": ["ssr", "at"], "datasets": ["mnist"], "profile": "laptop"}')
     listed, _ = sweep("mine.json", "--dry-run", capsys=capsys)
     assert "runs/sweep-laptop" in listed[0]
     assert cells(listed, "mnist-ssr seed 0")[2] == "new"
-    with pytest.warns(HoldfastWarning, match="no settings for data set 'me/mine'"):
-        listed, _ = sweep("mine.json", "--datasets", "me/mine", "--profile", "fast", "--dry-run", capsys=capsys)
+    listed, said = sweep("mine.json", "--datasets", "me/mine", "--profile", "fast", "--dry-run", capsys=capsys)
+    assert "no settings for data set 'me/mine'" in said
     assert cells(listed, "me/mine-at seed 0")[1] == "?"
 
 
@@ -118,7 +119,11 @@ def test_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert done.stdout.splitlines()[-1].startswith("2 finished")
     sweep(*line, "one", capsys=capsys)
     found, wanted = (
-        {str(p.relative_to(tmp_path / out)): p.read_bytes() for p in (tmp_path / out).rglob("*.json*")}
+        {
+            str(p.relative_to(tmp_path / out)): p.read_bytes()
+            for p in (tmp_path / out).rglob("*.*")
+            if p.suffix in (".json", ".jsonl", ".parquet")
+        }
         for out in ("two", "one")
     )
     assert found.keys() == wanted.keys()

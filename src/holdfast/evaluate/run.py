@@ -174,7 +174,7 @@ class _Job:
     def _with_logits(self, model: Model) -> Model:
         """The model itself, or around it what reads the logits in what it returns."""
         images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
-        with evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad(), float32_products(tf32=False):
             output = model(images)
         check_classes(self.data.labels, logits_of(output, len(images)).shape[1])
         return adapted(model, output, len(images))

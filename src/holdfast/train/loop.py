@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
-from holdfast.errors import HoldfastWarning
+from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.files import writable, write_atomically
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
-from holdfast.objectives import LossOutput
+from holdfast.objectives import LossOutput, Objective
 from holdfast.parts import config_hash
 from holdfast.seeding import seed_of
 from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint, share_checkpoint
@@ -207,13 +207,25 @@ class _Run:
         if many:
             share_buffers(self.model)
         with nullcontext() if full else arithmetic(precision, self.device):
-            output = objective(self.model, x, y, generator=self.generator)
+            output = self.outcome(objective, x, y, step)
         losses = self.losses(output, weight, step)
         with nullcontext() if full else products(precision):
             (output.loss * weight).backward()
         if many:
             sum_gradients(self.parameters)
         return losses
+
+    def outcome(self, objective: Objective, x: Tensor, y: Tensor, step: int) -> LossOutput:
+        """The loss of a batch; an attack that refuses because the weights are no numbers any more is told of as such."""
+        try:
+            return objective(self.model, x, y, generator=self.generator)
+        except HoldfastError as error:
+            if all(bool(p.isfinite().all()) for p in self.parameters):
+                raise
+            raise self.world.refusal(
+                f"the weights are not finite at step {step + 1} of {self.total} ({str(error).split(';')[0]}): lower "
+                f"--optim.lr (now {self.config.optim.lr:g}) or the objective's weights, and check the images."
+            ) from None
 
     def own_images(self, epoch: int, i: int) -> tuple[Tensor, Tensor, float]:
         """Images and labels of this process, and their weight in the mean over the global batch.
