@@ -10,6 +10,10 @@ class HoldfastError(ValueError):
     """Bad input. The command line prints the message alone and exits with code 2."""
 
 
+class NotFinite(HoldfastError):
+    """A network that gives NaN where a number is needed."""
+
+
 class HoldfastWarning(UserWarning):
     """Something that does not stop the work but may make its result untrustworthy."""
 

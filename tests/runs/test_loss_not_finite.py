@@ -23,7 +23,7 @@ def test_a_rate_far_too_high(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     out = tmp_path / "run"
     assert main(["train", "digits-trades", "--device", "cpu", "--out", str(out), *options.split()]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert re.match(r"holdfast: the weights are not finite at step \d+ of \d+ \(the gradient at image 0", error)
+    assert re.match(r"holdfast: the loss is not finite at step \d+ of \d+ \(the gradient at image 0", error)
     assert "--optim.lr (now 1e+30)" in error
     assert not RunFolder(out).finished
 

@@ -37,7 +37,9 @@ def assert_same_sweep(root: Path, other: Path, runs: int) -> None:
     """Logs, records, numbers and weights; result.json tells seconds, and a kill may leave an unfinished file."""
 
     def files(folder: Path) -> dict[str, bytes]:
-        found = [p for p in folder.rglob("*.json*") if not p.name.startswith(".") and p.name != "result.json"]
+        kept = (".json", ".jsonl", ".parquet")
+        there = [p for p in folder.rglob("*.*") if p.suffix in kept and not p.name.startswith(".")]
+        found = [p for p in there if p.name != "result.json"]
         return {str(p.relative_to(folder)): p.read_bytes() for p in found}
 
     found, wanted = files(root), files(other)

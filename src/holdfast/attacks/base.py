@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from holdfast.attribution.base import check_target
-from holdfast.errors import HoldfastError, unknown_name
+from holdfast.errors import NotFinite, unknown_name
 from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
@@ -112,7 +112,7 @@ class Attack(Part, ABC):
             adv = self.perturb(model, images, labels, generator or fresh_generator(x.device))
         broken = adv.flatten(1).isnan().any(1)
         if broken.any():
-            raise HoldfastError(
+            raise NotFinite(
                 f"the gradient at image {int(broken.nonzero()[0])} of the batch is NaN; find out where the network "
                 "breaks (a square root or a logarithm at 0?)."
             )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
-from holdfast.errors import HoldfastError, HoldfastWarning
+from holdfast.errors import HoldfastError, HoldfastWarning, NotFinite
 from holdfast.files import writable, write_atomically
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
@@ -216,16 +216,19 @@ class _Run:
         return losses
 
     def outcome(self, objective: Objective, x: Tensor, y: Tensor, step: int) -> LossOutput:
-        """The loss of a batch; an attack that refuses because the weights are no numbers any more is told of as such."""
-        try:
-            return objective(self.model, x, y, generator=self.generator)
-        except HoldfastError as error:
-            if all(bool(p.isfinite().all()) for p in self.parameters):
-                raise
-            raise self.world.refusal(
-                f"the weights are not finite at step {step + 1} of {self.total} ({str(error).split(';')[0]}): lower "
-                f"--optim.lr (now {self.config.optim.lr:g}) or the objective's weights, and check the images."
-            ) from None
+        """The loss of a batch; an attack that meets NaN is told of with what a run can do about it."""
+        with self.world.together():
+            try:
+                return objective(self.model, x, y, generator=self.generator)
+            except NotFinite as error:
+                raise HoldfastError(self.diverged(step, str(error).split(";")[0])) from None
+
+    def diverged(self, step: int, what: str) -> str:
+        """What to do about numbers that are none."""
+        return (
+            f"the loss is not finite at step {step + 1} of {self.total} ({what}); no weights were changed by it: lower "
+            f"--optim.lr (now {self.config.optim.lr:g}) or the objective's weights, and check the images."
+        )
 
     def own_images(self, epoch: int, i: int) -> tuple[Tensor, Tensor, float]:
         """Images and labels of this process, and their weight in the mean over the global batch.
@@ -269,10 +272,7 @@ class _Run:
         losses = dict(zip(names, values, strict=True))
         if not all(math.isfinite(v) for v in values):
             terms = ", ".join(f"{name} = {value:.4g}" for name, value in losses.items())
-            raise self.world.refusal(
-                f"the loss is not finite at step {step + 1} of {self.total} ({terms}); no weights were changed by it: "
-                f"lower --optim.lr (now {self.config.optim.lr:g}) or the objective's weights, and check the images."
-            )
+            raise self.world.refusal(self.diverged(step, terms))
         for name, value in losses.items():
             self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
         self.progress.count += 1
