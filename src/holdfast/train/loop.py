@@ -217,7 +217,7 @@ class _Run:
 
     def outcome(self, objective: Objective, x: Tensor, y: Tensor, step: int) -> LossOutput:
         """The loss of a batch; an attack that meets NaN is told of with what a run can do about it."""
-        with self.world.together():
+        with self.world.together() if self.world.size > 1 else nullcontext():
             try:
                 return objective(self.model, x, y, generator=self.generator)
             except NotFinite as error:
