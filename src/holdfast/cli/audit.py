@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from holdfast.cli.parse import parse, take_name
-from holdfast.errors import HoldfastError
+from holdfast.cli.parse import parse, seconds_of, take_name
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def run(argv: Sequence[str]) -> int:
     model, rest = take_name(argv, "the model", "audit", "mnist/trades-igr mnist")
     images, rest = take_name(rest, "the folder of images", f"audit {model}", "path/to/images")
     options = parse(AuditOptions(), rest, f"audit {model} {images}", DESCRIPTION)
-    limit = None if options.time_limit is None else seconds_of(options.time_limit)
+    limit = seconds_of(options.time_limit)
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -155,16 +154,3 @@ def explanations(specs: Sequence[str]) -> tuple:
         wrapped = named and not (isinstance(target, type) and issubclass(target, Part))
         found.append(External(spec) if wrapped else part_named(Attribution, spec))
     return tuple(found)
-
-
-def seconds_of(text: str) -> float:
-    """Seconds from ``90s``, ``10m``, ``2h``.
-
-    >>> seconds_of("10m")
-    600.0
-    """
-    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
-    try:
-        return float(text[:-1]) * (unit or float("nan"))
-    except ValueError:
-        raise HoldfastError(f"--time-limit is {text!r}; give a number and a unit, e.g. 90s, 10m or 2h.") from None

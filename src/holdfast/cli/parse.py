@@ -188,3 +188,23 @@ def whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:
         return None if found is None else tuple(int(word) for word in found)
     except ValueError:
         raise HoldfastError(f"{option} is {text!r}; give whole numbers with commas between them, e.g. 0,1,2.") from None
+
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(text: str | None) -> float | None:
+    """The seconds of a ``--time-limit`` such as ``90s`` or ``2h``; None where the option was not given.
+
+    Raises:
+        HoldfastError: for anything else.
+
+    >>> seconds_of("10m")
+    600.0
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if match is None:
+        raise HoldfastError(f"--time-limit is {text!r}; give a number and a unit, e.g. 90s, 30m, 2h or 1d.")
+    return float(match[1]) * UNITS[match[2]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections import Counter
@@ -15,15 +14,13 @@ import tyro
 
 from holdfast.cli.estimate import Work, announce
 from holdfast.cli.interrupt import Interrupt
-from holdfast.cli.parse import known_profile, parse, take_name, whole_numbers, words
+from holdfast.cli.parse import known_profile, parse, seconds_of, take_name, whole_numbers, words
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError
 from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
 
 if TYPE_CHECKING:
     from holdfast.sweep.execute import Outcome
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def run(argv: Sequence[str]) -> int:
     spec, rest = take_name(argv, "the plan", "sweep", "core --profile smoke")
     options = parse(SweepOptions(), rest, f"sweep {spec}", DESCRIPTION)
     _check(options)
-    limit = _seconds(options.time_limit)
+    limit = seconds_of(options.time_limit)
     plan = load_plan(
         spec,
         profile=known_profile(options.profile),
@@ -195,12 +192,3 @@ def _check(options: SweepOptions) -> None:
                 raise HoldfastError(f"{name} {given} is for Ray alone; add --executor ray, or drop {name}.")
     elif options.device not in ("auto", "cpu", "cuda"):
         raise HoldfastError(f"--device is {options.device}, but Ray hands out the GPUs; choose cpu, cuda or auto.")
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if match is None:
-        raise HoldfastError(f"--time-limit is {text!r}; give a number and a unit, e.g. 90s, 30m, 2h or 1d.")
-    return float(match[1]) * UNITS[match[2]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from holdfast.errors import HoldfastError, HoldfastWarning
+from holdfast.errors import HoldfastError
+from holdfast.models.load import of_run
 from holdfast.models.outputs import Logits, Normalized, adapted, logits_of
 from holdfast.models.pretrained import load_pretrained, pretrained_names
-from holdfast.models.resolve import BUILT_IN, build_model
+from holdfast.models.resolve import BUILT_IN, build_model, warn_of_probabilities
 from holdfast.models.state import evaluating
 from holdfast.models.weights import load_weights
 from holdfast.seeding import seed_of
@@ -115,13 +115,7 @@ def fitted(found: FoundModel, images: torch.Tensor) -> FoundModel:
             ) from None
     model = adapted(found.model, output, len(images[:2]))
     logits = logits_of(output, len(images[:2]))
-    if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-4):
-        warnings.warn(
-            f"the outputs of model {found.name} look like probabilities (non-negative, summing to 1); holdfast expects "
-            "logits: remove the final softmax, or its saturation will hide gradients from every attack.",
-            HoldfastWarning,
-            stacklevel=2,
-        )
+    warn_of_probabilities(found.name, logits)
     if not isinstance(model, nn.Module) or model is found.model:
         return found
     note = f"the output ({type(output).__name__}) is read as logits of {logits.shape[1]} classes"
@@ -142,13 +136,7 @@ def _from_factory(spec: str, shape: tuple[int, int, int] | None, num_classes: in
 
 
 def _from_run(folder: Path, shape: tuple[int, int, int] | None, num_classes: int | None) -> FoundModel:
-    try:
-        plain = json.loads((folder / "config.json").read_text())
-        spec, dataset = plain["model"], plain["data"]["name"]
-    except OSError:
-        raise HoldfastError(f"{folder} holds no config.json; give a folder that holdfast train wrote.") from None
-    except (KeyError, TypeError, ValueError):
-        raise HoldfastError(f"{folder / 'config.json'} is damaged; restore it, or train again.") from None
+    spec, dataset = of_run(folder / "config.json")
     if not (folder / "result.json").is_file():
         raise HoldfastError(f"{folder} is not finished; go on with holdfast train ... --out {folder} --resume.")
     found = _from_factory(spec, shape, num_classes)

@@ -53,7 +53,7 @@ def load_model(
             f"{model_name!r} is neither a folder here nor a network for {dataset} that comes with the package "
             f"({names}); give the folder of a finished run, or model_dir."
         )
-    spec, trained_on = _of_run(folder / "config.json")
+    spec, trained_on = of_run(folder / "config.json")
     if trained_on != dataset:
         raise HoldfastError(f"{folder} was trained on {trained_on}, not on {dataset}; pass dataset={trained_on!r}.")
     data = load_dataset(dataset, "val", data_dir=data_dir)
@@ -63,7 +63,7 @@ def load_model(
     return model.eval()
 
 
-def _of_run(config: Path) -> tuple[str, str]:
+def of_run(config: Path) -> tuple[str, str]:
     """The network and the data set of a training run."""
     try:
         plain = json.loads(config.read_text())

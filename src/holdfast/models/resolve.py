@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
 from holdfast.imports import imported
@@ -78,13 +78,18 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
             f"model {spec} has {logits.shape[1]} logits, but the data has {num_classes} classes; "
             "build it with enough outputs."
         )
+    warn_of_probabilities(spec, logits)
+
+
+def warn_of_probabilities(name: str, logits: Tensor) -> None:
+    """Warn where the outputs of a model are non-negative and sum to 1."""
     sums = logits.sum(1)
     if bool((logits >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
         warnings.warn(
-            f"the outputs of model {spec} look like probabilities (non-negative, summing to 1); holdfast expects "
+            f"the outputs of model {name} look like probabilities (non-negative, summing to 1); holdfast expects "
             "logits: remove the final softmax, or its saturation will hide gradients from every attack.",
             HoldfastWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
