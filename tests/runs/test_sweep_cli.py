@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.cli import main
-from holdfast.cli.sweep import _seconds
+from holdfast.cli.parse import seconds_of
 from holdfast.errors import HoldfastError
 from holdfast.objectives import Standard
 from holdfast.recipes.profiles import PROFILES
@@ -169,5 +169,5 @@ def test_bad_input(line: str, value: str, remedy: str, tmp_path: Path, capsys: p
 
 
 def test_units() -> None:
-    assert [_seconds(text) for text in ("90s", "30m", "2h", "1.5d", None)] == [90, 1800, 7200, 129_600, None]
+    assert [seconds_of(text) for text in ("90s", "30m", "2h", "1.5d", None)] == [90, 1800, 7200, 129_600, None]
     assert [duration(s) for s in (3.21, 99.9, 100, 5400, 36_000)] == ["3.2 s", "100 s", "2 min", "90 min", "10.0 h"]
