@@ -1,0 +1,229 @@
+"""``python -m bench.trials GROUP``: what share and weight of IGR cost and bring, on held-out images alone.
+
+Each trial is one training run of the laptop profile in ``runs/trials``, evaluated on the validation split: the same
+settings for every base and data set. Every image's numbers land in ``results/trials.parquet``, the tables in
+``docs/trials.md``; a trial that is there is not run again, and a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import holdfast as hf
+from holdfast.data import load_dataset
+from holdfast.evaluate import evaluate, protocol_of
+from holdfast.evaluate.summary import Names, quantities
+from holdfast.files import write_atomically
+from holdfast.metrics.stats import Interval, Sample, contrast
+from holdfast.models.load import load_model
+from holdfast.objectives import IGR
+from holdfast.recipes import evaluation, method_recipe
+from holdfast.report.document import Column, Document, Row, Section, Table
+from holdfast.train import train
+
+SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
+SHARE_NAMES = {1.0: "1", 1 / 2: "1/2", 1 / 4: "1/4", 1 / 8: "1/8", 1 / 16: "1/16"}
+WEIGHTS = (0.25, 0.5, 1.0, 2.0)
+BASES = ("at", "trades", "mart")
+RECORDS = Path("results/trials.parquet")
+PAGE = Path("docs/trials.md")
+SHOWN = {
+    "natural": ("natural", "", True),
+    "pgd20": ("PGD-20", "", True),
+    "topk": ("top-k", "IFIA top-k", True),
+    "kendall": ("Kendall τ", "IFIA top-k", False),
+    "worst_topk": ("top-k", "worst of three attacks", True),
+    "worst_kendall": ("Kendall τ", "worst of three attacks", False),
+}
+"""Quantities, their headings, what stands above them, and whether they are shares."""
+TITLES = {
+    "share-digits": "Share of the batch, UCI digits",
+    "share-mnist": "Share of the batch, MNIST at ε = 0.3",
+    "weight-digits": "Weight λ, UCI digits",
+    "weight-mnist": "Weight λ, MNIST at ε = 0.3",
+    "weight-fashion": "Weight λ, Fashion-MNIST at ε = 0.1",
+    "weight-cifar10": "Weight λ, CIFAR-10 at ε = 8/255",
+}
+ANSWER = (
+    "IGR on a part of each batch, and with other weights, measured on held-out images that no table of results uses: "
+    "the laptop profile, the protocol's attack (IFIA top-k) and the worst of IFIA top-k, IFIA kendall and random signs."
+)
+NOTES = (
+    "Intervals are over images and, where there are several, over seeds (Student's t).",
+    "F: forward passes. Seconds are those of one thread beside other work, so compare F first.",
+)
+KEY = ["dataset", "method", "seed", "share", "lam"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run: a method with a share and a weight of its regulariser."""
+
+    dataset: str
+    method: str
+    seed: int
+    share: float = 0.0
+    lam: float = 0.0
+
+    @property
+    def name(self) -> str:
+        tail = f"-share{self.share:g}-lam{self.lam:g}" if self.share else ""
+        return f"{self.dataset}-{self.method}-{self.seed}{tail}"
+
+    @property
+    def title(self) -> str:
+        """What a table calls it."""
+        base = self.method.removesuffix("-igr").upper()
+        return f"{base}+IGR, λ = {self.lam:g}, share {SHARE_NAMES[self.share]}" if self.share else base
+
+
+def share_trials(dataset: str, seeds: tuple[int, ...], shares: tuple[float, ...]) -> Iterator[Trial]:
+    """TRADES, and TRADES+IGR on a part of each batch."""
+    for seed in seeds:
+        yield Trial(dataset, "trades", seed)
+        for share in shares:
+            yield Trial(dataset, "trades-igr", seed, share, 1.0)
+
+
+def weight_trials(dataset: str, share: float) -> Iterator[Trial]:
+    """Every base with every weight, one seed."""
+    for base in BASES:
+        yield Trial(dataset, base, 0)
+        for lam in WEIGHTS:
+            yield Trial(dataset, f"{base}-igr", 0, share, lam)
+
+
+GROUPS = {
+    "share-digits": tuple(share_trials("digits", (0, 1, 2), SHARES)),
+    "share-mnist": tuple(share_trials("mnist", (0, 1, 2), SHARES)),
+    "weight-digits": tuple(weight_trials("digits", 1.0)),
+    "weight-mnist": tuple(weight_trials("mnist", 1 / 8)),
+    "weight-fashion": tuple(weight_trials("fashion_mnist_01", 1 / 8)),
+    "weight-cifar10": tuple(weight_trials("cifar10", 1 / 8)),
+}
+
+
+def measured(trial: Trial, root: Path, data_dir: str | None) -> pd.DataFrame:
+    """Train and evaluate one trial: a row per image and quantity, kept in the folder of its run."""
+    kept = root / trial.name / "trial.parquet"
+    if kept.exists():
+        return pd.read_parquet(kept)
+    config = method_recipe(trial.dataset, trial.method, "laptop", trial.seed)
+    if isinstance(config.objective, IGR):
+        config = replace(config, objective=replace(config.objective, share=trial.share, lam=trial.lam))
+    folder = root / trial.name
+    if not (folder / "result.json").exists():
+        train(config, folder, data_dir=data_dir, resume=(folder / "config.json").exists())
+    protocol = protocol_of(evaluation(trial.dataset, "laptop"))
+    protocol = replace(
+        protocol,
+        split="val",
+        n_examples=config.val_size,
+        n_attribution=100,
+        batch_size=50,
+        predictions={"pgd20": protocol.predictions["pgd20"]},
+    )
+    data = load_dataset(config.data.name, "val", data_dir=data_dir)
+    model = load_model(str(folder), dataset=config.data.name, data_dir=data_dir)
+    result = evaluate(model, data, protocol, folder / "held-out")
+    assert result is not None
+    names = Names(result.records)
+    columns = {names.of(q): q for q in quantities(result.records)}
+    rows = pd.concat(
+        pd.DataFrame({"quantity": name, "index": columns[name].index, "value": columns[name].values}) for name in SHOWN
+    )
+    told = json.loads((folder / "result.json").read_text())
+    made = {"passes": float(config.objective.cost), "seconds": told["seconds"]}
+    rows = rows.assign(**vars(trial), **made, version=hf.__version__, torch=torch.__version__)
+    rows.to_parquet(kept, index=False)
+    return rows
+
+
+def sample(rows: pd.DataFrame, quantity: str, against: pd.DataFrame | None = None) -> Sample | None:
+    """A quantity over images and seeds, or its difference to that of other runs on the same images and seeds."""
+    parts = [(sign, _column(r, quantity)) for sign, r in ((1.0, rows), (-1.0, against)) if r is not None]
+    return contrast(parts, (-1.0, 1.0) if against is None and not SHOWN[quantity][2] else (0.0, 1.0))
+
+
+def _column(rows: pd.DataFrame, quantity: str) -> dict[int, dict[int, float]]:
+    chosen = rows[rows["quantity"] == quantity]
+    return {int(seed): dict(zip(own["index"], own["value"], strict=True)) for seed, own in chosen.groupby("seed")}
+
+
+def by_trial(records: pd.DataFrame, group: str) -> dict[Trial, pd.DataFrame]:
+    """The records of each trial of a group that was run, all seeds together, under the trial of seed 0."""
+    key = ["dataset", "method", "share", "lam"]
+    found = {tuple(name): own for name, own in records.groupby(key)}
+    trials = dict.fromkeys(replace(trial, seed=0) for trial in GROUPS[group])
+    there = ((trial, found.get((trial.dataset, trial.method, trial.share, trial.lam))) for trial in trials)
+    return {trial: own for trial, own in there if own is not None}
+
+
+def tables(records: pd.DataFrame, group: str) -> list[Table]:
+    """The means of each trial; for shares also their differences, image by image, to IGR on whole batches."""
+    runs = by_trial(records, group)
+    columns = [Column(q, title, above, percent=share) for q, (title, above, share) in SHOWN.items()]
+    costs = [Column("passes", "F a training image"), Column("seconds", "seconds"), Column("seeds", "seeds")]
+    rows = [Row(trial.title, (*(_cell(own, q) for q in SHOWN), *_costs(own))) for trial, own in runs.items()]
+    found = [Table(group, TITLES[group], (*columns, *costs), tuple(rows), NOTES)]
+    whole = next((own for trial, own in runs.items() if trial.share == 1.0), None)
+    if group.startswith("share") and whole is not None:
+        signed = tuple(replace(column, signed=True) for column in columns)
+        away = [
+            Row(f"{trial.title} less share 1", tuple(_cell(own, q, whole) for q in SHOWN))
+            for trial, own in runs.items()
+            if trial.share != 1.0
+        ]
+        found.append(Table(f"{group}-differences", f"{TITLES[group]}: differences", signed, tuple(away)))
+    return found
+
+
+def _cell(own: pd.DataFrame, quantity: str, against: pd.DataFrame | None = None) -> Interval | None:
+    found = sample(own, quantity, against)
+    return None if found is None else found.interval()
+
+
+def _costs(own: pd.DataFrame) -> tuple[str, str, str]:
+    once = own.drop_duplicates(KEY)
+    return f"{once['passes'].iloc[0]:.0f}", f"{once['seconds'].mean():.0f}", str(len(once))
+
+
+def collect(root: Path) -> None:
+    """Put every trial that is there into the records, and render the page from them."""
+    kept = [pd.read_parquet(RECORDS)] if RECORDS.exists() else []
+    new = [pd.read_parquet(path) for path in sorted(root.glob("*/trial.parquet"))]
+    records = (
+        pd.concat([*new, *kept]).drop_duplicates([*KEY, "quantity", "index"]).sort_values([*KEY, "quantity", "index"])
+    )
+    RECORDS.parent.mkdir(exist_ok=True)
+    records.to_parquet(RECORDS, index=False)
+    write_atomically(PAGE, page(records))
+
+
+def page(records: pd.DataFrame) -> str:
+    """The tables of every group that has trials, as Markdown."""
+    sections = [Section(TITLES[group], tuple(tables(records, group))) for group in GROUPS if by_trial(records, group)]
+    return Document("Trials of share and weight", ANSWER, tuple(sections)).to_markdown()
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m bench.trials", description="Trials of IGR's share and weight.")
+    arguments.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="which to run; none: collect what is there")
+    arguments.add_argument("--root", default="runs/trials", help="folder of the runs")
+    arguments.add_argument("--data-dir")
+    options = arguments.parse_args()
+    for trial in dict.fromkeys(trial for group in options.groups for trial in GROUPS[group]):
+        measured(trial, Path(options.root), options.data_dir)
+        print(trial.name, flush=True)
+    collect(Path(options.root))
+
+
+if __name__ == "__main__":
+    main()
