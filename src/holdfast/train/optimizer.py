@@ -44,18 +44,23 @@ def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int) -> float
 
 
 def at_radius(objective: Objective, share: float) -> Objective:
-    """The objective with every ``eps`` in it multiplied by ``share``; step sizes stay as they are.
+    """The objective with every ``eps`` and every regulariser's ``lam`` in it multiplied by ``share``.
 
-    >>> from holdfast import AT, PGD
-    >>> at_radius(AT(PGD(eps=0.3, alpha=0.1)), 0.5).attack
-    PGD(eps=0.15, alpha=0.1, steps=10, norm='Linf', restarts=1, random_start=True)
+    A distance of directions (1 - cos) has no scale: at the small maps of a new network its gradient is some hundred
+    times that of the base, which Adam would remember for a thousand steps.
+
+    >>> from holdfast import AT, IGR, PGD
+    >>> half = at_radius(IGR(AT(PGD(eps=0.3, alpha=0.1)), lam=2.0), 0.5)
+    >>> half.lam, half.base.attack.eps, half.base.attack.alpha
+    (1.0, 0.15, 0.1)
     """
 
     if share == 1:
         return objective
 
     def shrunk(part: Any) -> Any:
-        return replace(part, eps=part.eps * share) if "eps" in {f.name for f in fields(part)} else part
+        growing = {"eps", "lam"} if isinstance(part, Objective) else {"eps"}
+        return replace(part, **{f.name: getattr(part, f.name) * share for f in fields(part) if f.name in growing})
 
     return changed_parts(objective, Part, shrunk)
 
