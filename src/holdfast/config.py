@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 IFIAObjective = Literal["topk", "kendall", "mass_center"]
+AutoBudget = Literal["quick", "standard", "thorough"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class EvalConfig:
     cw_steps: int = 30
     """Steps of the CW attack."""
     ifia: IFIAConfig = IFIAConfig()
+    auto: AutoBudget | None = "standard"
+    """Budget of AutoIFIA (on top-k and on Kendall's tau), the strongest attack, beside the others; None: without."""
     score_n_steps: int = 50
     """Midpoint steps of the attributions that are scored."""
     random_draws: int = 10

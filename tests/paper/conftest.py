@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def make_result(
     attribution = [_attribution(i, {name: v[n] for name, v in lists.items()}) for n, i in enumerate(images)]
     shares = correct or {}
     accuracy = [_accuracy(i, {name: i < tested * share for name, share in shares.items()}) for i in range(tested)]
-    config = evaluation(dataset, profile)
+    config = replace(evaluation(dataset, profile), auto=None)
     protocol = protocol_of(config)
     records = long_of({"accuracy": accuracy, "attribution": attribution}, protocol)
     return RunResult(

@@ -78,6 +78,7 @@ def tiny_eval() -> EvalConfig:
         n_attribution=8,
         cw_steps=5,
         score_n_steps=5,
+        auto=None,
         random_draws=2,
         batch_size=5,
         ifia=replace(config.ifia, steps=3, n_steps=4),

@@ -43,6 +43,7 @@ def tiny(s: Setup) -> Setup:
             cw_steps=3,
             score_n_steps=4,
             random_draws=2,
+            auto=None,
             ifia=replace(ev.ifia, steps=3, n_steps=3),
         ),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast import HoldfastError, HoldfastWarning
+from holdfast.evaluate.standard import strongest
 from holdfast.parts import config_hash
 from holdfast.recipes import METHODS, TABLE2, TABLE3, evaluation, method_recipe
 from holdfast.sweep import PLANS, Plan, load_plan
@@ -122,9 +123,11 @@ def test_cost() -> None:
     at = SMALL.runs()[0]
     prediction = 3 + 2 * (1 + 20 + 40 + 10)
     attribution = 2 * 8 * 6 * 5 + 4 * 2 * 5 + 4 * 2 * 50
+    attribution += sum(int(attack.cost) for attack in strongest(0.1, 8, "quick").values())
     assert at.cost == (3 * 2 + 3) * 300 * 4 + prediction * 100 + attribution * 30
     whole = load_plan("core", methods=["at"], datasets=["mnist"]).runs()[0]
-    assert whole.cost == 83 * 55_000 * 90 + 185 * 10_000 + 48_800 * 1000
+    auto = sum(int(attack.cost) for attack in strongest(0.3, 100, "standard").values())
+    assert whole.cost == 83 * 55_000 * 90 + 185 * 10_000 + (48_800 + auto) * 1000
 
 
 def test_a_folder_takes_more_data_sets_and_methods(tmp_path: Path) -> None:

@@ -5,9 +5,21 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from holdfast.attacks import FGSM, IFIA, PGD, CWInf, Goal, KendallGoal, MassCenterGoal, RandomSigns, TopKGoal
+from holdfast.attacks import (
+    FGSM,
+    IFIA,
+    PGD,
+    Attack,
+    AutoIFIA,
+    CWInf,
+    Goal,
+    KendallGoal,
+    MassCenterGoal,
+    RandomSigns,
+    TopKGoal,
+)
 from holdfast.attribution import IntegratedGradients
-from holdfast.config import EvalConfig, IFIAConfig
+from holdfast.config import AutoBudget, EvalConfig, IFIAConfig
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.protocol import Protocol
@@ -39,9 +51,10 @@ def standard_metrics(k: int, shape: tuple[int, ...] | None = None) -> tuple[Metr
 
 
 def default_protocol(shape: tuple[int, ...], eps: float, k: int | None = None, **changed: Any) -> Protocol:
-    """For any model: FGSM, PGD and CW; IFIA towards two goals and random signs on integrated gradients, all at ``eps``.
+    """For any model: FGSM, PGD and CW; on integrated gradients IFIA towards two goals, random signs and AutoIFIA.
 
-    ``k`` is an eighth of the features where it is not given; ``changed`` replaces fields of the protocol.
+    All are of radius ``eps``; ``k`` is an eighth of the features where it is not given; ``changed`` replaces fields of
+    the protocol.
     """
     k = k or max(1, prod(shape) // 8)
     step = eps / 10 or 1.0
@@ -53,11 +66,22 @@ def default_protocol(shape: tuple[int, ...], eps: float, k: int | None = None, *
             "ifia": IFIA(eps, step, 40, k, TopKGoal(), path),
             "rank": IFIA(eps, step, 40, k, KendallGoal(), path),
             "random": RandomSigns(eps, 10, k, path),
+            **strongest(eps, k, "quick"),
         },
         "metrics": standard_metrics(k, shape),
         "n_attribution": 100,
     }
     return Protocol(**{**fields, **changed})
+
+
+def strongest(eps: float, k: int, budget: AutoBudget | None) -> dict[str, Attack]:
+    """AutoIFIA on each of the two measures of the paper, whose worst images differ; nothing without a budget."""
+    if budget is None:
+        return {}
+    return {
+        "auto": AutoIFIA(eps, k, budget, metrics=("topk",)),
+        "auto_rank": AutoIFIA(eps, k, budget, metrics=("kendall",)),
+    }
 
 
 def protocol_of(config: EvalConfig, metrics: tuple[Metric, ...] | None = None) -> Protocol:
@@ -87,6 +111,7 @@ def protocol_of(config: EvalConfig, metrics: tuple[Metric, ...] | None = None) -
             "ifia": attack(find(Goal, ifia.objective)()),
             "rank": attack(KendallGoal()),
             "random": RandomSigns(ifia.eps, config.random_draws, ifia.k, path),
+            **strongest(ifia.eps, ifia.k, config.auto),
         },
         metrics=metrics or standard_metrics(ifia.k, known.shape if known else None),
         batch_size=config.batch_size,
@@ -107,6 +132,7 @@ def config_of(protocol: Protocol) -> EvalConfig:
         random: Any = protocol.attacks["random"]
         scored: Any = protocol.attributions[0]
         objective: Any = _OBJECTIVES[type(ifia.goal)]
+        auto: Any = protocol.attacks.get("auto")
         return EvalConfig(
             dataset=protocol.dataset,
             split=protocol.split,  # type: ignore[arg-type]
@@ -126,6 +152,7 @@ def config_of(protocol: Protocol) -> EvalConfig:
                 ifia.restarts,
                 ifia.random_start,
             ),
+            auto=auto and auto.budget,
             score_n_steps=scored.n_steps,
             random_draws=random.draws,
             batch_size=protocol.batch_size,

@@ -16,7 +16,7 @@ from holdfast.sweep.plan import PAPER_DATASETS
 
 FOUND = "What the paper finds in its experiments"
 PROVED = "What the paper proves and draws"
-OURS = "What we ask besides: the worst of three attacks"
+OURS = "What we ask besides: the worst of all attacks"
 BASES = ("at", "trades", "mart")
 """What the paper adds IGR to."""
 WITH_IGR = tuple(f"{base}-igr" for base in BASES)
@@ -125,7 +125,7 @@ def attribution_claims(study: Study) -> list[Claim]:
 
 
 def worst_claims(study: Study) -> list[Claim]:
-    """Each gain of IGR under the worst of three attacks."""
+    """Each gain of IGR under the worst of all attacks."""
     return list(igr_claims(study, WORST, whose=OURS))
 
 

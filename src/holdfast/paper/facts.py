@@ -89,7 +89,7 @@ def pictured(config: EvalConfig, images: int) -> EvalConfig:
 
 def reductions(run: RunResult) -> str:
     """In which sizes a run falls short of the full schedule of its data set; empty where in none."""
-    full, known = recipe_of(run, "paper"), KNOWN.get(run.dataset)
+    full, known = recipe_of(run, "paper"), KNOWN.get(run.protocol.dataset)
     if full is None or known is None:
         return ""
     mine, whole = run.evaluation, evaluation(run.dataset)

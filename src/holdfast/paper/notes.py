@@ -103,10 +103,10 @@ def chance(study: Study) -> list[str]:
 
 
 FAILURES_COUNT = "An image on which the attack found nothing counts as unchanged (1.0)."
-THREE_ATTACKS = (
-    "For each image the strongest of three attacks: IFIA (top-k), IFIA on Kendall's τ, and random signs. The paper has "
-    "no such table. No attack found: share of the images on which IFIA (top-k) found nothing; they count as unchanged "
-    "(1.0)."
+ALL_ATTACKS = (
+    "For each image the strongest of all attacks: IFIA (top-k), IFIA on Kendall's τ, random signs, and AutoIFIA where "
+    "it was run. The paper has no such table. No attack found: share of the images on which IFIA (top-k) found "
+    "nothing; they count as unchanged (1.0)."
 )
 PAIRED = (
     "Differences image by image, over the images that both rows have; beside them the difference of the paper's two "

@@ -29,6 +29,7 @@ def smoke(s: Setup) -> Setup:
             n_attribution=30,
             cw_steps=10,
             ifia=replace(ev.ifia, alpha=ev.ifia.eps / 4, steps=8, n_steps=5),
+            auto="quick",
             random_draws=4,
         ),
     )
@@ -69,6 +70,7 @@ def laptop(s: Setup) -> Setup:
             s.evaluation,
             n_examples=500,
             n_attribution=200,
+            auto="quick",
             ifia=replace(s.evaluation.ifia, alpha=eps / 15, steps=40, n_steps=5),
         ),
     )

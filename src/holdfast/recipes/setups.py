@@ -63,6 +63,8 @@ class Setup:
     rivals: Rivals
     evaluation: EvalConfig
     origins: dict[str, str]
+    title: str = ""
+    """What tables call it where that is not the data set's name."""
 
     @property
     def validation(self) -> PGD:
@@ -89,6 +91,7 @@ def digits_setup() -> Setup:
             eps=0.1,
             pgd_alpha=0.01,
             ifia=IFIAConfig(eps=0.1, alpha=0.02, steps=40, k=8, n_steps=10),
+            auto="quick",
         ),
         origins={"attribution.method": PAPER},
     )
@@ -151,6 +154,7 @@ def fashion_mnist_01_setup() -> Setup:
     ev = s.evaluation
     return replace(
         s,
+        title="Fashion-MNIST, ε = 0.1",
         budget=Budget(eps=0.1, alpha=0.01, steps=20),
         evaluation=replace(ev, eps=0.1, pgd_alpha=0.01, ifia=replace(ev.ifia, eps=0.1)),
         origins=s.origins | dict.fromkeys(("attack.eps", "validation.eps", "evaluation.eps"), CODE),

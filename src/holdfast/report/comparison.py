@@ -175,7 +175,7 @@ def answer(base: str, first: RunResult, title: str, last: RunResult, claims: Seq
         ("does not hold",): f"{title} holds its attributions under attack worse than {base}",
     }.get(tuple(verdicts), f"Top-k and Kendall’s τ disagree on whether {title} is ahead of {base}")
     group = QUANTITIES[strongest[0]].group
-    where = {WORST: "the strongest of three attacks on each image", ATTACKED: "the attack of the protocol"}[group]
+    where = {WORST: "the strongest of all attacks on each image", ATTACKED: "the attack of the protocol"}[group]
     said = [_numbers(key, first, last) for key in strongest]
     natural = f"; natural accuracy {_numbers('natural', first, last, named=False)}"
     return f"{opening}: under {where} {listed(said)}{natural}."

@@ -11,12 +11,10 @@ from holdfast.results.store import RunResult
 
 ACCURACY = "Accuracy"
 ATTACKED = "Attribution under attack"
-WORST = "Worst of three attacks"
+WORST = "Worst of all attacks"
 NOISE = "Under random noise"
 REMARKS = {WORST: "worst", NOISE: "noise"}
 PREDICTION = ("natural", "fgsm", "pgd20", "pgd40", "cw_inf")
-WORST_OF = ("", "rank_", "random_")
-"""The three attacks on an attribution: the protocol's, the one on Kendall's tau, and random signs."""
 
 
 @dataclass(frozen=True)
@@ -127,15 +125,15 @@ QUANTITIES: dict[str, Quantity] = {
             WORST,
             "Top-{k}",
             True,
-            "The top-{k} share under the strongest of three attacks for each image: the one above, one that "
-            "reverses the whole ranking, and random signs.",
+            "The top-{k} share under the strongest of all attacks for each image: the one above, one that reverses "
+            "the whole ranking, random signs, and AutoIFIA where it was run.",
         ),
         Quantity(
             "worst_kendall",
             WORST,
             "Kendall τ",
             False,
-            "Kendall’s τ under the strongest of the same three attacks for each image: the number to trust.",
+            "Kendall’s τ under the strongest of the same attacks for each image: the number to trust.",
         ),
         Quantity(
             "random_topk",
@@ -179,7 +177,9 @@ def _values(run: RunResult, key: str) -> list[float]:
         found = run.column("prediction" if key == "natural" else key, "accuracy")
         return [float(a == b) for a, b in zip(found, run.column("label", "accuracy"), strict=True)]
     if key.startswith("worst_"):
-        return list(map(min, *(run.column(attack + key.removeprefix("worst_")) for attack in WORST_OF)))
+        prefixes = ["", *(f"{attack}_" for attack in [*run.protocol.attacks][1:])]
+        columns = [run.column(prefix + key.removeprefix("worst_")) for prefix in prefixes]
+        return [min(values) for values in zip(*columns, strict=True)]
     if key == "failure_rate":
         return [1.0 - found for found in run.column("succeeded")]
     return run.column(key)

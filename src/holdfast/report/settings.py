@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.data.catalogue import KNOWN
 from holdfast.errors import HoldfastError
 from holdfast.parts import settings
-from holdfast.recipes import METHODS, evaluation, method_recipe, origin
+from holdfast.recipes import METHODS, SETUPS, evaluation, method_recipe, origin
 from holdfast.recipes.setups import OURS
 from holdfast.report.document import Column, Row, Table
 from holdfast.report.words import dataset_title, setting
@@ -24,7 +23,7 @@ NOT_SET = "not set"
 
 def by_dataset(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     """Results of each data set, the known ones in the paper's order."""
-    order = [*KNOWN, *(run.dataset for run in results)]
+    order = [*SETUPS, *(run.dataset for run in results)]
     found: dict[str, list[RunResult]] = {}
     for run in sorted(results, key=lambda r: order.index(r.dataset)):
         found.setdefault(run.dataset, []).append(run)

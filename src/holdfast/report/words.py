@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from holdfast.data.catalogue import KNOWN, canonical_name
+from holdfast.recipes import SETUPS, setup
 
 
 def dataset_title(name: str) -> str:
     """A data set as the paper writes it.
 
-    >>> dataset_title("fashion_mnist"), dataset_title("my/photos")
-    ('Fashion-MNIST', 'my/photos')
+    >>> dataset_title("fashion_mnist"), dataset_title("fashion_mnist_01"), dataset_title("my/photos")
+    ('Fashion-MNIST', 'Fashion-MNIST, ε = 0.1', 'my/photos')
     """
+    if name in SETUPS and setup(name).title:
+        return setup(name).title
     known = KNOWN.get(canonical_name(name))
     return known.title if known else name
 

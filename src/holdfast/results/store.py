@@ -29,7 +29,7 @@ from holdfast.evaluate.summary import Names, shown
 from holdfast.files import make_folder, write_atomically
 from holdfast.metrics import Cosine, KendallTau, Metric, Pearson, Spearman, TopK, ZeroShare
 from holdfast.parts import SCHEMA, differences, from_plain, to_plain
-from holdfast.recipes import METHODS, title
+from holdfast.recipes import METHODS, SETUPS, setup, split_name, title
 from holdfast.results.first_schema import train_config
 from holdfast.results.wide import Record, Records, long_of
 from holdfast.train.config import TrainConfig
@@ -77,7 +77,12 @@ class RunResult:
 
     @property
     def dataset(self) -> str:
-        return self.protocol.dataset if self.settings is None else self.settings.data.name
+        """What its rows are grouped by: the setup of its recipe ("fashion_mnist_01"), or else its data set."""
+        if self.settings is None:
+            return self.protocol.dataset
+        named = split_name(self.settings.recipe)[0]
+        own = self.settings.data.name
+        return named if named in SETUPS and setup(named).base.data.name == own else own
 
     @property
     def method(self) -> str:
@@ -253,7 +258,7 @@ def _first_schema(document: dict[str, Any], content: bytes, where: str) -> RunRe
     for line in gzip.decompress(content).decode().splitlines():
         row = json.loads(line)
         rows[row.pop("kind")].append(row)
-    evaluation, training = from_plain(EvalConfig, document["evaluation"], where), document["training"]
+    evaluation, training = from_plain(EvalConfig, {**document["evaluation"], "auto": None}, where), document["training"]
     settings = train_config(document["train"])
     there = set(rows["attribution"][0]) if rows["attribution"] else set()
     metrics: tuple[Metric, ...] = (

@@ -48,7 +48,7 @@ class OptimConfig:
     gamma: float = 0.1
     """multistep: the factor."""
     eps_warmup: float = 0.0
-    """Part of all steps over which every attack's eps and every regulariser's lam grow linearly from 0 to their values."""
+    """Part of all steps over which every attack's eps and the objective's weight lam grow linearly from 0 to theirs."""
 
     def __post_init__(self) -> None:
         check_positive("optim.lr", self.lr)
