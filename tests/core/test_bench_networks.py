@@ -19,7 +19,9 @@ def gradient(model: nn.Module, penalty: Tensor) -> Tensor:
     )
 
 
-@pytest.mark.parametrize("name", ["SmallCNN", "ResNet18", "ViT", "ImageNet"])
+@pytest.mark.parametrize(
+    "name", ["SmallCNN", "ViT", *(pytest.param(n, marks=pytest.mark.slow) for n in ("ResNet18", "ImageNet"))]
+)
 def test_parameter_gradients_in_float64(name: str) -> None:
     model, shape = network(name, "cpu")
     model.double()

@@ -39,7 +39,9 @@ def _peak(n_steps: int, internal_batch_size: int | None, *, batch: int = 8, whol
     return peak_bytes(step)
 
 
-@pytest.mark.parametrize(("size", "few", "many"), [(None, 10, 60), (64, 8, 32), (64, 33, 100)])
+@pytest.mark.parametrize(
+    ("size", "few", "many"), [(None, 10, 60), (64, 8, 32), pytest.param(64, 33, 100, marks=pytest.mark.slow)]
+)
 def test_memory_does_not_grow_with_n_steps(size: int | None, few: int, many: int) -> None:
     """By default and with as many points at once as a pair has, and with fewer, in chunks."""
     assert _peak(many, size) <= 1.2 * _peak(few, size)

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -48,6 +49,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert not heavy & imported_by("--version")
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """Real processes, killed between and inside epochs; checkpoints as often as the program makes them."""
     chance = random.Random(1)

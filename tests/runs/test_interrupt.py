@@ -41,7 +41,9 @@ def interrupted(
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_training_run(number: int, code: int, tmp_path: Path) -> None:
     holdfast = [sys.executable, "-m", "holdfast"]
     run = tmp_path / "my run"
@@ -62,7 +64,7 @@ def test_a_training_run(number: int, code: int, tmp_path: Path) -> None:
     assert (run / "result.json").exists()
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_sweep(jobs: int, tmp_path: Path) -> None:
     """Stopped in the middle; the printed command ends it with the weights of a sweep that was left alone."""
     line = f"sweep core --profile smoke --device cpu --methods at,trades-igr,mart-igr --jobs {jobs} --out"

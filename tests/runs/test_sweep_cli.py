@@ -110,6 +110,7 @@ def test_a_plan_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert cells(listed, "me/mine-at seed 0")[1] == "?"
 
 
+@pytest.mark.slow
 def test_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two processes at once do what one does."""
     line = ["core", *SMOKE, "standard,mart-igr", "--out"]

@@ -53,6 +53,7 @@ def assert_same_sweep(root: Path, other: Path, runs: int) -> None:
     assert len(weights) == runs
 
 
+@pytest.mark.slow
 def test_killed_at_random_writes(tmp_path: Path) -> None:
     script = [sys.executable, str(HERE / "sweep_and_die.py"), str(tmp_path), "7"]
     done = subprocess.run(script, env=ENV, capture_output=True, text=True)
