@@ -241,10 +241,11 @@ def _processed(library: Any, name: str, found: FoundModel) -> FoundModel:
     scaled, kept = dict(processor.size or {}), dict(getattr(processor, "crop_size", None) or {})
     short = scaled.get("shortest_edge") or scaled.get("height")
     cropped = kept.get("height") if getattr(processor, "do_center_crop", False) else None
+    side = cropped or short
     return replace(
         found,
         model=Normalized(Logits(found.model), mean, std),
-        image_size=found.image_size or ((cropped or short,) * 2 if cropped or short else None),
+        image_size=found.image_size or ((side, side) if side else None),
         interpolation="bilinear" if getattr(processor, "resample", None) == BILINEAR else "bicubic",
         crop=min(1.0, cropped / short) if cropped and short else 1.0,
         notes=(*found.notes, f"normalised inside by the processor's mean {_numbers(mean)} and std {_numbers(std)}"),
