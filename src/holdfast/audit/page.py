@@ -82,10 +82,10 @@ def strip_of(result: AuditResult, row: pd.Series, name: str) -> list[Tile]:
     strip = f"{name}: image {index}, predicted {result.class_name(prediction)}, {kept}"
     cells = {
         "image": found["image"],
-        "explanation before": overlay(found["image"], found["clean"]),
-        "attacked image": found["attacked"],
-        f"the change, × {TIMES}": np.clip(0.5 + TIMES * (found["attacked"] - found["image"]), 0, 1),
-        "explanation after": overlay(found["attacked"], found["after"]),
+        "map before": overlay(found["image"], found["clean"]),
+        "attacked": found["attacked"],
+        f"change × {TIMES}": np.clip(0.5 + TIMES * (found["attacked"] - found["image"]), 0, 1),
+        "map after": overlay(found["attacked"], found["after"]),
     }
     return [Tile(_uri(a), caption, f"{caption} of {strip}", strip) for caption, a in cells.items()]
 
@@ -226,6 +226,10 @@ def _certificate(result: AuditResult) -> tuple[Block, ...]:
         return ()
     found = rows.groupby("radius")["topk"].mean()
     chosen = [r for r in (0.05, 0.1, 0.2, 0.5) if any(np.isclose(found.index.astype(float), r))]
+    if not any(found[r] >= 0.005 for r in found.index):
+        return (
+            Words(("Nothing: the voted map's certificate, which was computed, leaves 0 % at every radius tried.",)),
+        )
     said = [
         f"{100 * float(found[np.isclose(found.index.astype(float), r)].iloc[0]):.0f} % within {r:g}" for r in chosen
     ]
