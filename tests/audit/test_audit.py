@@ -149,6 +149,10 @@ def test_a_captum_explanation(net: nn.Module, images: Tensor) -> None:
     assert 0 <= found.score < 1
 
 
+def layer_grad_cam(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    return captum.attr.LayerGradCam(model, model[0]).attribute(x, target)
+
+
 @pytest.mark.filterwarnings("ignore:Setting forward, backward hooks")
 @pytest.mark.parametrize("method", ["DeepLift", "LayerGradCam"])
 def test_captum_explanations_of_a_layer_and_of_hooks(method: str, images: Tensor) -> None:
@@ -156,10 +160,7 @@ def test_captum_explanations_of_a_layer_and_of_hooks(method: str, images: Tensor
     torch.manual_seed(0)
     conv = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)).eval()
 
-    def layer_grad_cam(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        return captum.attr.LayerGradCam(model, model[0]).attribute(x, target)
-
-    explanation = hf.External("captum.attr:DeepLift" if method == "DeepLift" else layer_grad_cam)
+    explanation = hf.External("captum.attr:DeepLift" if method == "DeepLift" else f"{__file__}:layer_grad_cam")
     settings = hf.AuditSettings((explanation,), eps=(0.1,), k=6, images=1, certify=False)
     assert 0 <= hf.audit(conv, images, settings).score <= 1
 

@@ -238,10 +238,8 @@ class _Store:
         self.rows: dict[int, list[dict[str, Any]]] = {}
         self.pictured: dict[int, dict[str, Pictured]] = {}
         self.settings = settings
-        self.identity = ""
-        if folder is not None:  # only what is stored must be storable: a function of one's own is not
-            subject = subject_of(found.model, data)
-            self.identity = json.dumps({"settings": to_plain(settings), **subject}, indent=1) + "\n"
+        subject = subject_of(found.model, data)
+        self.identity = json.dumps({"settings": to_plain(settings), **subject}, indent=1) + "\n"
 
     def held(self) -> AbstractContextManager[None]:
         """The folder for this process alone, after checking whose it is."""
