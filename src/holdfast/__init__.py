@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from holdfast import models as models
     from holdfast.attacks import *  # noqa: F403
     from holdfast.attribution import *  # noqa: F403
+    from holdfast.audit import AuditComparison as AuditComparison
     from holdfast.audit import AuditResult as AuditResult
     from holdfast.audit import AuditSettings as AuditSettings
     from holdfast.audit import audit as audit
+    from holdfast.audit import compare_audits as compare_audits
     from holdfast.certify import *  # noqa: F403
     from holdfast.data import load_dataset as load_dataset
     from holdfast.errors import HoldfastError as HoldfastError
@@ -39,7 +41,7 @@ _NAMES = {
     "TargetGoal TopKGoal",
     "attribution": "Attribution ExpectedGradients External GradCAM InputXGradient IntegratedGradients Saliency "
     "SmoothGrad attribution_penalty igr_penalty integrated_gradients",
-    "audit": "AuditResult AuditSettings audit",
+    "audit": "AuditComparison AuditResult AuditSettings audit compare_audits",
     "certify": "Certificate VotedMap",
     "data": "load_dataset",
     "errors": "HoldfastError HoldfastWarning",

@@ -22,6 +22,7 @@ from holdfast.evaluate import name_of
 from holdfast.evaluate.faithfulness import deletion, infidelity, insertion, random_order, randomised_maps
 from holdfast.metrics import Cosine, KendallTau, LensTopK, Metric, Spearman, TopK
 from holdfast.models import check_surrogate
+from holdfast.models.outputs import OneLabel
 from holdfast.models.state import Model, evaluating
 from holdfast.seeding import generator_of
 
@@ -46,12 +47,34 @@ def metrics_of(settings: AuditSettings) -> tuple[Metric, ...]:
     return TopK(k), KendallTau(), Cosine(), LensTopK(k)
 
 
-def measure(model: Model, x: Tensor, index: int, settings: AuditSettings) -> Iterator[tuple[Row, Pictured | None]]:
-    """The rows of one image (1, C, H, W), each with its picture where the row is that of an attack."""
+def explained(model: nn.Module, x: Tensor, settings: AuditSettings) -> Iterator[tuple[nn.Module, Tensor, int]]:
+    """What is explained of one image (1, C, H, W): the network, the target among its logits, and the predicted class.
+
+    One of each for a network of exclusive classes; for a multi-label one, `OneLabel` of every label it predicts.
+    """
     with evaluating(model), torch.no_grad():
-        target = model(x).argmax(1)
+        logits = model(x)
+    if not settings.multi_label:
+        target = logits.argmax(1)
+        yield model, target, int(target)
+        return
+    for label in (logits[0] > 0).nonzero()[:, 0].tolist():
+        yield OneLabel(model, label), torch.ones(1, dtype=torch.int64, device=x.device), label
+
+
+def measure(model: nn.Module, x: Tensor, index: int, settings: AuditSettings) -> Iterator[tuple[Row, Pictured | None]]:
+    """The rows of one image (1, C, H, W), each with its picture where the row is that of an attack."""
+    for one, target, prediction in explained(model, x, settings):
+        about = {"index": index, "prediction": prediction}
+        for row, shown in _measured(one, x, target, index, settings):
+            yield {**about, **row}, shown
+
+
+def _measured(
+    model: nn.Module, x: Tensor, target: Tensor, index: int, settings: AuditSettings
+) -> Iterator[tuple[Row, Pictured | None]]:
     for attribution in settings.attributions:
-        base = {"index": index, "prediction": int(target), "attribution": name_of(attribution)}
+        base = {"attribution": name_of(attribution)}
         clean = attribution(model, x, target).detach()
         if _is_flat(clean):
             yield {**base, "what": "map", "blank": True}, None
@@ -154,14 +177,19 @@ def _certified(model: Model, x: Tensor, target: Tensor, index: int, settings: Au
     for column, radius in enumerate(radii):
         eps = next((e for e, ball in zip(settings.eps, balls, strict=True) if ball == radius), None)
         yield {
-            "index": index, "prediction": int(target), "attribution": "VotedMap", "what": "certificate",
-            "radius": radius, "eps": eps, "topk": float(found.topk[0, column]),
-            "cosine": float(found.cosine[0, column]),
+            "attribution": "VotedMap", "what": "certificate", "radius": radius, "eps": eps,
+            "topk": float(found.topk[0, column]), "cosine": float(found.cosine[0, column]),
         }  # fmt: skip
 
 
-def flags_of(model: Model, x: Tensor, settings: AuditSettings) -> list[str]:
-    """Signs that the attack was too weak, or that the network is odd, from an attack at the largest eps."""
+def flags_of(model: nn.Module, x: Tensor, settings: AuditSettings) -> list[str]:
+    """Signs that the attack was too weak, or that the network is odd, from an attack at the largest eps.
+
+    Of a multi-label network the likeliest label of the first image is looked at, present or absent.
+    """
+    if settings.multi_label:
+        with evaluating(model), torch.no_grad():
+            model = OneLabel(model, int(model(x[:1]).argmax()))
     with evaluating(model), torch.no_grad():
         target = model(x).argmax(1)
     attribution = settings.attributions[0]

@@ -6,6 +6,7 @@ import io
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.image import imsave
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ def document_of(result: AuditResult) -> Document:
         Section("What an attacker can do", _pictures(result)),
         Section("How far, at which radius", (curves(result),)),
         Section("Which explanation holds best", (_table(result), Words((_meaning(result),)))),
+        *_classes(result),
         Section("Is the map true to the network?", (_faithful(result), Words((FAITHFUL,)))),
     ]
     guaranteed = _certificate(result)
@@ -60,20 +62,7 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
     tiles: list[Tile] = []
     for name, place in places.items():
         row = rows.iloc[place]
-        found = pictures_of(result.folder, int(row["index"]), explanation)
-        if found is None:
-            continue
-        kept = f"{100 * float(row[result.topk]):.0f} % of the top {result.settings.k} left"
-        strip = f"{name}: image {int(row['index'])}, {kept}"
-        change = np.clip(0.5 + TIMES * (found["attacked"] - found["image"]), 0, 1)
-        cells = {
-            "image": found["image"],
-            "explanation before": overlay(found["image"], found["clean"]),
-            "attacked image": found["attacked"],
-            f"the change, × {TIMES}": change,
-            "explanation after": overlay(found["attacked"], found["after"]),
-        }
-        tiles += [Tile(_uri(a), caption, f"{caption} of {strip}", strip) for caption, a in cells.items()]
+        tiles += strip_of(result, row, name)
     words = (
         f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. Grey in "
         f"the change is no change; it is shown {TIMES} times as large as it is."
@@ -81,6 +70,24 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
     drawing = Drawing(figsize=(1, 1))
     blank = figure_of(drawing, "pictures", "", words, words)
     return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)
+
+
+def strip_of(result: AuditResult, row: pd.Series, name: str) -> list[Tile]:
+    """The pictures of one record of an attack at the reference radius; none where they were not kept."""
+    folder, index, prediction = result.folder, int(row["index"]), int(row["prediction"])
+    found = folder and pictures_of(folder, index, row["attribution"], prediction)
+    if not found:
+        return []
+    kept = f"{100 * float(row[result.topk]):.0f} % of the top {result.settings.k} left"
+    strip = f"{name}: image {index}, predicted {result.class_name(prediction)}, {kept}"
+    cells = {
+        "image": found["image"],
+        "map before": overlay(found["image"], found["clean"]),
+        "attacked": found["attacked"],
+        f"change × {TIMES}": np.clip(0.5 + TIMES * (found["attacked"] - found["image"]), 0, 1),
+        "map after": overlay(found["attacked"], found["after"]),
+    }
+    return [Tile(_uri(a), caption, f"{caption} of {strip}", strip) for caption, a in cells.items()]
 
 
 def overlay(image: NDArray[np.floating], maps: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -170,6 +177,24 @@ def _meaning(result: AuditResult) -> str:
     )
 
 
+SHOWN = 5
+"""Classes in the table of the worst ones."""
+
+
+def _classes(result: AuditResult) -> tuple[Section, ...]:
+    """The predicted classes whose maps move most, where there are at least two."""
+    found = result.by_class(result.best)
+    if len(found) < 2:
+        return ()
+    columns = (Column("kept", f"Top-{result.settings.k} under attack", percent=True), Column("n", "images", digits=-2))
+    rows = tuple(Row(result.class_name(c), (share, float(share.n))) for c, share in list(found.items())[:SHOWN])
+    radius = f"{255 * result.reference:.3g}/255"
+    title = f"{result.label(result.best)} by predicted class, at a radius of {radius}"
+    note = f"The {len(rows)} worst of {len(found)} classes." if len(rows) < len(found) else ""
+    table = Table("classes", title, columns, rows, notes=(note,) if note else (), first="Predicted class")
+    return (Section("Which classes are worst", (table,)),)
+
+
 FAITHFUL = (
     "Deletion: area under the prediction's probability as features are blackened, the most important first (lower is "
     "better, beside a random order); insertion the other way round. Infidelity: the part of the logit's change under "
@@ -201,6 +226,10 @@ def _certificate(result: AuditResult) -> tuple[Block, ...]:
         return ()
     found = rows.groupby("radius")["topk"].mean()
     chosen = [r for r in (0.05, 0.1, 0.2, 0.5) if any(np.isclose(found.index.astype(float), r))]
+    if not any(found[r] >= 0.005 for r in found.index):
+        return (
+            Words(("Nothing: the voted map's certificate, which was computed, leaves 0 % at every radius tried.",)),
+        )
     said = [
         f"{100 * float(found[np.isclose(found.index.astype(float), r)].iloc[0]):.0f} % within {r:g}" for r in chosen
     ]

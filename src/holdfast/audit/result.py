@@ -35,6 +35,8 @@ class AuditResult:
     """Share of the images that are classified correctly; None without labels."""
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    classes: tuple[str, ...] = ()
+    """Names of the model's classes, where they are known."""
 
     @property
     def images(self) -> int:
@@ -53,11 +55,16 @@ class AuditResult:
 
     def mean(self, explanation: str, what: str, metric: str, eps: float) -> Interval:
         """The mean over images of a metric under "attack" or "noise" at a radius."""
-        rows = self._rows(explanation, what)
-        values = rows.loc[np.isclose(rows["eps"].astype(float), eps), metric].astype(float).tolist()
+        values = self.per_image(explanation, what, metric, eps).tolist()
         if not values:
             return Interval(float("nan"), None, None, 0)
         return mean_interval(values, (0.0, 1.0) if metric == self.topk else (-1.0, 1.0))
+
+    def per_image(self, explanation: str, what: str, metric: str, eps: float) -> pd.Series:
+        """A metric by index of the image, the mean over the labels explained where a model has several."""
+        rows = self._rows(explanation, what)
+        rows = rows[np.isclose(rows["eps"].astype(float), eps)]
+        return rows[metric].astype(float).groupby(rows["index"]).mean()
 
     @property
     def topk(self) -> str:
@@ -76,9 +83,23 @@ class AuditResult:
     def half_gone(self, explanation: str) -> float | None:
         """The median over images of the smallest radius at which half of the top features are gone; None beyond all."""
         rows = self._rows(explanation, "attack")
-        found = [_crossing(group["eps"], group[self.topk]) for _, group in rows.groupby("index")]
+        found = [_crossing(group["eps"], group[self.topk]) for _, group in rows.groupby(["index", "prediction"])]
         middle = float(np.median(found)) if found else float("inf")
         return middle if np.isfinite(middle) else None
+
+    def class_name(self, prediction: int) -> str:
+        """A class as people read it: its first name, or its number."""
+        return self.classes[prediction].split(",")[0] if prediction < len(self.classes) else f"class {prediction}"
+
+    def by_class(self, explanation: str) -> dict[int, Interval]:
+        """The share of top features left under attack at the reference radius by predicted class, the worst first."""
+        rows = self._rows(explanation, "attack")
+        rows = rows[np.isclose(rows["eps"].astype(float), self.reference)]
+        found = {
+            int(prediction): mean_interval(group[self.topk].astype(float).tolist(), (0.0, 1.0))
+            for prediction, group in rows.groupby("prediction")
+        }
+        return dict(sorted(found.items(), key=lambda pair: pair[1].mean))
 
     @property
     def reference(self) -> float:
@@ -172,8 +193,11 @@ class AuditResult:
             "reference_eps": self.reference,
             "k": self.settings.k,
             "images": self.images,
+            "features": self.features,
+            "class_names": list(self.classes),
             "accuracy": self.accuracy,
             "numbers": frame.astype(object).where(frame.notna(), None).to_dict("records"),
+            "classes": {self.class_name(c): found.mean for c, found in self.by_class(self.best).items()},
             "blank": {self.label(e): self.blank(e) for e in self.explanations},
             "half_gone_eps": {self.label(e): self.half_gone(e) for e in self.explanations},
             "flags": list(self.flags),

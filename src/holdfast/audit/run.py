@@ -21,7 +21,7 @@ from holdfast.audit.measure import Pictured, flags_of, measure
 from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import AuditSettings, fitted_settings
 from holdfast.data import default_split, load_dataset
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.subject import environment_of, subject_of
 from holdfast.files import locked, make_folder, write_atomically
@@ -78,13 +78,14 @@ def audit(
         (2, ['accuracy', 'blank', 'data'])
     """
     found = None if isinstance(model, str) and model in BUILT_IN else _model(model)
-    data = _images(images, found.image_size if found else None, image_size, strict, data_dir)
+    data = _images(images, found, image_size, strict, data_dir)
     if found is None:
         found = find_model(str(model), shape=data.shape, num_classes=data.num_classes)
     x = to_unit_interval(data.images[: (settings or AuditSettings()).images]).to(device)
     found = fitted(replace(found, model=found.model.to(device)), x[:2])
     chosen = fitted_settings(settings or AuditSettings(), found.model, x)
-    seconds = estimated_seconds(found.model, x, chosen)
+    explained = _labels_per_image(found.model, x) if chosen.multi_label else 1.0
+    seconds = explained * estimated_seconds(found.model, x, chosen)
     if time_limit is not None and seconds / len(x) > time_limit:
         raise HoldfastError(
             f"the time limit of {time_limit:.0f} s is shorter than one image, which takes about "
@@ -105,6 +106,7 @@ def audit(
             store.keep(index, *_audited(found.model, x[index : index + 1], index, chosen))
         if on_image is not None:
             on_image(len(x), len(x))
+        accuracy, unknown = _accuracy(found, data, x, chosen)
         flags = store.flags(lambda: flags_of(found.model, x[:FLAGGED], chosen))
         result = AuditResult(
             found.name,
@@ -113,10 +115,11 @@ def audit(
             store.records(),
             x[0].numel(),
             tuple(flags),
-            (*found.notes, *data.notes, *data.left_out),
-            _accuracy(found, data, x),
+            (*found.notes, *data.notes, *data.left_out, *([unknown] if unknown else [])),
+            accuracy,
             {**environment_of(device), **subject_of(found.model, data)},
             store.folder,
+            found.classes or (data.classes if accuracy is not None else ()),
         )
         store.finish(result)
     return result
@@ -132,7 +135,7 @@ def _model(model: str | nn.Module | FoundModel) -> FoundModel:
 
 def _images(
     images: str | ImageData | Tensor,
-    asked: tuple[int, int] | None,
+    found: FoundModel | None,
     image_size: int | tuple[int, int] | None,
     strict: bool,
     data_dir: str | None,
@@ -143,7 +146,18 @@ def _images(
         labels = torch.full((len(images),), -1, dtype=torch.int64)
         return ImageData("images", "all", images.float().cpu(), labels, (), f"{len(images)} images")
     split = default_split(images, data_dir)
-    return load_dataset(images, split, data_dir=data_dir, image_size=image_size or asked, strict=strict)
+    if found is None:
+        return load_dataset(images, split, data_dir=data_dir, image_size=image_size, strict=strict)
+    return load_dataset(
+        images,
+        split,
+        data_dir=data_dir,
+        image_size=image_size or found.image_size,
+        interpolation=found.interpolation,
+        crop=found.crop,
+        channels=found.channels,
+        strict=strict,
+    )
 
 
 def _audited(
@@ -154,18 +168,44 @@ def _audited(
     for row, picture in measure(model, x, index, settings):
         rows.append(row)
         if picture is not None and row["eps"] == reference:
-            pictures[row["attribution"]] = picture
+            pictures[f"{row['attribution']}|{row['prediction']}"] = picture
     return rows, pictures
 
 
-def _accuracy(found: FoundModel, data: ImageData, x: Tensor) -> float | None:
+def _accuracy(found: FoundModel, data: ImageData, x: Tensor, settings: AuditSettings) -> tuple[float | None, str]:
+    """The share that is classified correctly; None and the reason where that cannot be said."""
     if not data.labelled:
-        return None
+        return None, ""
+    if settings.multi_label:
+        return None, "accuracy is not known: class folders give one label an image, the model gives several"
     with evaluating(found.model), torch.no_grad():
         logits = torch.cat([found.model(part) for part in x.split(50)])
-    if logits.shape[1] != data.num_classes:
-        return None
-    return float((logits.argmax(1).cpu() == data.labels[: len(x)]).float().mean())
+    labels = data.labels
+    if found.classes:
+        try:
+            labels = labels_for(data, found.classes)
+        except HoldfastError as error:
+            return None, f"accuracy is not known: {error}".rstrip(".")
+    elif logits.shape[1] != data.num_classes:
+        return None, f"accuracy is not known: the model has {logits.shape[1]} classes, the folders {data.num_classes}"
+    return float((logits.argmax(1).cpu() == labels[: len(x)]).float().mean()), ""
+
+
+def _labels_per_image(model: nn.Module, x: Tensor) -> float:
+    """How many labels a multi-label network predicts, on average, after checking that it is one and predicts any."""
+    with evaluating(model), torch.no_grad():
+        logits = torch.cat([model(part) for part in x.split(50)])
+    if bool((logits >= 0).all() and (logits <= 1).all()):
+        raise HoldfastError(
+            "the outputs for --multi-label all lie in [0, 1], so they look like probabilities; return logits, "
+            "before the sigmoid."
+        )
+    if not bool((logits > 0).any()):
+        raise HoldfastError(
+            f"the model predicts no label on any of the {len(x)} images (no logit is above 0); give images with "
+            "findings, or more of them (--images)."
+        )
+    return float((logits > 0).sum(1).float().mean())
 
 
 def estimated_seconds(model: nn.Module, x: Tensor, settings: AuditSettings) -> float:
@@ -266,13 +306,13 @@ class _Store:
         result.to_html(self.folder / "report.html")
 
 
-def pictures_of(folder: Path, index: int, explanation: str) -> dict[str, np.ndarray] | None:
-    """The stored arrays of one image: image, clean map, attacked image, map after."""
+def pictures_of(folder: Path, index: int, explanation: str, prediction: int) -> dict[str, np.ndarray] | None:
+    """The stored arrays of one image and predicted class: image, clean map, attacked image, map after."""
     file = folder / "images" / f"{index:05d}.npz"
     if not file.is_file():
         return None
     with np.load(file) as stored:
-        names = ("image", "clean", "attacked", "after")
-        if f"{explanation}|image" not in stored:
+        names, place = ("image", "clean", "attacked", "after"), f"{explanation}|{prediction}"
+        if f"{place}|image" not in stored:
             return None
-        return {name: stored[f"{explanation}|{name}"].astype(np.float32) for name in names}
+        return {name: stored[f"{place}|{name}"].astype(np.float32) for name in names}

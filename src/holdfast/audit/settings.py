@@ -16,8 +16,9 @@ from holdfast.models.state import Model
 from holdfast.validate import check_count
 
 RADII = tuple(levels / 255 for levels in (0.5, 1, 2, 4, 8))
+FEW_RADII = tuple(levels / 255 for levels in (1, 2, 4))
 FEW_FEATURES = 4096
-"""Features up to which a certificate is made unless it is asked for otherwise."""
+"""Features up to which a certificate and the long list of radii are made unless it is asked for otherwise."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class AuditSettings:
 
     attributions: tuple[Attribution, ...] = ()
     """The explanations; none: integrated gradients, saliency and, where it fits the network, Grad-CAM."""
-    eps: tuple[float, ...] = RADII
-    """Radii of the attack, Linf, pixels in [0, 1]."""
+    eps: tuple[float, ...] = ()
+    """Radii of the attack, Linf, pixels in [0, 1]; none: 0.5, 1, 2, 4, 8 of 255, and 1, 2, 4 of 255 on images of more
+    than 4096 features."""
     k: int | None = None
     """Features that count as the most important ones; None takes a tenth of them."""
     images: int = 20
@@ -40,6 +42,9 @@ class AuditSettings:
     """Whether voted maps are certified; None does so for small images (at most 4096 features)."""
     samples: int = 1000
     """Noisy copies per image of the certificate."""
+    multi_label: bool = False
+    """Whether the logits are those of independent labels: each label with a positive logit is explained, as present
+    against absent, and an image counts by the mean over its labels."""
     seed: int = 0
     """Seed of every random number."""
 
@@ -48,8 +53,6 @@ class AuditSettings:
             if not 0 < eps <= 1:
                 levels = f" ({eps:g}/255 is written {eps:g}/255)" if eps > 1 else ""
                 raise HoldfastError(f"eps is {eps:g}; it is a part of the pixel range, above 0 and at most 1{levels}.")
-        if not self.eps:
-            raise HoldfastError("no eps is given; give at least one, such as 2/255.")
         for name in ("images", "draws", "samples"):
             check_count(name, getattr(self, name))
         if self.k is not None:
@@ -70,7 +73,8 @@ def fitted_settings(settings: AuditSettings, model: Model, x: Tensor) -> AuditSe
         raise HoldfastError(f"k is {k}; it must be less than the {features} features of an image.")
     chosen = settings.attributions or usual_attributions(model, x)
     certify = features <= FEW_FEATURES if settings.certify is None else settings.certify
-    return replace(settings, attributions=chosen, eps=tuple(sorted(settings.eps)), k=k, certify=certify)
+    radii = settings.eps or (RADII if features <= FEW_FEATURES else FEW_RADII)
+    return replace(settings, attributions=chosen, eps=tuple(sorted(set(radii))), k=k, certify=certify)
 
 
 def usual_attributions(model: Model, x: Tensor) -> tuple[Attribution, ...]:

@@ -7,17 +7,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from holdfast.cli.parse import parse, seconds_of, take_name
+from holdfast.errors import HoldfastError
+from holdfast.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from holdfast.audit import AuditResult
 
 
 @dataclass(frozen=True)
 class AuditOptions:
     eps: Annotated[tuple[float, ...], tyro.conf.UseAppendAction] = ()
-    """Radius of the attack, Linf, a part of the pixel range such as 2/255; several give a curve (0.5 to 8 of 255)."""
+    """Radius of the attack, Linf, a part of the pixel range such as 2/255; several give a curve (0.5 to 8 of 255;
+    1 to 4 on large images)."""
     attribution: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Explanation by name, e.g. saliency, GradCAM(layer="layer4"), file.py:Mine, captum.attr:DeepLift; several compare
     them. By default those that fit the network."""
@@ -37,6 +43,8 @@ class AuditOptions:
     """Height and width that images are resized and cropped to; what the model asks for by default."""
     certify: bool | None = None
     """Certify voted maps; by default on small images only."""
+    multi_label: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The logits are independent labels: every label that an image is given (logit above 0) is explained."""
     time_limit: str | None = None
     """Begin no further image after so long, e.g. 90s, 10m, 2h."""
     fail_under: float | None = None
@@ -59,69 +67,21 @@ DESCRIPTION = (
     "holdfast audit MODEL IMAGES [options]: how far can the explanations of a model be moved by a change that keeps "
     "its predictions? MODEL: file.py:factory, module:factory, a run, a network of the zoo (mnist/trades-igr), "
     "timm:NAME, hf:ID, a .pt2 or TorchScript file. IMAGES: a folder with or without class folders, parquet "
-    "files, a data set by name, a Hub id. Writes a page, report.html."
+    "files, a data set by name, a Hub id. Writes a page, report.html. holdfast audit --compare A B puts two finished "
+    "audits side by side (folders), or two models with IMAGES after them."
 )
 
 
 def run(argv: Sequence[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
         parse(AuditOptions(), ["--help"], "audit MODEL IMAGES", DESCRIPTION)
+    if argv and argv[0] == "--compare":
+        return _compare(argv[1:])
     model, rest = take_name(argv, "the model", "audit", "mnist/trades-igr mnist")
     images, rest = take_name(rest, "the folder of images", f"audit {model}", "path/to/images")
     options = parse(AuditOptions(), rest, f"audit {model} {images}", DESCRIPTION)
-    limit = seconds_of(options.time_limit)
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from holdfast.audit import AuditSettings, audit
-    from holdfast.audit.settings import RADII
-    from holdfast.cli.where import pick_device
-    from holdfast.models.find import find_model
-    from holdfast.models.resolve import BUILT_IN
-    from holdfast.report.words import duration
-
-    settings = AuditSettings(
-        attributions=explanations(options.attribution),
-        eps=options.eps or RADII,
-        k=options.k,
-        images=options.images,
-        budget=options.budget,
-        certify=options.certify,
-        seed=options.seed,
-    )
-    found = None
-    if model not in BUILT_IN:
-        found = find_model(model, weights=options.weights, mean=options.mean, std=options.std)
-    name = model.replace("/", "-").replace(":", "-").replace(".py", "")
-    out = Path(options.out or f"runs/audit-{name}")
-    console = Console(stderr=True, quiet=options.json)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("images, left"),
-    )
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(name, total=options.images)
-
-        def announce(seconds: float) -> None:
-            if seconds > 60:
-                console.print(f"The audit will take about {duration(seconds)} (estimated).", highlight=False)
-
-        result = audit(
-            found or model,
-            images,
-            settings,
-            out=out,
-            time_limit=limit,
-            device=pick_device(options.device),
-            image_size=options.image_size,
-            strict=options.strict,
-            data_dir=options.data_dir,
-            on_image=lambda done, total: progress.update(task, completed=done, total=total),
-            on_start=announce,
-        )
+    out = Path(options.out or f"runs/audit-{_short(model)}")
+    result = _audited(model, images, options, out)
     if options.json:
         print(json.dumps(result.to_dict(), indent=1))
     else:
@@ -137,6 +97,96 @@ def run(argv: Sequence[str]) -> int:
         )
         return 1
     return 0
+
+
+def _compare(argv: Sequence[str]) -> int:
+    """``holdfast audit --compare A B [IMAGES] [options]``: two audits, or two models that are audited first."""
+    first, rest = take_name(argv, "the first audit", "audit --compare", "runs/audit-a runs/audit-b")
+    second, rest = take_name(rest, "the second audit", f"audit --compare {first}", "runs/audit-b")
+    both = (first, second)
+    kept = [(Path(name) / "audit.json").is_file() for name in both]
+    command = f"audit --compare {first} {second}"
+    images = ""
+    if not all(kept):
+        images, rest = take_name(rest, "the folder of images", command, "path/to/images")
+    options = parse(AuditOptions(), rest, f"{command} {images}".strip(), DESCRIPTION)
+    if options.fail_under is not None or options.weights is not None:
+        raise HoldfastError(
+            "--fail-under and --weights belong to one model; audit each by itself, then compare the folders."
+        )
+
+    from holdfast.audit import compare_audits, load_audit
+
+    out = Path(options.out or f"runs/compare-{_short(first)}-{_short(second)}")
+    audits = [
+        load_audit(name) if there else _audited(name, images, options, out / f"{place}-{_short(name)}")
+        for place, (name, there) in enumerate(zip(both, kept, strict=True), 1)
+    ]
+    found = compare_audits(*audits)
+    make_folder(out)
+    page = found.to_html(out / "report.html")
+    write_atomically(out / "comparison.json", json.dumps(found.to_dict(), indent=1) + "\n")
+    print(json.dumps(found.to_dict(), indent=1) if options.json else f"{found}\n\nPage: {page}")
+    return 0
+
+
+def _short(name: str) -> str:
+    return name.strip("/").replace("/", "-").replace(":", "-").replace(".py", "").lstrip(".-")
+
+
+def _audited(model: str, images: str, options: AuditOptions, out: Path) -> AuditResult:
+    """The audit that the options ask for, with an estimate before it and progress on the way."""
+    limit = seconds_of(options.time_limit)
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from holdfast.audit import AuditSettings, audit
+    from holdfast.cli.where import pick_device
+    from holdfast.models.find import find_model
+    from holdfast.models.resolve import BUILT_IN
+    from holdfast.report.words import duration
+
+    settings = AuditSettings(
+        attributions=explanations(options.attribution),
+        eps=options.eps,
+        k=options.k,
+        images=options.images,
+        budget=options.budget,
+        certify=options.certify,
+        multi_label=options.multi_label,
+        seed=options.seed,
+    )
+    found = None
+    if model not in BUILT_IN:
+        found = find_model(model, weights=options.weights, mean=options.mean, std=options.std)
+    console = Console(stderr=True, quiet=options.json)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("images, left"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(_short(model), total=options.images)
+
+        def announce(seconds: float) -> None:
+            if seconds > 60:
+                console.print(f"The audit will take about {duration(seconds)} (estimated).", highlight=False)
+
+        return audit(
+            found or model,
+            images,
+            settings,
+            out=out,
+            time_limit=limit,
+            device=pick_device(options.device),
+            image_size=options.image_size,
+            strict=options.strict,
+            data_dir=options.data_dir,
+            on_image=lambda done, total: progress.update(task, completed=done, total=total),
+            on_start=announce,
+        )
 
 
 def explanations(specs: Sequence[str]) -> tuple:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -125,14 +126,15 @@ def randomised_maps(model: nn.Module, x: Tensor, y: Tensor, attribution: Attribu
     Raises:
         HoldfastError: the network has no layer that can be drawn anew.
     """
-    copy = deepcopy(model)
-    layers = [m for m in copy.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
+    kinds = nn.Linear | nn.modules.conv._ConvNd
+    layers = [name for name, m in model.named_modules() if isinstance(m, kinds)]
     if not layers:
         raise HoldfastError(
             f"{type(model).__name__} has no layer with a reset_parameters() of its own; the randomisation check needs "
             "one, such as nn.Linear."
         )
-    layer = layers[-1]
+    copy = deepcopy(model)
+    layer: Any = copy.get_submodule(layers[-1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layer.reset_parameters()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from holdfast.data.decode import Interpolation
 from holdfast.errors import HoldfastError
 from holdfast.models.load import of_run
 from holdfast.models.outputs import Logits, Normalized, adapted, logits_of
@@ -23,6 +24,8 @@ from holdfast.seeding import seed_of
 PROGRAMS = (".pt2", ".pt", ".ts", ".jit", ".torchscript")
 RANDOM = "random"
 """What ``weights`` is called where a library's network shall stay untrained."""
+BILINEAR = 2
+"""Pillow's number of bilinear interpolation, as Hugging Face stores it."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,13 @@ class FoundModel:
     name: str
     image_size: tuple[int, int] | None = None
     """Height and width that it asks for; None takes what it is given."""
+    channels: int | None = None
+    """Channels that it asks for, likewise."""
+    interpolation: Interpolation = "bicubic"
+    crop: float = 1.0
+    """How images are scaled to that size, and the share of the scaled image that is kept."""
     classes: tuple[str, ...] = ()
-    """Names of its classes, where it brings them."""
+    """Names of its classes in the order of the logits, where it brings them; synonyms with commas."""
     dataset: str | None = None
     """What it was trained on, for a run and a network of the zoo."""
     notes: tuple[str, ...] = ()
@@ -168,13 +176,40 @@ def _from_timm(name: str, weights: str | None) -> FoundModel:
     except Exception as error:
         raise _not_made("timm", name, error) from None
     config = timm.data.resolve_model_data_config(model)
-    size = tuple(config["input_size"][1:])
+    channels, *size = config["input_size"]
+    mean, std = config["mean"], config["std"]
     return FoundModel(
-        Normalized(model, config["mean"], config["std"]),
+        Normalized(model, mean, std),
         name,
-        image_size=size,
-        notes=(f"normalised inside by timm's mean {config['mean']} and std {config['std']}",),
+        image_size=(size[0], size[1]),
+        channels=channels,
+        interpolation="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
+        crop=float(config["crop_pct"]),
+        classes=_imagenet_names(timm, model),
+        notes=(f"normalised inside by timm's mean {_numbers(mean)} and std {_numbers(std)}", *_untrained(weights)),
     )
+
+
+def _imagenet_names(timm: Any, model: nn.Module) -> tuple[str, ...]:
+    """Descriptions and WordNet ids of a head that has the size of an ImageNet."""
+    subset = timm.data.infer_imagenet_subset(model)
+    if not subset:
+        return ()
+    info = timm.data.ImageNetInfo(subset)
+    return tuple(f"{info.index_to_description(i)}, {info.index_to_label_name(i)}" for i in range(info.num_classes()))
+
+
+def _untrained(weights: str | None) -> tuple[str, ...]:
+    return ("the weights are random: the network is untrained",) if weights == RANDOM else ()
+
+
+def _numbers(values: Sequence[float] | float) -> str:
+    """A mean or a standard deviation as text.
+
+    >>> _numbers((0.485, 0.456)), _numbers(0.5)
+    ('0.485, 0.456', '0.5')
+    """
+    return ", ".join(f"{v:.3g}" for v in (values if isinstance(values, Sequence) else [values]))
 
 
 def _from_hugging_face(name: str, weights: str | None) -> FoundModel:
@@ -186,25 +221,35 @@ def _from_hugging_face(name: str, weights: str | None) -> FoundModel:
             model = library.AutoModelForImageClassification.from_config(library.AutoConfig.from_pretrained(name))
     except Exception as error:
         raise _not_made("hf", name, error) from None
-    labels = getattr(model.config, "id2label", {}) or {}
-    classes = tuple(str(labels[i]) for i in sorted(labels))
-    side = getattr(model.config, "image_size", None)
+    config = model.config
+    labels = getattr(config, "id2label", {}) or {}
+    side = getattr(config, "image_size", None)
     size = (side, side) if isinstance(side, int) else tuple(side) if side else None
-    mean, std, note = _processing(library, name)
-    return FoundModel(Normalized(Logits(model), mean, std), Path(name).name, size, classes, notes=(note,))
+    found = FoundModel(model, Path(name).name, size, getattr(config, "num_channels", None))
+    found = replace(found, classes=tuple(str(labels[i]) for i in sorted(labels)), notes=_untrained(weights))
+    return _processed(library, name, found)
 
 
-def _processing(library: Any, name: str) -> tuple[Any, Any, str]:
+def _processed(library: Any, name: str, found: FoundModel) -> FoundModel:
+    """``found`` with the normalisation, scaling and crop of the processor that lies beside it."""
     try:
         processor = library.AutoImageProcessor.from_pretrained(name)
         mean, std = processor.image_mean, processor.image_std
-        return mean, std, f"normalised inside by the processor's mean {mean} and std {std}"
     except Exception:
-        return (
-            0.5,
-            0.5,
-            "no processor came with it: normalised inside by mean 0.5 and std 0.5; --mean and --std say else",
-        )
+        note = "no processor came with it: normalised inside by mean 0.5 and std 0.5; --mean and --std say else"
+        return replace(found, model=Normalized(Logits(found.model), 0.5, 0.5), notes=(*found.notes, note))
+    scaled, kept = dict(processor.size or {}), dict(getattr(processor, "crop_size", None) or {})
+    short = scaled.get("shortest_edge") or scaled.get("height")
+    cropped = kept.get("height") if getattr(processor, "do_center_crop", False) else None
+    side = cropped or short
+    return replace(
+        found,
+        model=Normalized(Logits(found.model), mean, std),
+        image_size=found.image_size or ((side, side) if side else None),
+        interpolation="bilinear" if getattr(processor, "resample", None) == BILINEAR else "bicubic",
+        crop=min(1.0, cropped / short) if cropped and short else 1.0,
+        notes=(*found.notes, f"normalised inside by the processor's mean {_numbers(mean)} and std {_numbers(std)}"),
+    )
 
 
 def _library(module: str, extra: str) -> Any:

@@ -77,6 +77,27 @@ def adapted(model: Model, output: Any, batch: int) -> Model:
     return Logits(model)
 
 
+class OneLabel(nn.Module):
+    """One label of a multi-label network as two classes: its logit z becomes ``(-z / 2, z / 2)``, absent and present.
+
+    Args:
+        model: maps images to one logit per label, each of a sigmoid of its own.
+        label: which of them.
+
+    >>> net = OneLabel(nn.Flatten(), 1)
+    >>> net(torch.tensor([[[[5.0, 3.0]]]]))
+    tensor([[-1.5000,  1.5000]])
+    """
+
+    def __init__(self, model: nn.Module, label: int) -> None:
+        super().__init__()
+        self.model = model
+        self.label = label
+
+    def forward(self, images: Tensor) -> Tensor:
+        return logits_of(self.model(images)[:, self.label], len(images))
+
+
 class Normalized(nn.Module):
     """A network that takes images in [0, 1] and normalises them itself: ``model((images - mean) / std)``.
 
