@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import io
-
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure as Drawing
-from matplotlib.image import imsave
-from numpy.typing import NDArray
 
 from holdfast.audit.result import AuditResult
 from holdfast.audit.run import pictures_of
 from holdfast.palette import DASHES, INK, MUTED, run_colours
 from holdfast.report.document import Block, Code, Column, Document, Facts, Figure, Row, Section, Table, Tile, Words
 from holdfast.report.figures import figure_of, plain
-from holdfast.report.images import data_uri
-from holdfast.report.pictures import SCHEME, attribution_map
-
-TIMES = 10
-SIDE = 224
+from holdfast.report.pictures import TIMES, difference, overlay, picture
 
 
 def document_of(result: AuditResult) -> Document:
@@ -65,7 +56,7 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
             continue
         kept = f"{100 * float(row[result.topk]):.0f} % of the top {result.settings.k} left"
         strip = f"{name}: image {int(row['index'])}, {kept}"
-        change = np.clip(0.5 + TIMES * (found["attacked"] - found["image"]), 0, 1)
+        change = difference(found["image"], found["attacked"])
         cells = {
             "image": found["image"],
             "explanation before": overlay(found["image"], found["clean"]),
@@ -73,31 +64,14 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
             f"the change, × {TIMES}": change,
             "explanation after": overlay(found["attacked"], found["after"]),
         }
-        tiles += [Tile(_uri(a), caption, f"{caption} of {strip}", strip) for caption, a in cells.items()]
+        tiles += [Tile(picture(a), caption, f"{caption} of {strip}", strip) for caption, a in cells.items()]
     words = (
-        f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. Grey in "
-        f"the change is no change; it is shown {TIMES} times as large as it is."
+        f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. The "
+        f"difference is shown {TIMES} times as large as it is: white (in colour images grey) is none."
     )
     drawing = Drawing(figsize=(1, 1))
     blank = figure_of(drawing, "pictures", "", words, words)
     return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)
-
-
-def overlay(image: NDArray[np.floating], maps: NDArray[np.floating]) -> NDArray[np.float64]:
-    """A map in colour over the image in grey, (3, H, W)."""
-    grey = np.broadcast_to(image.mean(0, keepdims=True), (3, *image.shape[1:]))
-    weight = attribution_map(maps)
-    colour = np.moveaxis(matplotlib.colormaps[SCHEME](weight)[..., :3], -1, 0)
-    return np.clip((1 - 0.75 * weight) * 0.6 * grey + (0.4 + 0.35 * weight) * colour, 0, 1)
-
-
-def _uri(image: NDArray[np.floating]) -> str:
-    rgb = np.broadcast_to(image, (3, *image.shape[1:])) if image.shape[0] == 1 else image[:3]
-    times = max(1, SIDE // max(rgb.shape[1:]))
-    large = np.repeat(np.repeat(np.moveaxis(np.clip(rgb, 0, 1), 0, -1), times, 0), times, 1)
-    out = io.BytesIO()
-    imsave(out, large.astype(np.float64), format="png")
-    return data_uri(out.getvalue())
 
 
 def curves(result: AuditResult) -> Figure:

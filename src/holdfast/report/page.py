@@ -15,7 +15,7 @@ from holdfast.train.folder import make_folder, write_atomically
 
 SVG_LIMIT = 400_000
 """Bytes above which a figure is shown as PNG."""
-WIDEST, FEW_ROWS = 7, 3
+WIDEST, FEW_ROWS = 7, 4
 """Columns above which a table is shown a group at a time, or turned on its side where its rows are few."""
 
 
