@@ -36,13 +36,13 @@ STRONGEST = "auto"
 """The attack of the pictures."""
 
 
-def demo_protocol(dataset: str, eps: float, k: int, images: int, points: int = 10) -> Protocol:
+def demo_protocol(dataset: str, eps: float, k: int, images: int, points: int) -> Protocol:
     """The attack of the paper and the strongest one, the latter by itself for each of the two measures."""
     measures = {STRONGEST: "topk", f"{STRONGEST}_kendall": "kendall"}
     strongest = {name: AutoIFIA(eps, k, "quick", metrics=(metric,)) for name, metric in measures.items()}  # type: ignore[arg-type]
     return Protocol(
         dataset=dataset,
-        n_examples=500,
+        n_examples=400,
         n_attribution=images,
         predictions={"pgd20": PGD(eps, eps / 10, 20)},
         attributions=(IntegratedGradients(),),
@@ -51,7 +51,7 @@ def demo_protocol(dataset: str, eps: float, k: int, images: int, points: int = 1
     )
 
 
-DIGITS = demo_protocol("digits", 0.1, 8, 60)
+DIGITS = demo_protocol("digits", 0.1, 8, 60, 10)
 ZOO = {name: demo_protocol(name, 0.2, 100, 20, 5) for name in ("mnist", "fashion_mnist")}
 """For the networks that come with the package."""
 SEEN = {

@@ -16,6 +16,7 @@ import torch
 from holdfast.attacks import IFIA
 from holdfast.attribution import IntegratedGradients
 from holdfast.cli import main
+from holdfast.data import load_dataset
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.demo import DIGITS, EXAMPLE_BATCH, PICTURED, ZOO, compare, compare_zoo, demo_recipes
 from holdfast.evaluate import Protocol
@@ -153,6 +154,7 @@ class References(HTMLParser):
 def test_the_page_needs_nothing_else(first: tuple[Document, Path, dict[str, Silent]], out: Path) -> None:
     document, page, _ = first
     assert page == out / "report.html"
+    assert (out / "attributions.png").is_file()
     text = page.read_text(encoding="utf-8")
     references = References()
     references.feed(text)
@@ -174,7 +176,7 @@ def test_a_second_call_reuses_the_finished_runs(
         return {path: path.stat().st_mtime_ns for path in files}
 
     before = times()
-    assert len(before) > 20
+    assert len(before) >= 8
     silent = Silent()
 
     @contextmanager
@@ -220,6 +222,7 @@ def test_what_the_demo_compares() -> None:
         "TRADES+IGR": recipe("digits-trades-igr"),
     }
     assert [type(attack).__name__ for attack in DIGITS.attacks.values()] == ["IFIA", "AutoIFIA", "AutoIFIA"]
+    DIGITS.check(len(load_dataset("digits", DIGITS.split)), (1, 8, 8))
     assert {attack.eps for attack in DIGITS.attacks.values()} == {0.1}  # type: ignore[attr-defined]
 
 
@@ -285,7 +288,6 @@ def test_from_the_command_line(
     shown = capsys.readouterr().out
     assert f"Report: {tmp_path / 'd' / 'report.html'}" in shown
     assert (tmp_path / "d" / "report.html").is_file()
-    assert (tmp_path / "d" / "attributions.png").is_file()
     assert "holdfast recipes mnist-trades-igr" in shown
     assert main(["demo", "--jobs", "0"]) == 2
     assert "--jobs is 0" in capsys.readouterr().err

@@ -179,7 +179,9 @@ def differences_table(
     """A row a pair: the second less the first, image by image, with 95 % intervals."""
     k = table_k(results)
     samples = {key: [_sample(results[a], results[b], key, attacks) for a, b in pairs] for key in _COMPARED}
-    cells = {key: [s and s.interval() for s in found] for key, found in samples.items() if any(found)}
+    cells = {
+        key: [sample.interval() if sample else None for sample in found] for key, found in samples.items() if any(found)
+    }
     columns = tuple(QUANTITIES[key].column(k, signed=True) for key in cells)
     rows = tuple(Row(f"{b} less {a}", tuple(row[i] for row in cells.values())) for i, (a, b) in enumerate(pairs))
     note = "Over the images that both have; intervals cover the choice of images, not training again."
