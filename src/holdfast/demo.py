@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from holdfast.attacks import IFIA, PGD, AutoIFIA
+from holdfast.attacks import IFIA, PGD
 from holdfast.attribution import IntegratedGradients
 from holdfast.data import load_dataset
 from holdfast.evaluate import Protocol, evaluate
+from holdfast.evaluate.standard import strongest
 from holdfast.metrics import KendallTau, TopK
 from holdfast.models.load import load_model
 from holdfast.recipes import TITLES, recipe
@@ -38,15 +39,16 @@ STRONGEST = "auto"
 
 def demo_protocol(dataset: str, eps: float, k: int, images: int, points: int) -> Protocol:
     """The attack of the paper and the strongest one, the latter by itself for each of the two measures."""
-    measures = {STRONGEST: "topk", f"{STRONGEST}_kendall": "kendall"}
-    strongest = {name: AutoIFIA(eps, k, "quick", metrics=(metric,)) for name, metric in measures.items()}  # type: ignore[arg-type]
     return Protocol(
         dataset=dataset,
         n_examples=400,
         n_attribution=images,
         predictions={"pgd20": PGD(eps, eps / 10, 20)},
         attributions=(IntegratedGradients(),),
-        attacks={"ifia": IFIA(eps, eps / 5, 40, k, attribution=IntegratedGradients(points)), **strongest},
+        attacks={
+            "ifia": IFIA(eps, eps / 5, 40, k, attribution=IntegratedGradients(points)),
+            **strongest(eps, k, "quick"),
+        },
         metrics=(KendallTau(), TopK(k)),
     )
 

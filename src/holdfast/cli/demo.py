@@ -53,7 +53,7 @@ def run(argv: Sequence[str]) -> None:
         device = pick_device(options.device)
         jobs = options.jobs if device == "cpu" else 1
         if jobs > 1:
-            print(f"holdfast: three networks, {jobs} at once: about two minutes on two cores.", file=sys.stderr)
+            print(f"holdfast: three networks, {jobs} at once: some minutes on two cores.", file=sys.stderr)
         document, page = compare(
             demo_recipes(), DIGITS, out, watch=Display, jobs=jobs, device=device, commands=["make demo", *commands]
         )
