@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -37,7 +38,10 @@ def test_unsigned_channels_do_not_cancel() -> None:
 
 def test_figure_has_five_pictures_a_model_and_image_and_its_scores(examples: list[ExampleView]) -> None:
     figure = attribution_figure(examples, MODELS, k=8)
-    assert len([axis for axis in figure.axes if axis.images]) == 5 * len(MODELS) * len(examples)
+    boxes = [axis.get_position() for axis in figure.axes if axis.images]
+    assert len(boxes) == 5 * len(MODELS) * len(examples)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert min(box.y0 for box in boxes) > -1e-9
     notes = [text.get_text() for text in figure.texts]
     assert notes.count("τ 0.45 · top-8 50 %") == 4
     assert notes.count("no attack found") == 1

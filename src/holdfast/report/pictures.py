@@ -159,6 +159,7 @@ def attribution_figure(
         write(0.14, top - 0.38, name, fontweight="bold", fontsize=10)
         write(0.14, top - 0.60, example.label, color=MUTED, fontsize=8)
         write(0.14, top - 0.84, _score(view, k), fontsize=8)
+        top -= _CELL + _GAP
     return figure
 
 
