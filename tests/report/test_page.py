@@ -93,6 +93,11 @@ def test_markup_in_names_is_text() -> None:
     assert reader.text.count(HOSTILE) > 15
 
 
+def test_subscripts_are_set_and_names_of_settings_are_not() -> None:
+    page = Document("T", "", (Section("", (Words(("γ_cos of p_y(x), n_steps and eval_p_y.",)),)),)).to_html()
+    assert "<var>γ</var><sub>cos</sub> of <var>p</var><sub>y</sub>(x), n_steps and eval_p_y." in page
+
+
 def test_a_document_of_nothing() -> None:
     assert "T" in Reader(Document("T", "").to_html()).text
     with pytest.raises(HoldfastError, match="'T' has no table"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import Interval
 from holdfast.report import Curve, Effect, ExampleView, attribution_figure, curves_figure, forest_figure
 from holdfast.report.images import to_png_bytes, to_svg
-from holdfast.report.pictures import attribution_map, tiles
+from holdfast.report.pictures import attribution_map, difference, overlay, tiles
 
 MODELS = ["TRADES", "TRADES+IGR"]
 
@@ -35,14 +36,34 @@ def test_unsigned_channels_do_not_cancel() -> None:
     assert (attribution_map(opposite) == 1).all()
 
 
-def test_figure_has_seven_pictures_an_image_and_its_scores(examples: list[ExampleView]) -> None:
+def test_figure_has_five_pictures_a_model_and_image_and_its_scores(examples: list[ExampleView]) -> None:
     figure = attribution_figure(examples, MODELS, k=8)
-    pictures = [axis for axis in figure.axes if axis.images]
-    assert len(pictures) == 7 * len(examples)
-    notes = [text.get_text() for axis in figure.axes for text in axis.texts]
+    boxes = [axis.get_position() for axis in figure.axes if axis.images]
+    assert len(boxes) == 5 * len(MODELS) * len(examples)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert min(box.y0 for box in boxes) > -1e-9
+    notes = [text.get_text() for text in figure.texts]
     assert notes.count("τ 0.45 · top-8 50 %") == 4
     assert notes.count("no attack found") == 1
-    assert "digit 0 · no. 0" in notes
+    assert notes.count("difference × 10") == 1
+    assert notes.count("TRADES+IGR") == notes.count("TRADES") == len(examples)
+
+
+def test_difference_is_ten_times_the_change_and_white_where_there_is_none() -> None:
+    image = np.zeros((1, 1, 3))
+    red, white, blue = difference(image, np.array([[[0.1, 0.0, -0.1]]])).transpose(1, 2, 0)[0]
+    assert red[0] > 0.3 > red[2]
+    assert blue[2] > 0.3 > blue[0]
+    assert white == pytest.approx([0.97] * 3, abs=0.01)
+    colour = np.zeros((3, 1, 1))
+    assert difference(colour, colour + 0.02) == pytest.approx(0.6)
+
+
+def test_an_overlay_is_grey_where_the_map_is_nothing() -> None:
+    image = np.full((1, 2, 2), 0.5)
+    shown = overlay(image, np.array([[[0.0, 0.0], [0.0, 3.0]]]))
+    assert np.ptp(shown[:, 0, 0]) < 0.01
+    assert np.ptp(shown[:, 1, 1]) > 0.1
 
 
 def test_colour_images_and_names_with_dollars(examples: list[ExampleView]) -> None:
@@ -106,10 +127,11 @@ def test_wrong_inputs_say_what_is_wrong(examples: list[ExampleView]) -> None:
 
 def test_tiles_are_the_pictures_one_by_one(examples: list[ExampleView]) -> None:
     found = tiles(examples, MODELS, 8)
-    assert len(found) == 4 * len(MODELS) * len(examples)
-    assert [tile.caption for tile in found[:4]] == ["image", "attribution", "attacked", "τ 0.45 · top-8 50 %"]
+    assert len(found) == 5 * len(MODELS) * len(examples)
+    captions = ["image", "attribution", "attacked", "difference × 10", "attribution after"]
+    assert [tile.caption for tile in found[:5]] == captions
     assert all(tile.uri.startswith("data:image/png;base64,") for tile in found)
-    assert found[0].alt == "TRADES, digit 0: the test image"
+    assert found[0].alt == "image (TRADES, digit 0: τ 0.45 · top-8 50 %)"
     assert len({tile.strip for tile in found}) == len(MODELS) * len(examples)
 
 

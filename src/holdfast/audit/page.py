@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import io
-
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
-from matplotlib.image import imsave
-from numpy.typing import NDArray
 
 from holdfast.audit.result import AuditResult
 from holdfast.audit.run import pictures_of
 from holdfast.palette import DASHES, INK, MUTED, run_colours
 from holdfast.report.document import Block, Code, Column, Document, Facts, Figure, Row, Section, Table, Tile, Words
 from holdfast.report.figures import figure_of, plain
-from holdfast.report.images import data_uri
-from holdfast.report.pictures import SCHEME, attribution_map
-
-TIMES = 10
-SIDE = 224
+from holdfast.report.pictures import TIMES, difference, overlay, picture
 
 
 def document_of(result: AuditResult) -> Document:
@@ -64,8 +55,8 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
         row = rows.iloc[place]
         tiles += strip_of(result, row, name)
     words = (
-        f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. Grey in "
-        f"the change is no change; it is shown {TIMES} times as large as it is."
+        f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. The "
+        f"difference is shown {TIMES} times as large as it is: white (in colour images grey) is none."
     )
     drawing = Drawing(figsize=(1, 1))
     blank = figure_of(drawing, "pictures", "", words, words)
@@ -84,27 +75,10 @@ def strip_of(result: AuditResult, row: pd.Series, name: str) -> list[Tile]:
         "image": found["image"],
         "map before": overlay(found["image"], found["clean"]),
         "attacked": found["attacked"],
-        f"change × {TIMES}": np.clip(0.5 + TIMES * (found["attacked"] - found["image"]), 0, 1),
+        f"change × {TIMES}": difference(found["image"], found["attacked"]),
         "map after": overlay(found["attacked"], found["after"]),
     }
-    return [Tile(_uri(a), caption, f"{caption} of {strip}", strip) for caption, a in cells.items()]
-
-
-def overlay(image: NDArray[np.floating], maps: NDArray[np.floating]) -> NDArray[np.float64]:
-    """A map in colour over the image in grey, (3, H, W)."""
-    grey = np.broadcast_to(image.mean(0, keepdims=True), (3, *image.shape[1:]))
-    weight = attribution_map(maps)
-    colour = np.moveaxis(matplotlib.colormaps[SCHEME](weight)[..., :3], -1, 0)
-    return np.clip((1 - 0.75 * weight) * 0.6 * grey + (0.4 + 0.35 * weight) * colour, 0, 1)
-
-
-def _uri(image: NDArray[np.floating]) -> str:
-    rgb = np.broadcast_to(image, (3, *image.shape[1:])) if image.shape[0] == 1 else image[:3]
-    times = max(1, SIDE // max(rgb.shape[1:]))
-    large = np.repeat(np.repeat(np.moveaxis(np.clip(rgb, 0, 1), 0, -1), times, 0), times, 1)
-    out = io.BytesIO()
-    imsave(out, large.astype(np.float64), format="png")
-    return data_uri(out.getvalue())
+    return [Tile(picture(a), caption, f"{caption} of {strip}", strip) for caption, a in cells.items()]
 
 
 def curves(result: AuditResult) -> Figure:

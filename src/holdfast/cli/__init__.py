@@ -19,6 +19,8 @@ COMMANDS = {
     "sweep": "train and evaluate many recipes: a table of the paper, several seeds",
     "audit": "can the explanations of any model be trusted? attack, noise, guarantee, on one page",
     "evaluate": "attack a trained run or any model of yours, and show what held",
+    "report": "compare evaluated runs or exported results in one table and on one page",
+    "leaderboard": "one sortable page of every stored result",
     "reproduce": "make the paper's tables, figures and theorems again, with a verdict a claim",
 }
 
@@ -27,7 +29,7 @@ HELP = f"""usage: holdfast COMMAND [...]
 Train, attack and measure the robustness of feature attributions.
 
 commands:
-{chr(10).join(f"  {name:10s} {text}" for name, text in COMMANDS.items())}
+{chr(10).join(f"  {name:11s} {text}" for name, text in COMMANDS.items())}
 
 holdfast COMMAND --help shows the options of one; holdfast --version the version.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN
@@ -80,11 +79,6 @@ _SYMBOLS = {
     "steps": ("attack.steps",),
 }
 """Where an objective keeps the value of a symbol."""
-
-
-def pictured(config: EvalConfig, images: int) -> EvalConfig:
-    """An evaluation that attacks so many images."""
-    return replace(config, n_attribution=images)
 
 
 def reductions(run: RunResult) -> str:

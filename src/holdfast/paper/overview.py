@@ -10,7 +10,7 @@ import torch
 import holdfast
 from holdfast.errors import HoldfastError
 from holdfast.palette import COLOURS
-from holdfast.paper.claims import BASES, FOUND, OURS, PROVED, ROBUSTNESS, WITH_IGR, effects_of, gains
+from holdfast.paper.claims import ATTACKED, BASES, FOUND, OURS, PROVED, ROBUSTNESS, WITH_IGR, effects_of, gains
 from holdfast.paper.commands import outcome, rows_again
 from holdfast.paper.facts import reductions
 from holdfast.paper.losses import table1
@@ -24,11 +24,12 @@ from holdfast.report.claim import VERDICTS, Claim, Effect
 from holdfast.report.comparison import curves_of
 from holdfast.report.document import Block, Claims, Code, Document, Facts, Figure, Section, Table, Words
 from holdfast.report.figures import curves_figure, figure_of, forest_figure
-from holdfast.report.quantities import heading
+from holdfast.report.quantities import QUANTITIES, heading
 from holdfast.report.settings import by_dataset, settings_tables
 from holdfast.report.words import counted, dataset_title, duration, listed
 
 GAINS = "What IGR adds, ours and the paper's"
+ACCURACY_GAINS = "What IGR adds to accuracy, ours and the paper's"
 
 
 def overview(study: Study, parts: Sequence[str], commands: Sequence[str] = ()) -> Document:
@@ -46,10 +47,12 @@ def overview(study: Study, parts: Sequence[str], commands: Sequence[str] = ()) -
     figures += [statement(study, key) for key in STATEMENTS if key in parts]
     first = [table1(study.profile, study.datasets)] if "table1" in parts else []
     claims = list(dict.fromkeys([c for table in tables for c in table.claims] + [c for f in figures for c in f.claims]))
-    effects = _effects(study) if "table2" in parts else {}
+    effects = _effects(study, ROBUSTNESS, " under IFIA") if "table2" in parts else {}
+    accuracies = _effects(study, ("natural", *ATTACKED), " accuracy") if "table3" in parts else {}
     sections = [
-        *_forest(study, effects),
+        *_forest(GAINS, "gains", effects),
         *_claims(claims),
+        *_forest(ACCURACY_GAINS, "gains-accuracy", accuracies, folded=True),
         Section("Tables", (*first, *tables), True, _counted([*first, *tables], "table")),
         Section("Figures, theorem and propositions", tuple(figures), True, _counted(figures, "figure")),
         *_behind(study, commands),
@@ -69,18 +72,18 @@ def _counted(blocks: Sequence[Table | Figure], word: str) -> str:
     return counted(len(blocks), word) + (f", {counted(claims, 'claim')}" if claims else "")
 
 
-def _effects(study: Study) -> dict[str, list[Effect]]:
-    """What IGR adds to each base, a panel a data set and metric."""
-    return {
-        f"{dataset_title(d)}: {heading(key, study.k(d))} under IFIA{' (points)' if key == 'topk' else ''}": effects_of(
-            study, gains(d, key)
-        )
-        for d in study.datasets
-        for key in ROBUSTNESS
-    }
+def _effects(study: Study, keys: Sequence[str], under: str) -> dict[str, list[Effect]]:
+    """What IGR adds to each base, a panel a data set and quantity."""
+    found = {}
+    for dataset in study.datasets:
+        for key in keys:
+            unit = " (points)" if QUANTITIES[key].percent else ""
+            title = f"{dataset_title(dataset)}: {heading(key, study.k(dataset))}{under}{unit}"
+            found[title] = effects_of(study, gains(dataset, key))
+    return found
 
 
-def _forest(study: Study, effects: dict[str, list[Effect]]) -> list[Section]:
+def _forest(title: str, key: str, effects: dict[str, list[Effect]], folded: bool = False) -> list[Section]:
     if not any(effect.found for panel in effects.values() for effect in panel):
         return []
     said = "; ".join(f"{title}: {', '.join(f'{e.label} {e.value}' for e in panel)}" for title, panel in effects.items())
@@ -88,8 +91,8 @@ def _forest(study: Study, effects: dict[str, list[Effect]]) -> list[Section]:
         "The difference that the regulariser makes to each base, image by image over the seeds that both have. Filled: "
         "the interval lies on one side of 0. Diamonds: the difference of the paper's two numbers, on its full schedule."
     )
-    figure = figure_of(forest_figure(effects), "gains", "", caption, f"Forest plot. {said}")
-    return [Section(GAINS, (figure,))]
+    figure = figure_of(forest_figure(effects), key, "", caption, f"Forest plot. {said}")
+    return [Section(title, (figure,), folded)]
 
 
 def _claims(claims: Sequence[Claim]) -> list[Section]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from holdfast.metrics.stats import Column, Sample, contrast
 from holdfast.paper.facts import k_of
 from holdfast.recipes import TABLE2, TITLES, evaluation
-from holdfast.report.quantities import QUANTITIES, column_of
+from holdfast.report.quantities import QUANTITIES, attacks_of_all, column_of
 from holdfast.results import RunResult
 
 
@@ -51,7 +51,8 @@ class Study:
         """One quantity of a method on the images of every seed."""
         place = (dataset, method, key)
         if place not in self._columns:
-            self._columns[place] = column_of(self.of(dataset, method), key)
+            shared = attacks_of_all([r for r in self.results if r.dataset == dataset])
+            self._columns[place] = column_of(self.of(dataset, method), key, shared)
         return self._columns[place]
 
     def contrast(self, dataset: str, weights: Mapping[str, float], key: str) -> Sample | None:

@@ -13,7 +13,6 @@ from holdfast.evaluate.target import resolve_target
 from holdfast.paper.claims import FOUND
 from holdfast.paper.concordance import SUBSTITUTES, concordance, concordance_claims
 from holdfast.paper.drawings import BASE_COLOURS, activation_figure, concordance_figure
-from holdfast.paper.facts import pictured
 from holdfast.paper.notes import encodings
 from holdfast.paper.published import published_gamma
 from holdfast.paper.study import Study
@@ -142,10 +141,11 @@ def pictured_examples(study: Study, base: str, dataset: str) -> list[ExampleView
         HoldfastError: runs, weights or images are missing, or the networks share no correct image.
     """
     runs = pictured_runs(study, base, dataset)
-    config = pictured(runs[0].evaluation, PICTURED_IMAGES)
-    data = load_dataset(dataset, config.split, data_dir=study.data_dir)
+    data = load_dataset(dataset, runs[0].protocol.split, data_dir=study.data_dir)
     models = {run.title: _model(study, run, data) for run in runs}
-    examples = attacked_examples(models, data, config, study.device, most=PICTURED_IMAGES, batch=PICTURE_BATCH)
+    examples = attacked_examples(
+        models, data, runs[0].protocol, study.device, most=PICTURED_IMAGES, batch=PICTURE_BATCH
+    )
     if not examples:
         first = min(len(data), POOL)
         raise HoldfastError(f"no image of the first {first} is classified correctly by {' and '.join(models)}.")

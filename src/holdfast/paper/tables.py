@@ -26,6 +26,8 @@ from holdfast.report.words import dataset_title
 BESIDE = ("natural", "failure_rate")
 ACCURACIES = ("natural", "fgsm", "pgd20", "pgd40", "cw_inf")
 PAPER_DIGITS = 2
+HEADLINE = ("standard", *(method for base in BASES for method in (base, f"{base}-igr")))
+"""The rows of the table in the README."""
 
 
 def table2(study: Study) -> list[Table]:
@@ -41,6 +43,7 @@ def table2(study: Study) -> list[Table]:
         replace(published, claims=tuple(attribution_claims(study))),
         replace(worst, claims=tuple(worst_claims(study))),
         _gains(study, "table2-gain", "What IGR adds to the attribution robustness of each base", (*ROBUSTNESS, *WORST)),
+        _methods(study, "headline", "Under the worst of all attacks, with IGR and without", HEADLINE, WORST),
     ]
     if study.beyond_the_paper:
         title = "Beyond the paper: other methods and variants"

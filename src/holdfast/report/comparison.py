@@ -1,28 +1,37 @@
-"""Evaluated networks beside each other: the table, what the last has over the first, pictures, curves and settings."""
+"""Evaluated networks beside each other: the table, paired differences, pictures, curves and settings."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 import holdfast
 from holdfast.errors import HoldfastError
-from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast, mcnemar, mean_interval
+from holdfast.metrics.stats import LEAST_IMAGES, Interval, Sample, contrast, mcnemar, mean_interval
 from holdfast.palette import run_colours
-from holdfast.report.claim import Claim, Effect, judge
-from holdfast.report.document import Claims, Code, Document, Facts, Figure, Row, Section, Table, Words
+from holdfast.report.claim import Claim, Effect, Verdict, judge
+from holdfast.report.document import Claims, Code, Document, Facts, Row, Section, Table, Words
 from holdfast.report.figures import Curve, curves_figure, figure_of
-from holdfast.report.pictures import ExampleView, attribution_figure, tiles
-from holdfast.report.quantities import ATTACKED, PREDICTION, QUANTITIES, WORST, heading, values_of
+from holdfast.report.pictures import TIMES, ExampleView, attribution_figure, tiles
+from holdfast.report.quantities import PREDICTION, QUANTITIES, attacks_of_all, heading, values_of
 from holdfast.report.settings import settings_tables
 from holdfast.report.words import listed, number, span
 from holdfast.results.store import RunResult
 
 NOTABLE_FAILURES = 0.05
+SHOWN = 4
+"""Claims that stand open."""
+DRAWN = 1
+"""Examples in the drawing; the page has all."""
+STANDING: dict[Verdict, str] = {
+    "holds": "is ahead of",
+    "does not hold": "is behind",
+    "cannot be told": "cannot be told from",
+}
 _COMPARED = ("worst_topk", "worst_kendall", "topk", "kendall", "natural", "pgd20")
 _CURVES = {
     "natural": "validation accuracy (clean)",
@@ -64,12 +73,12 @@ def _interval(value: Mapping[str, Any]) -> Interval:
     return Interval(value["mean"], value["low"], value["high"], value["n"])
 
 
-def _metrics(run: RunResult) -> dict[str, dict[str, Any]]:
-    """Every quantity that the records of a result have."""
+def _metrics(run: RunResult, attacks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Every quantity that the records of a result have, worst cases over ``attacks``."""
     return {
         key: asdict(mean_interval(list(values.values()), quantity.bounds))
         for key, quantity in QUANTITIES.items()
-        if (values := values_of(run, key))
+        if (values := values_of(run, key, attacks))
     }
 
 
@@ -85,64 +94,105 @@ def compare_results(
     results: Mapping[str, RunResult],
     *,
     dataset: str,
+    pairs: Sequence[tuple[str, str]] | None = None,
     examples: Sequence[ExampleView] = (),
+    seen: str = "",
     commands: Sequence[str] = (),
     notes: Sequence[str] = (),
     device: str = "cpu",
 ) -> Document:
-    """A page for evaluated networks: the last against the first, image by image.
+    """A page for evaluated networks, compared image by image.
 
     Args:
-        results: by title; the first is the baseline.
+        results: by title.
         dataset: what the images are called.
+        pairs: titles (baseline, network) whose difference is tested; every other against the first by default. The
+            answer is about the last pair.
         examples: pictured test images, each attacked on every network.
+        seen: what can be seen in the pictures.
         commands: what makes it again.
         notes: what a reader must know besides.
     """
-    summaries = {title: {**run.summary, "metrics": _metrics(run)} for title, run in results.items()}
+    first, *others = results
+    pairs = [(first, other) for other in others] if pairs is None else pairs
+    attacks = attacks_of_all([*results.values()])
+    summaries = {title: {**run.summary, "metrics": _metrics(run, attacks)} for title, run in results.items()}
     table = results_table(summaries, dataset)
-    (base, first), *_, (title, last) = [*results.items()] * 2
-    claims = network_claims(base, first, title, last) if len(results) > 1 else []
-    found = [Claims(tuple(claims), shown=len(claims))] if claims else []
-    sections = [Section("What was found", (*found, Words(_caveats(results)), table))]
-    if examples:
-        sections.append(Section("Attributions before and after the attack", (_pictures(examples, results),)))
+    k = table_k(results)
+    claims = [c for pair in pairs for c in network_claims(*pair, results[pair[0]], results[pair[1]], attacks)]
+    found = [Claims(tuple(claims), shown=SHOWN)] if claims else []
+    sections = [_pictures(examples, results, seen)] if examples else []
+    sections.append(Section("What was found", (table, Words(_caveats(results)), *found)))
+    if pairs:
+        gaps = differences_table(results, pairs, attacks)
+        sections.append(Section("Paired differences", (gaps,), True, "image by image, with intervals"))
     curves = curves_of({title: run.log for title, run in results.items()})
     if curves:
         drawing = curves_figure(curves, run_colours(results))
         alt = f"Training curves of {listed(results)}: {listed(curves)}"
         caption = f"{listed(curves)} over the training steps."
         sections.append(Section("Training", (figure_of(drawing, "curves", "", caption, alt),), True))
-    k = last.summary["k"]
     meanings = [(heading(c.key, k), QUANTITIES[c.key].meaning.format(k=k)) for c in table.columns]
+    over = f"The worst of all attacks is taken over {listed(attacks)}."
+    trained = [run for run in results.values() if run.settings is not None]
     sections += [
-        Section("How to read the numbers", (Facts(tuple(meanings)), Words(tuple(notes), listed=True)), True),
-        Section("Settings", tuple(settings_tables(list(results.values()))), True, "with where each value comes from"),
+        Section("How to read the numbers", (Facts(tuple(meanings)), Words((over, *notes), listed=True)), True),
+        Section("Settings", tuple(settings_tables(trained)), True, "with where each value comes from"),
         Section("Make it again", (Code(tuple(commands)), Facts(environment(device))), True),
     ]
     warnings = tuple(f"{name}: {text}" for name, run in results.items() for text in run.summary["warnings"])
-    return Document(listed(results), answer(base, first, title, last, claims), tuple(sections), (dataset,), warnings)
-
-
-def _pictures(examples: Sequence[ExampleView], results: Mapping[str, RunResult]) -> Figure:
-    k = next(iter(results.values())).summary["k"]
-    drawing = attribution_figure(examples, list(results), k, run_colours(results))
-    caption = (
-        f"Kendall's τ and the share of the top {k} features that is left stand below each attacked attribution. Each "
-        "map is divided by its own 99th percentile."
+    return Document(
+        listed(results),
+        answer(summaries, k, pairs[-1] if pairs else None, claims),
+        tuple(section for section in sections if section.blocks),
+        (dataset,),
+        warnings,
     )
-    alt = f"{len(examples)} test images with their attributions before and after the attack, for {listed(results)}"
-    found = figure_of(drawing, "attributions", "", caption, alt, dpi=110)
-    return Figure(found.key, "", caption, alt, found.png, found.svg, tiles=tiles(examples, list(results), k))
 
 
-def network_claims(base: str, first: RunResult, title: str, last: RunResult) -> list[Claim]:
+def table_k(results: Mapping[str, RunResult]) -> int:
+    """Features in the top-k intersection."""
+    return int(next(iter(results.values())).summary["k"])
+
+
+def _pictures(examples: Sequence[ExampleView], results: Mapping[str, RunResult], seen: str) -> Section:
+    k = table_k(results)
+    drawing = attribution_figure(examples[:DRAWN], list(results), k, run_colours(results))
+    caption = (
+        f"{seen} Difference: red where a pixel grew, blue where it shrank, {TIMES} times as large as it is. Each "
+        "attribution is divided by its own 99th percentile."
+    ).strip()
+    alt = f"Test images with their attributions before and after the attack, a row each for {listed(results)}"
+    drawn = figure_of(drawing, "attributions", "", caption, alt, dpi=110)
+    return Section("One image", (replace(drawn, tiles=tiles(examples, list(results), k), strips=len(results)),))
+
+
+def _sample(first: RunResult, last: RunResult, key: str, attacks: Sequence[str]) -> Sample | None:
+    sides = ((1.0, last), (-1.0, first))
+    pair = [(sign, {0: values}) for sign, run in sides if (values := values_of(run, key, attacks))]
+    return contrast(pair, QUANTITIES[key].bounds) if len(pair) == 2 else None
+
+
+def differences_table(
+    results: Mapping[str, RunResult], pairs: Sequence[tuple[str, str]], attacks: Sequence[str]
+) -> Table:
+    """A row a pair: the second less the first, image by image, with 95 % intervals."""
+    k = table_k(results)
+    samples = {key: [_sample(results[a], results[b], key, attacks) for a, b in pairs] for key in _COMPARED}
+    cells = {
+        key: [sample.interval() if sample else None for sample in found] for key, found in samples.items() if any(found)
+    }
+    columns = tuple(QUANTITIES[key].column(k, signed=True) for key in cells)
+    rows = tuple(Row(f"{b} less {a}", tuple(row[i] for row in cells.values())) for i, (a, b) in enumerate(pairs))
+    note = "Over the images that both have; intervals cover the choice of images, not training again."
+    return Table("differences", "Paired differences", columns, rows, (note,), first="Pair")
+
+
+def network_claims(base: str, title: str, first: RunResult, last: RunResult, attacks: Sequence[str]) -> list[Claim]:
     """Whether one network is ahead of another, image by image; of these two networks, not of their methods."""
     k, claims = last.summary["k"], []
     for key in _COMPARED:
-        pair = [(sign, {0: values}) for sign, run in ((1.0, last), (-1.0, first)) if (values := values_of(run, key))]
-        quantity = QUANTITIES[key]
-        sample = contrast(pair, quantity.bounds) if len(pair) == 2 else None
+        quantity, sample = QUANTITIES[key], _sample(first, last, key, attacks)
         if sample is None:
             continue
         found, ends = sample.interval(), sample.ends()
@@ -158,35 +208,31 @@ def network_claims(base: str, first: RunResult, title: str, last: RunResult) -> 
     return claims
 
 
-def answer(base: str, first: RunResult, title: str, last: RunResult, claims: Sequence[Claim]) -> str:
-    """What the numbers say in one sentence, from the strongest attack that was run."""
-    if not claims:
-        return f"Only {title} was evaluated; there is nothing to compare it with."
-    names = {heading(key, last.summary["k"]): key for key in QUANTITIES}
-    by_key = {names[claim.effects[0].label]: claim for claim in claims if claim.effects[0].label in names}
-    worst, plain = ("worst_topk", "worst_kendall"), ("topk", "kendall")
-    strongest = [key for key in (worst if worst[0] in by_key else plain) if key in by_key]
-    if not strongest:
-        return f"The attributions of {base} and {title} were not both measured under attack on the same images."
-    verdicts = {by_key[key].verdict for key in strongest} - {"cannot be told"}
-    opening = {
-        (): f"Under attack the attributions of {title} and {base} cannot be told apart here",
-        ("holds",): f"{title} holds its attributions under attack better than {base}",
-        ("does not hold",): f"{title} holds its attributions under attack worse than {base}",
-    }.get(tuple(verdicts), f"Top-k and Kendall’s τ disagree on whether {title} is ahead of {base}")
-    group = QUANTITIES[strongest[0]].group
-    where = {WORST: "the strongest of all attacks on each image", ATTACKED: "the attack of the protocol"}[group]
-    said = [_numbers(key, first, last) for key in strongest]
-    natural = f"; natural accuracy {_numbers('natural', first, last, named=False)}"
-    return f"{opening}: under {where} {listed(said)}{natural}."
-
-
-def _numbers(key: str, first: RunResult, last: RunResult, named: bool = True) -> str:
-    quantity = QUANTITIES[key]
-    unit = " %" if quantity.percent else ""
-    after, before = (number(run.summary["metrics"][key]["mean"], quantity.percent, 1) for run in (last, first))
-    name = f"{quantity.heading.format(k=last.summary['k'])} is " if named else ""
-    return f"{name}{after}{unit} against {before}{unit}"
+def answer(
+    summaries: Mapping[str, Mapping[str, Any]], k: int, pair: tuple[str, str] | None, claims: Sequence[Claim]
+) -> str:
+    """What the numbers say in one sentence: the worst attack of all and the first one, and who is ahead of whom."""
+    metrics = {title: summary["metrics"] for title, summary in summaries.items()}
+    keys = [key for key in ("worst_topk", "topk") if all(key in found for found in metrics.values())]
+    if not keys:
+        return f"The attributions of {listed(metrics)} were not all measured under attack."
+    shares = [[f"{number(found[key]['mean'], True, 0)} %" for found in metrics.values()] for key in keys]
+    each = listed(f"{share} on {title}" for share, title in zip(shares[0], metrics, strict=True))
+    under = {"worst_topk": "the worst of all attacks", "topk": "the attack of the protocol"}
+    beside = "".join(f" ({listed(row)} under {under[key]})" for key, row in zip(keys[1:], shares[1:], strict=True))
+    said = f"Of the {k} most important features {each} are still among them under {under[keys[0]]}{beside}"
+    if pair is None:
+        return f"{said}."
+    base, title = pair
+    wanted = [heading(keys[0].replace("topk", name), k) for name in ("topk", "kendall")]
+    standing = {
+        claim.effects[0].label: STANDING[claim.verdict]
+        for claim in claims
+        if claim.effects[0].label in wanted and claim.statement.endswith(f" than {base}")
+        if claim.statement.startswith(f"{title} has ")
+    }
+    where = listed(f"{how} {base} in {name}" for name, how in standing.items())
+    return f"{said}; of these networks {title} {where}." if where else f"{said}."
 
 
 def _caveats(results: Mapping[str, RunResult]) -> tuple[str, ...]:

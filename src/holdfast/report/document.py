@@ -179,7 +179,7 @@ class Tile:
 class Figure:
     """A drawing as bytes and text, with its caption, what it shows in words, and the claims that rest on it.
 
-    ``tiles`` are shown in its place on a page, which they suit at any width.
+    ``tiles`` are shown in its place on a page, which they suit at any width: the first ``strips`` of them open.
     """
 
     kind: ClassVar[str] = "figure"
@@ -191,6 +191,7 @@ class Figure:
     svg: str
     claims: tuple[Claim, ...] = ()
     tiles: tuple[Tile, ...] = ()
+    strips: int = 4
 
     def to_markdown(self) -> str:
         """Title, picture by its file name, caption and claims."""
@@ -233,7 +234,44 @@ class Claims:
     shown: int = 3
 
 
-Block = Table | Figure | Words | Facts | Code | Claims
+@dataclass(frozen=True)
+class Entry:
+    """One row of a board: ``facets`` are the words that it is chosen by."""
+
+    title: str
+    about: str
+    facets: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Many rows that a reader sorts by column and chooses by facet; at first those with the facets of the first row.
+
+    >>> row = Entry("AT", "", ("MNIST", "worst"), (0.5,))
+    >>> board = Board("b", ("Data set", "Attack"), (Column("kendall", "Kendall τ"),),
+    ...     (row, replace(row, facets=("MNIST", "noise"))))
+    >>> board.choices, [board.open(entry) for entry in board.entries]
+    ([('Data set', ['MNIST']), ('Attack', ['worst', 'noise'])], [True, False])
+    """
+
+    kind: ClassVar[str] = "board"
+    key: str
+    facets: tuple[str, ...]
+    columns: tuple[Column, ...]
+    entries: tuple[Entry, ...]
+
+    @property
+    def choices(self) -> list[tuple[str, list[str]]]:
+        """Each facet with the words that occur."""
+        return [(name, list(dict.fromkeys(e.facets[i] for e in self.entries))) for i, name in enumerate(self.facets)]
+
+    def open(self, entry: Entry) -> bool:
+        """Whether a row is shown at first."""
+        return entry.facets == self.entries[0].facets
+
+
+Block = Table | Figure | Words | Facts | Code | Claims | Board
 
 
 @dataclass(frozen=True)

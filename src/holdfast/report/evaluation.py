@@ -1,54 +1,80 @@
-"""The page of one evaluation: its table, every number behind it, the settings and the warnings."""
+"""The page of one evaluation: the answer, its tables, the settings and the warnings."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from holdfast.evaluate.protocol import leaves
 from holdfast.evaluate.result import EvaluationResult
-from holdfast.files import make_folder, write_atomically
+from holdfast.metrics.stats import Interval
 from holdfast.parts import to_plain
+from holdfast.report.document import Column, Document, Facts, Row, Section, Table, Words
+from holdfast.report.words import number
 
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-    "div{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.2rem .6rem;text-align:right;"
-    "border-bottom:1px solid #ccc}th{text-align:left}aside{border-left:4px solid #c60;padding:.1rem 1rem;margin:1rem 0}"
+READING = (
+    "Means over images with 95 % intervals. An image on which an attack found nothing counts as unchanged (1.0). "
+    "Worst: the strongest attack for each image. Chance: what two unrelated maps score."
 )
+SHARES, OTHERS = "shares (%)", "correlations and others"
 
 
 def write_evaluation(result: EvaluationResult, path: Path) -> Path:
     """Write the page of an evaluation to ``path``; returns it."""
-    make_folder(path.parent)
-    write_atomically(path, evaluation_page(result))
+    evaluation_document(result).to_html(path)
     return path
 
 
-def evaluation_page(result: EvaluationResult) -> str:
-    """One HTML text that needs nothing else. Names from data and models are escaped."""
-    title = f"{result.name} on {result.subject['data']}"
-    warnings = "".join(f"<aside>{escape(text)}</aside>" for text in result.warnings)
+def evaluation_document(result: EvaluationResult) -> Document:
+    """One evaluation as a document."""
     facts = {**result.subject, **result.environment}
     settings = leaves(to_plain(result.protocol))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{warnings}"
-        f"<div>{result.table().to_html(escape=True, border=0)}</div>"
-        f"<p>{escape(result.counts)}.</p>"
-        "<p>Means over images; a failed attack counts as 1.0. worst: the strongest attack for each image.</p>"
-        f"<details><summary>Every number with its 95 % interval</summary><div>{_numbers(result)}</div></details>"
-        f"<details><summary>Settings</summary><div>{_listed(settings)}</div></details>"
-        f"<details><summary>Model, images and environment</summary><div>{_listed(facts)}</div></details>"
-        "</body></html>\n"
+    return Document(
+        f"{result.name} on {result.subject['data']}",
+        _answer(result),
+        (
+            Section("What was found", (*_tables(result.to_frame()), Words((READING,)))),
+            Section("Settings", (Facts(tuple((k, str(v)) for k, v in settings.items())),), True),
+            Section("Model, images and environment", (Facts(tuple((k, str(v)) for k, v in facts.items())),), True),
+        ),
+        (result.counts,),
+        tuple(result.warnings),
     )
 
 
-def _numbers(result: EvaluationResult) -> str:
-    frame = result.to_frame().drop(columns=["metric"])
-    return str(frame.to_html(escape=True, border=0, index=False, float_format="{:.4f}".format, na_rep=""))
+def _tables(frame: pd.DataFrame) -> Iterator[Table]:
+    """Of predictions and of each attribution: a row a metric, a column an attack; shares apart from other numbers."""
+    for attribution, part in frame.groupby("attribution", sort=False):
+        for percent in (True, False):
+            own = part[(part["unit"] == "%") == percent]
+            if not len(own):
+                continue
+            attacks = list(dict.fromkeys(own["attack"]))
+            columns = tuple(
+                Column(name, name, percent=percent) for name in [*attacks, "chance"][: None if attribution else -1]
+            )
+            rows = []
+            for title, lines in own.groupby("title", sort=False):
+                found = {r.attack: Interval(r.mean, r.low, r.high, r.n) for r in lines.itertuples()}
+                chance = lines["chance"].iloc[0]
+                cells = [*map(found.get, attacks), None if pd.isna(chance) else float(chance)]
+                rows.append(Row(str(title), tuple(cells[: len(columns)])))
+            what = f"{attribution} under attack: {SHARES if percent else OTHERS}" if attribution else "Predictions"
+            yield Table("", what, columns, tuple(rows), first="Metric")
 
 
-def _listed(pairs: dict[str, Any]) -> str:
-    rows = "".join(f"<tr><th>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in pairs.items())
-    return f"<table>{rows}</table>"
+def _answer(result: EvaluationResult) -> str:
+    """What is left of the first attribution under the worst of all attacks, and the accuracy."""
+    metrics, k = result.summary.metrics, result.summary.k
+    said = []
+    if "worst_topk" in metrics:
+        said.append(f"{number(metrics['worst_topk'].mean, True, 1)} % of the {k} most important features are left")
+    if "worst_kendall" in metrics:
+        said.append(f"Kendall’s τ is {number(metrics['worst_kendall'].mean, False, 1)}")
+    found = [f"under the worst of all attacks {' and '.join(said)}"] if said else []
+    if "natural" in metrics:
+        found.append(f"the accuracy without attack is {number(metrics['natural'].mean, True, 1)} %")
+    text = "; ".join(found)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.attribution import AttackedMaps, Batch, attack_maps, score_maps
-from holdfast.evaluate.standard import protocol_of
+from holdfast.evaluate.protocol import Protocol, usual_settings
 from holdfast.metrics import KendallTau, TopK
 from holdfast.report.pictures import AttackedView, ExampleView
 
@@ -19,13 +18,21 @@ POOL = 200
 
 
 def attacked_examples(
-    models: Mapping[str, nn.Module], data: ImageData, config: EvalConfig, device: str, *, most: int, batch: int
+    models: Mapping[str, nn.Module],
+    data: ImageData,
+    protocol: Protocol,
+    device: str,
+    *,
+    most: int,
+    batch: int,
+    attack: str | None = None,
 ) -> list[ExampleView]:
     """The first ``most`` images that every model classifies correctly, attacked on each as in its evaluation.
 
     Args:
         models: networks on ``device`` by title.
         batch: seeds the attacks, apart from the batches of the evaluation.
+        attack: the name of one of the protocol; its first by default.
 
     Returns:
         At most those among the first 200 images; an empty list where the models share no correct one.
@@ -38,8 +45,7 @@ def attacked_examples(
         return []
     images, labels = images[index], labels[index]
     attacked = {}
-    protocol = protocol_of(config)
-    attribution, name = protocol.attributions[0], next(iter(protocol.attacks))
+    attribution, name = protocol.attributions[0], attack or next(iter(protocol.attacks))
     for title, model in models.items():
         whole = Batch(images, labels, protocol.seed, batch)
         clean = score_maps(model, attribution, whole)
@@ -49,7 +55,7 @@ def attacked_examples(
             index=int(i),
             label=data.classes[int(labels[row])],
             image=images[row].cpu().numpy(),
-            views={title: _view(found, row, config.ifia.k) for title, found in attacked.items()},
+            views={title: _view(found, row, usual_settings(protocol)["k"]) for title, found in attacked.items()},
         )
         for row, i in enumerate(index)
     ]

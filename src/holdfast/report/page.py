@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from holdfast.errors import HoldfastError
 from holdfast.report.claim import VERDICTS, Claim, by_strength
@@ -13,9 +15,11 @@ from holdfast.report.document import Cell, Column, Document, Figure, Table
 from holdfast.report.images import data_uri
 from holdfast.train.folder import make_folder, write_atomically
 
+SUBSCRIPT = re.compile(r"(?<![\w.])([α-ωpg]|thickness)_([A-Za-z]+|\d+)\b")
+"""A symbol with its subscript, as documents write it."""
 SVG_LIMIT = 400_000
 """Bytes above which a figure is shown as PNG."""
-WIDEST, FEW_ROWS = 7, 3
+WIDEST, FEW_ROWS = 7, 4
 """Columns above which a table is shown a group at a time, or turned on its side where its rows are few."""
 
 
@@ -30,8 +34,18 @@ def render(document: Document) -> str:
     )
     environment.filters |= {"picture": picture_uri, "parts": table_parts}
     environment.filters |= {"pairs": paired, "strips": strips, "turned": is_turned}
+    environment.filters["math"] = typeset
     environment.globals |= {"tally": tally, "by_strength": by_strength}
     return environment.get_template("document.html.j2").render(document=document)
+
+
+def typeset(text: str) -> Markup:
+    """Text as HTML, with the subscripts of mathematical symbols set; names of settings stay as they are.
+
+    >>> print(typeset("λ_IGR < p_y(x), n_steps"))
+    <var>λ</var><sub>IGR</sub> &lt; <var>p</var><sub>y</sub>(x), n_steps
+    """
+    return Markup(SUBSCRIPT.sub(r"<var>\1</var><sub>\2</sub>", str(escape(text))))
 
 
 def write_page(text: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images and attributions before and after the attack, side by side for every model: a figure, and tiles."""
+"""Images and attributions before and after the attack, a row a model: a figure, and tiles."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Drawing
 from matplotlib.image import imsave
 from matplotlib.lines import Line2D
@@ -23,7 +21,9 @@ from holdfast.report.images import data_uri
 
 CLIP_PERCENTILE = 99.0
 SCHEME = "magma"
-_CELL, _GAP, _BLOCK_GAP, _CAPTION, _HEAD, _FOOT = 1.2, 0.07, 0.3, 0.3, 0.62, 0.5
+TIMES = 10
+"""How much larger than it is a change is shown."""
+_CELL, _GAP, _BLOCK_GAP, _HEAD, _NAME = 1.2, 0.07, 0.25, 0.3, 1.62
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,62 +86,80 @@ def attribution_map(attribution: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.clip(size / scale, 0.0, 1.0)
 
 
+def overlay(image: NDArray[np.floating], attribution: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A map in colour over the image in grey, both (C, H, W): pixels (3, H, W) in [0, 1]."""
+    grey = np.broadcast_to(image.mean(0, keepdims=True), (3, *image.shape[1:]))
+    weight = attribution_map(attribution)
+    colour = np.moveaxis(matplotlib.colormaps[SCHEME](weight)[..., :3], -1, 0)
+    return np.clip((1 - 0.75 * weight) * 0.6 * grey + (0.4 + 0.35 * weight) * colour, 0, 1)
+
+
+def difference(image: NDArray[np.floating], attacked: NDArray[np.floating]) -> NDArray[np.float64]:
+    """``TIMES`` times the change of each pixel, (3, H, W): none is white (grey in colour images), 1 / ``TIMES`` full.
+
+    One channel is red where it grew and blue where it shrank; three are shown as they are.
+
+    >>> difference(np.zeros((3, 1, 1)), np.full((3, 1, 1), 0.1)).ravel().tolist()
+    [1.0, 1.0, 1.0]
+    """
+    change = np.clip(TIMES * (attacked.astype(np.float64) - image), -1, 1)
+    if len(change) > 1:
+        return 0.5 + change / 2
+    return np.moveaxis(matplotlib.colormaps["RdBu_r"]((1 + change[0]) / 2)[..., :3], -1, 0)
+
+
+def panels(example: ExampleView, view: AttackedView) -> dict[str, NDArray[np.floating]]:
+    """What a row shows, by its heading."""
+    return {
+        "image": example.image,
+        "attribution": overlay(example.image, view.attribution_clean),
+        "attacked": view.adversarial,
+        f"difference × {TIMES}": difference(example.image, view.adversarial),
+        "attribution after": overlay(view.adversarial, view.attribution_adversarial),
+    }
+
+
 def attribution_figure(
     examples: Sequence[ExampleView],
     model_names: Sequence[str],
     k: int,
     colours: Mapping[str, str] | None = None,
 ) -> Drawing:
-    """One row an image: the image, then for each model IG(x), the attacked image x̃ and IG(x̃).
+    """A row for each image and model: image, map over it, attacked image, `difference`, map over the attacked image.
 
-    Kendall's τ and the top-``k`` share stand below each attacked attribution. Maps are those of
-    ``attribution_map``, each on its own scale. ``colours`` maps model names to the colour of their heading. A model
-    that an example lacks stays blank. Raises HoldfastError for no examples or no models.
+    Kendall's τ and the top-``k`` share stand below the model's name. Maps are those of ``attribution_map``, each on
+    its own scale. ``colours`` maps model names to the colour of their rule. A model that an example lacks is left out.
+    Raises HoldfastError for no examples or no models.
     """
     if not examples or not model_names:
         raise HoldfastError("the attribution figure needs at least one example and one model")
     colours = {**run_colours(model_names), **(colours or {})}
-    block = 3 * _CELL + 2 * _GAP
-    width = 2 * _GAP + _CELL + len(model_names) * (_BLOCK_GAP + block)
-    height = _HEAD + len(examples) * (_CELL + _CAPTION) + _FOOT
+    rows = [(e, name, e.views[name]) for e in examples for name in model_names if name in e.views]
+    width, height = _NAME + 5 * (_CELL + _GAP), _HEAD + len(rows) * (_CELL + _GAP) + _BLOCK_GAP * (len(examples) - 1)
     figure = Drawing(figsize=(width, height))
 
-    def place(x: float, row: int) -> Axes:
-        y = height - _HEAD - row * (_CELL + _CAPTION) - _CELL
-        axis = figure.add_axes((x / width, y / height, _CELL / width, _CELL / height))
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.spines[:].set(color="#b9bec6", linewidth=0.6)
-        return axis
-
     def write(x: float, y: float, text: str, **style: Any) -> None:
-        look: dict[str, Any] = {"ha": "center", "color": INK, "fontsize": 9, **style}
+        look: dict[str, Any] = {"color": INK, "fontsize": 9, "parse_math": False, **style}
         figure.text(x / width, y / height, text, **look)
 
-    starts = {name: _GAP + _CELL + _BLOCK_GAP + i * (block + _BLOCK_GAP) for i, name in enumerate(model_names)}
-    write(_GAP + _CELL / 2, height - _HEAD + 0.07, "image $x$")
-    for name, start in starts.items():
-        for i, heading in enumerate(("IG$(x)$", r"attacked $\tilde{x}$", r"IG$(\tilde{x})$")):
-            write(start + i * (_CELL + _GAP) + _CELL / 2, height - _HEAD + 0.07, heading)
-        write(start, height - 0.24, name, ha="left", fontsize=11, fontweight="bold", parse_math=False)
-        rule = (height - 0.32) / height
-        ends = [start / width, (start + block) / width]
-        figure.add_artist(Line2D(ends, [rule, rule], color=colours[name], linewidth=2.2))
-
-    for row, example in enumerate(examples):
-        picture = place(_GAP, row)
-        _show_image(picture, example.image)
-        _below(picture, f"{example.label} · no. {example.index}", MUTED)
-        for name, start in starts.items():
-            view = example.views.get(name)
-            if view is None:
-                continue
-            cells = [place(start + i * (_CELL + _GAP), row) for i in range(3)]
-            _show_map(cells[0], view.attribution_clean)
-            _show_image(cells[1], view.adversarial)
-            _show_map(cells[2], view.attribution_adversarial)
-            _below(cells[2], _score(view, k), INK if view.succeeded else MUTED)
-    _scale(figure, starts[model_names[0]], width, height)
+    top, before = height - _HEAD, rows[0][0]
+    for example, name, view in rows:
+        top -= _BLOCK_GAP * (example is not before)
+        before = example
+        for i, (heading, pixels) in enumerate(panels(example, view).items()):
+            left = _NAME + i * (_CELL + _GAP)
+            axis = figure.add_axes((left / width, (top - _CELL) / height, _CELL / width, _CELL / height))
+            axis.set_axis_off()
+            shown = np.clip(np.broadcast_to(pixels, (3, *pixels.shape[1:])), 0, 1).transpose(1, 2, 0)
+            axis.imshow(shown, interpolation="nearest")
+            if example is rows[0][0] and name == rows[0][1]:
+                write(left + _CELL / 2, height - _HEAD + 0.09, heading, ha="center")
+        rule = [(top - _CELL + 0.08) / height, (top - 0.08) / height]
+        figure.add_artist(Line2D([0.04 / width] * 2, rule, color=colours[name], linewidth=3))
+        write(0.14, top - 0.38, name, fontweight="bold", fontsize=10)
+        write(0.14, top - 0.60, example.label, color=MUTED, fontsize=8)
+        write(0.14, top - 0.84, _score(view, k), fontsize=8)
+        top -= _CELL + _GAP
     return figure
 
 
@@ -151,74 +169,24 @@ def _score(view: AttackedView, k: int) -> str:
     return f"τ {view.kendall:.2f} · top-{k} {100 * view.topk:.0f} %".replace("-0.00", "0.00").replace("τ -", "τ −")
 
 
-def _below(axis: Axes, text: str, colour: str) -> None:
-    axis.text(
-        0.5,
-        -0.06,
-        text,
-        transform=axis.transAxes,
-        ha="center",
-        va="top",
-        fontsize=7.8,
-        color=colour,
-        parse_math=False,
-    )
-
-
-def _show_image(axis: Axes, image: NDArray[np.floating]) -> None:
-    shown = np.clip(image, 0.0, 1.0)
-    if image.shape[0] == 1:
-        axis.imshow(shown[0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    else:
-        axis.imshow(shown.transpose(1, 2, 0), interpolation="nearest")
-
-
-def _show_map(axis: Axes, attribution: NDArray[np.floating]) -> None:
-    axis.imshow(attribution_map(attribution), cmap=SCHEME, norm=Normalize(0, 1), interpolation="nearest")
-
-
-def _scale(figure: Drawing, left: float, width: float, height: float) -> None:
-    axis = figure.add_axes((left / width, 0.3 / height, 1.2 / width, 0.09 / height))
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), SCHEME), cax=axis, orientation="horizontal")
-    bar.outline.set_visible(False)
-    axis.set_xticks([0, 1])
-    axis.tick_params(labelsize=7.5, length=0, colors=MUTED)
-    text = "|attribution| summed over channels, each map divided by its own 99th percentile"
-    figure.text((left + 1.35) / width, 0.295 / height, text, fontsize=7.8, color=MUTED)
-
-
 def tiles(examples: Sequence[ExampleView], model_names: Sequence[str], k: int) -> tuple[Tile, ...]:
-    """The same pictures one by one, with what each shows: four a model and image, in the order of the figure."""
+    """The same pictures one by one, with what each shows: a strip an image and model, in the order of the figure."""
     found = []
     for example in examples:
         for name in model_names:
             if (view := example.views.get(name)) is None:
                 continue
-            where = f"{name}, {example.label}"
+            where = f"{name}, {example.label}: {_score(view, k)}"
             found += [
-                Tile(_picture(example.image), "image", f"{where}: the test image", where),
-                Tile(_heat(view.attribution_clean), "attribution", f"{where}: its attribution", where),
-                Tile(_picture(view.adversarial), "attacked", f"{where}: the attacked image", where),
-                Tile(
-                    _heat(view.attribution_adversarial),
-                    _score(view, k),
-                    f"{where}: the attribution of the attacked image, {_score(view, k)}",
-                    where,
-                ),
+                Tile(picture(pixels), caption, f"{caption} ({where})", where)
+                for caption, pixels in panels(example, view).items()
             ]
     return tuple(found)
 
 
-def _picture(image: NDArray[np.floating]) -> str:
-    shown = np.clip(image, 0.0, 1.0)
-    return _png(shown[0] if len(shown) == 1 else shown.transpose(1, 2, 0), "gray")
-
-
-def _heat(attribution: NDArray[np.floating]) -> str:
-    return _png(attribution_map(attribution), SCHEME)
-
-
-def _png(pixels: NDArray[np.floating], scheme: str) -> str:
+def picture(pixels: NDArray[np.floating]) -> str:
+    """An image (C, H, W) in [0, 1], of 1 or 3 channels, as a PNG in a ``data:`` URI."""
+    rgb = np.clip(np.broadcast_to(pixels, (3, *pixels.shape[1:])), 0, 1).transpose(1, 2, 0)
     out = io.BytesIO()
-    imsave(out, np.ascontiguousarray(pixels), cmap=scheme, vmin=0, vmax=1, format="png", metadata={"Software": ""})
+    imsave(out, np.ascontiguousarray(rgb, dtype=np.float64), format="png", metadata={"Software": ""})
     return data_uri(out.getvalue())

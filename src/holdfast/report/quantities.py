@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.metrics.stats import Column as Values
@@ -126,7 +127,7 @@ QUANTITIES: dict[str, Quantity] = {
             "Top-{k}",
             True,
             "The top-{k} share under the strongest of all attacks for each image: the one above, one that reverses "
-            "the whole ranking, random signs, and AutoIFIA where it was run.",
+            "the whole ranking, random signs, and AutoIFIA, as far as each was run.",
         ),
         Quantity(
             "worst_kendall",
@@ -162,22 +163,35 @@ def heading(key: str, k: int) -> str:
     return QUANTITIES[key].title(k)
 
 
-def values_of(run: RunResult, key: str) -> dict[int, float]:
-    """A quantity of a result by the index of the image; empty where its records lack it."""
+def attacks_of_all(results: Sequence[RunResult]) -> tuple[str, ...]:
+    """The attacks on attributions that all results have: a worst case over these alone compares like with like."""
+    first, *others = [run.protocol.attacks for run in results]
+    return tuple(name for name in first if all(name in attacks for attacks in others))
+
+
+def values_of(run: RunResult, key: str, attacks: Sequence[str] | None = None) -> dict[int, float]:
+    """A quantity of a result by the index of the image; empty where its records lack it.
+
+    ``attacks`` are those that a worst case is taken over; all of the result by default.
+    """
     kind = "accuracy" if key in PREDICTION else "attribution"
     try:
-        index, values = run.column("index", kind), _values(run, key)
+        index, values = run.column("index", kind), _values(run, key, attacks)
     except KeyError:
         return {}
     return dict(zip(index, values, strict=True))
 
 
-def _values(run: RunResult, key: str) -> list[float]:
+def _values(run: RunResult, key: str, attacks: Sequence[str] | None) -> list[float]:
     if key in PREDICTION:
         found = run.column("prediction" if key == "natural" else key, "accuracy")
         return [float(a == b) for a, b in zip(found, run.column("label", "accuracy"), strict=True)]
     if key.startswith("worst_"):
-        prefixes = ["", *(f"{attack}_" for attack in [*run.protocol.attacks][1:])]
+        first = next(iter(run.protocol.attacks), "")
+        chosen = run.protocol.attacks if attacks is None else attacks
+        if not chosen:
+            raise KeyError(key)
+        prefixes = ["" if name == first else f"{name}_" for name in chosen]
         columns = [run.column(prefix + key.removeprefix("worst_")) for prefix in prefixes]
         return [min(values) for values in zip(*columns, strict=True)]
     if key == "failure_rate":
@@ -185,6 +199,6 @@ def _values(run: RunResult, key: str) -> list[float]:
     return run.column(key)
 
 
-def column_of(results: list[RunResult], key: str) -> Values:
+def column_of(results: list[RunResult], key: str, attacks: Sequence[str] | None = None) -> Values:
     """A quantity of the seeds of one method; seeds without it are left out."""
-    return {run.seed: values for run in results if (values := values_of(run, key))}
+    return {run.seed: values for run in results if (values := values_of(run, key, attacks))}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.parts import settings
+from holdfast.evaluate.protocol import leaves
+from holdfast.parts import settings, to_plain
 from holdfast.recipes import METHODS, SETUPS, evaluation, method_recipe, origin
 from holdfast.recipes.setups import OURS
 from holdfast.report.document import Column, Row, Table
@@ -92,8 +94,16 @@ def _origin(run: RunResult, field: str) -> str:
 
 
 def _stored(run: RunResult) -> dict[str, Any]:
-    everything = dict(settings(run.train)) | dict(settings(run.evaluation, "evaluation."))
+    everything = dict(settings(run.train)) | _evaluation(run)
     return {field: value for field, value in everything.items() if field not in _ELSEWHERE}
+
+
+def _evaluation(run: RunResult) -> dict[str, Any]:
+    try:
+        return dict(settings(run.evaluation, "evaluation."))
+    except HoldfastError:
+        plain = to_plain(replace(run.protocol, metrics=()))
+        return {f"evaluation.{name}": value for name, value in leaves(plain).items() if value != []}
 
 
 def _recipe_values(run: RunResult, profile: str) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""Every stored result in one table that a reader sorts, by data set, explanation and attack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from holdfast.errors import HoldfastError
+from holdfast.evaluate.protocol import NATURAL, usual_settings
+from holdfast.evaluate.summary import WORST, Quantity, shown
+from holdfast.metrics.stats import Interval, mean_interval
+from holdfast.report.document import Board, Code, Column, Document, Entry, Section, Words
+from holdfast.report.settings import by_dataset
+from holdfast.report.words import counted, dataset_title, listed
+from holdfast.results.store import RunResult
+from holdfast.results.wide import Records
+
+COLUMNS = (
+    Column("kendall", "Kendall τ", better="high"),
+    Column("topk", "Top-k", percent=True, better="high"),
+    Column("natural", "Accuracy", percent=True),
+)
+FACETS = ("Data set", "Explanation", "Attack")
+HOW = (
+    "A row is a network: what is left of its explanations under one attack, or under the worst of all attacks for each "
+    "image. A higher number may come from a weaker attack, so compare rows of the same attacks, radius and k alone.",
+    "To enter a network: evaluate it, export the result, and open a pull request with its two files. They hold the "
+    "numbers of every image with a checksum, and every mean here is made from them again.",
+)
+SUBMIT = (
+    "holdfast evaluate my_models.py:make_net --dataset mnist --weights net.pt --export results/submitted",
+    "holdfast leaderboard results/laptop results/submitted",
+)
+
+
+def leaderboard(results: Sequence[RunResult], commands: Sequence[str] = ()) -> Document:
+    """The page of some results.
+
+    Raises:
+        HoldfastError: no results, or none with attacked explanations.
+    """
+    entries = [entry for runs in by_dataset(results).values() for run in runs for entry in entries_of(run)]
+    if not entries:
+        raise HoldfastError("no result holds attacked explanations; give exported results of holdfast evaluate.")
+    sets = list(dict.fromkeys(entry.facets[0] for entry in entries))
+    entries.sort(key=lambda e: (sets.index(e.facets[0]), e.facets[1], not e.facets[2].startswith(WORST), -_mean(e)))
+    return Document(
+        "Leaderboard of explanations under attack",
+        _answer(entries),
+        (
+            Section("", (Board("leaderboard", FACETS, COLUMNS, tuple(entries)), Words(HOW[:1]))),
+            Section("Enter a network", (Words(HOW[1:]), Code(SUBMIT)), True),
+            Section("Make it again", (Code(tuple(commands)),), True),
+        ),
+        (counted(len(results), "network"), listed(sets)),
+    )
+
+
+def entries_of(result: RunResult) -> Iterator[Entry]:
+    """A row for every explanation and attack, the worst of all included."""
+    assert isinstance(result.records, Records)
+    found = [q for q in shown(result.records.frame, result.protocol.metrics) if _key(q)]
+    means = {(q.attribution, q.attack, _key(q)): _interval(q) for q in found}
+    natural = means.get(("", NATURAL, "natural"))
+    usual = usual_settings(result.protocol)
+    about = [f"{'ε' if name == 'eps' else name} {value:.4g}" for name, value in usual.items()]
+    about += [f"profile {result.profile}"] if result.profile else []
+    seed = "" if result.settings is None else f", seed {result.seed}"
+    for attribution, attack in dict.fromkeys((q.attribution, q.attack) for q in found if q.attribution):
+        name = f"{WORST} of {listed(result.protocol.attacks)}" if attack == WORST else attack
+        kendall, topk = (means.get((attribution, attack, key)) for key in ("kendall", "topk"))
+        where = (dataset_title(result.dataset), attribution, name)
+        yield Entry(f"{result.title}{seed}", ", ".join(about), where, (kendall, topk, natural))
+
+
+def _key(quantity: Quantity) -> str:
+    if not quantity.attribution:
+        return "natural" if quantity.attack == NATURAL else ""
+    if quantity.metric == "kendall":
+        return "kendall"
+    return "topk" if quantity.metric.startswith("top_") else ""
+
+
+def _interval(quantity: Quantity) -> Interval:
+    return mean_interval(quantity.values.tolist(), (-1.0, 1.0) if quantity.metric == "kendall" else (0.0, 1.0))
+
+
+def _mean(entry: Entry) -> float:
+    first = entry.cells[0]
+    return first.mean if isinstance(first, Interval) else -2.0
+
+
+def _answer(entries: Sequence[Entry]) -> str:
+    """The network that holds best on each data set under the worst of all attacks."""
+    said = []
+    for dataset, group in groupby(entries, key=lambda e: e.facets[0]):
+        worst = [entry for entry in group if entry.facets[2].startswith(WORST)]
+        if worst:
+            best = max(worst, key=_mean)
+            kendall, _, natural = (c.written(v) for c, v in zip(COLUMNS, best.cells, strict=True))
+            said.append(f"{best.title} on {dataset} (Kendall τ {kendall} at an accuracy of {natural} %)")
+    return f"Under the worst of all attacks the explanations of {listed(said)} hold best." if said else ""

@@ -1,0 +1,79 @@
+"""Results by the path of whatever holds them: a run, an evaluation, an exported file, or a folder of those files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from holdfast.errors import HoldfastError
+from holdfast.evaluate.protocol import protocol_differences, read_protocol
+from holdfast.evaluate.records import read_records
+from holdfast.evaluate.subject import read_json
+from holdfast.results.store import RunResult, load_result, read_run
+from holdfast.results.wide import Records
+from holdfast.train.folder import RunFolder
+
+SUMMARY = "summary.json"
+
+
+def results_at(path: Path) -> list[RunResult]:
+    """The results at a path; those of a folder of exported files in the order of their names.
+
+    Raises:
+        HoldfastError: nothing there, a run without an evaluation or with several, or a damaged file.
+    """
+    if path.is_file():
+        return [load_result(path)]
+    if not path.is_dir():
+        raise HoldfastError(f"{path} does not exist; give a run, its evaluation, or a file that --export wrote.")
+    if (path / SUMMARY).is_file():
+        return [_evaluation(path)]
+    if RunFolder(path).config.is_file():
+        evaluations = sorted(file.parent for file in path.glob(f"*/{SUMMARY}"))
+        if not evaluations:
+            raise HoldfastError(f"{path} is not evaluated; first: holdfast evaluate {path}")
+        if len(evaluations) > 1:
+            names = ", ".join(map(str, evaluations))
+            raise HoldfastError(f"{path} has {len(evaluations)} evaluations; name one of them: {names}.")
+        return [read_run(path, evaluations[0])]
+    found = [load_result(file) for file in sorted(path.glob("*.json")) if file.with_suffix(".parquet").is_file()]
+    if not found:
+        raise HoldfastError(
+            f"{path} is no run and holds no exported results; make one: holdfast evaluate RUN --export."
+        )
+    return found
+
+
+def _evaluation(folder: Path) -> RunResult:
+    if RunFolder(folder.parent).config.is_file():
+        return read_run(folder.parent, folder)
+    subject = read_json(folder / "subject.json")
+    return RunResult(
+        protocol=read_protocol(folder),
+        summary=read_json(folder / SUMMARY),
+        records=Records(read_records(folder)),
+        subject=subject,
+        environment=read_json(folder / "environment.json"),
+        label=str(subject.get("model", folder.name)),
+    )
+
+
+def titled(results: Iterable[RunResult]) -> dict[str, RunResult]:
+    """Results by a title of each: the method, with its seed and then a number where others are called so too."""
+    found = list(results)
+    names = [run.title for run in found]
+    names = [f"{n}, seed {r.seed}" if names.count(n) > 1 else n for n, r in zip(names, found, strict=True)]
+    numbered = [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names, 1)]
+    return dict(zip(numbered, found, strict=True))
+
+
+def refuse_unlike(results: Iterable[RunResult]) -> None:
+    """Raise unless all were evaluated alike on one data set; one more attack or metric of some does not matter."""
+    first, *others = results
+    for other in others:
+        changed = protocol_differences(first.protocol, other.protocol, shared=True)
+        if changed:
+            raise HoldfastError(
+                f"{first.name} and {other.name} were evaluated differently ({'; '.join(changed)}); their numbers do "
+                "not compare: evaluate both alike."
+            )

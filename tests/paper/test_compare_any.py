@@ -1,0 +1,110 @@
+"""``holdfast report`` and ``holdfast leaderboard`` from results of any kind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from holdfast.cli import main
+from holdfast.errors import HoldfastError
+from holdfast.metrics.stats import Interval
+from holdfast.report.leaderboard import entries_of, leaderboard
+from holdfast.report.quantities import attacks_of_all, values_of
+from holdfast.results import RunResult, export_run
+from holdfast.results.find import results_at, titled
+
+Make = Callable[..., RunResult]
+
+
+@pytest.fixture
+def exported(result: Make, tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    for method, kendall in (("at", 0.25), ("at-igr", 0.75)):
+        values = [kendall + 0.01 * (i % 5) for i in range(40)]
+        export_run(result(method, kendall=values, topk=0.5, rank_kendall=[v - 0.25 for v in values]), folder)
+    return folder
+
+
+def test_report_compares_with_the_first(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(exported / f"mnist-{method}-0.json") for method in ("at", "at-igr")]
+    assert main(["report", *files, "--json", "--out", str(tmp_path / "page")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (gap,) = found["differences"]
+    assert gap["pair"] == "AT+IGR less AT"
+    assert gap["kendall"] == pytest.approx(0.5)
+    assert gap["worst_kendall"] == pytest.approx(0.5)
+    assert gap["topk"] == 0
+    assert "of these networks AT+IGR cannot be told from AT in Top-100 (worst) and is ahead of AT in" in found["answer"]
+    assert (tmp_path / "page" / "report.html").is_file()
+    assert main(["report", *files, "--quiet", "--out", str(tmp_path / "page")]) == 0
+    assert capsys.readouterr().out == f"{found['answer']}\n"
+    assert main(["report", str(exported), "--out", str(tmp_path / "page")]) == 0
+    assert "AT+IGR less AT" in capsys.readouterr().out
+
+
+def test_report_refuses_what_does_not_compare(
+    result: Make, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = export_run(result("at", "fashion_mnist"), tmp_path / "other")
+    first = str(exported / "mnist-at-0.json")
+    for words, message in (
+        ([], "the runs are missing"),
+        ([first, str(other)], "dataset: mnist -> fashion_mnist"),
+        ([str(tmp_path / "nowhere")], "does not exist"),
+        ([str(tmp_path)], "holds no exported results"),
+    ):
+        assert main(["report", *words]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_worst_case_is_over_the_attacks_that_all_have(result: Make) -> None:
+    run = result("at", kendall=0.5, rank_kendall=0.25, random_kendall=0.125)
+    attacks = {name: attack for name, attack in run.protocol.attacks.items() if name != "random"}
+    less = replace(run, protocol=replace(run.protocol, attacks=attacks))
+    assert attacks_of_all([run, less]) == ("ifia", "rank")
+    assert set(values_of(run, "worst_kendall").values()) == {0.125}
+    assert set(values_of(run, "worst_kendall", ("ifia", "rank")).values()) == {0.25}
+    assert values_of(run, "worst_kendall", ()) == {}
+
+
+def test_titles_are_unique(result: Make) -> None:
+    runs = [result("at"), result("at", seed=1), result("mart"), result("mart")]
+    assert [*titled(runs)] == ["AT, seed 0", "AT, seed 1", "MART, seed 0 (3)", "MART, seed 0 (4)"]
+
+
+def test_a_board_holds_every_attack_and_the_worst_of_them(result: Make) -> None:
+    run = result("at", kendall=0.5, rank_kendall=0.25, random_kendall=0.75, correct={"prediction": 0.75})
+    found = {entry.facets[2]: entry.cells for entry in entries_of(run)}
+    kendall = {name: cells[0].mean for name, cells in found.items() if isinstance(cells[0], Interval)}
+    assert kendall == {"ifia": 0.5, "rank": 0.25, "random": 0.75, "worst of ifia, rank and random": 0.25}
+    natural = found["rank"][2]
+    assert isinstance(natural, Interval)
+    assert natural.mean == 0.75
+
+
+def test_the_leaderboard_opens_with_the_worst_of_the_first_data_set(
+    result: Make, exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = exported.parent / "board.html"
+    assert main(["leaderboard", str(exported), "--out", str(page), "--quiet"]) == 0
+    assert "AT+IGR, seed 0 on MNIST (Kendall τ 0.520 at an accuracy of 100.0 %)" in capsys.readouterr().out
+    rows = re.findall(r'<tr data-facets="([^"]*)"( hidden)?><th scope="row">([^<]*)', page.read_text())
+    assert len(rows) == 2 * 4
+    assert [title for _, hidden, title in rows if not hidden] == ["AT+IGR, seed 0", "AT, seed 0"]
+    assert all("worst of" in facets for facets, hidden, _ in rows if not hidden)
+    assert "http" not in page.read_text()
+    with pytest.raises(HoldfastError, match="no result holds attacked explanations"):
+        leaderboard([])
+
+
+def test_the_committed_records_make_a_leaderboard() -> None:
+    folder = Path(__file__).parents[2] / "results" / "laptop"
+    (result,) = results_at(folder / "mnist-trades-igr-0.json")
+    worst = next(entry for entry in entries_of(result) if entry.facets[2].startswith("worst"))
+    assert isinstance(worst.cells[0], Interval)
+    assert worst.cells[0].mean == pytest.approx(result.summary["metrics"]["worst_kendall"]["mean"])
