@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": "can the explanations of any model be trusted? attack, noise, guarantee, on one page",
     "evaluate": "attack a trained run or any model of yours, and show what held",
     "reproduce": "make the paper's tables, figures and theorems again, with a verdict a claim",
+    "completion": "print a completion script for bash",
 }
 
 HELP = f"""usage: holdfast COMMAND [...]
