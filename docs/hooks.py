@@ -15,10 +15,11 @@ sys.path.insert(0, str(HERE))
 
 from notebooks import cells_of  # noqa: E402
 
-NAMES = (
+NAMES = re.findall(
+    r"\w+",
     "attacks attribution audit certify data errors evaluate metrics models objectives parts recipes report results "
-    "sweep torchmetrics train"
-).split()
+    "sweep torchmetrics train",
+)
 ROOMS = {**{name: f"holdfast.{name}" for name in NAMES}, "theory": "holdfast.paper.theory"}
 FENCE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 
