@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
+DOCS := .venv-docs/.ready
 
-.PHONY: demo test test-all lint bench bench-gpu clean
+.PHONY: demo test test-all lint docs bench bench-gpu clean
 
 demo: $(STAMP)  ## train, attack and report on the embedded digits (a few minutes)
 	$(BIN)/holdfast demo
@@ -15,9 +16,12 @@ test-all: $(STAMP)  ## also the slow and data-hungry ones
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: $(STAMP)  ## style and types
-	$(BIN)/ruff check src tests bench conftest.py
-	$(BIN)/ruff format --check src tests bench conftest.py
+	$(BIN)/ruff check src tests bench docs examples conftest.py
+	$(BIN)/ruff format --check src tests bench docs examples conftest.py
 	$(BIN)/mypy
+
+docs: $(DOCS)  ## the documentation site, in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 bench: $(STAMP)  ## time, FLOPs and peak memory beside the usual ways and peers (some minutes)
 	$(BIN)/python -m bench
@@ -34,5 +38,11 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install -q --no-deps torchattacks -c constraints.txt
 	touch $@
 
+$(DOCS): constraints.txt pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > .venv-docs/docs.txt
+	.venv-docs/bin/pip install -q -r .venv-docs/docs.txt -c constraints.txt
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-docs build

@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     {"errors", "validate", "config", "seeding", "palette", "parts", "files", "imports"},
     {"models", "data"},
-    {"metrics"},
+    {"metrics", "torchmetrics"},
     {"gradient"},
     {"attribution"},
     {"attacks"},

@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "compare evaluated runs or exported results in one table and on one page",
     "leaderboard": "one sortable page of every stored result",
     "reproduce": "make the paper's tables, figures and theorems again, with a verdict a claim",
+    "completion": "print a completion script for bash",
 }
 
 HELP = f"""usage: holdfast COMMAND [...]
