@@ -57,7 +57,7 @@ DIGITS = demo_protocol("digits", 0.1, 8, 60, 10)
 ZOO = {name: demo_protocol(name, 0.2, 100, 20, 5) for name in ("mnist", "fashion_mnist")}
 """For the networks that come with the package."""
 SEEN = {
-    "digits": "The perturbation of 0.1 can be seen: grey texture around the digit, which is as legible as before.",
+    "digits": "The perturbation of 0.1 can be seen, as texture around the digit.",
     "mnist": "The perturbation of 0.2 can be seen: grey texture around the digit, which is as legible as before.",
     "fashion_mnist": "The perturbation of 0.2 can be seen as texture on and around the garment.",
 }
