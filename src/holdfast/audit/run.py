@@ -75,7 +75,7 @@ def audit(
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
         >>> result = audit(net, torch.rand(2, 1, 8, 8), AuditSettings(eps=(0.05,), images=2, samples=100))
         >>> result.images, sorted(result.to_dict())[:3]
-        (2, ['accuracy', 'blank', 'data'])
+        (2, ['accuracy', 'blank', 'class_names'])
     """
     found = None if isinstance(model, str) and model in BUILT_IN else _model(model)
     data = _images(images, found, image_size, strict, data_dir)
