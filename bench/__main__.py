@@ -1,21 +1,20 @@
-"""``python -m bench [--out FILE.json] [--only GROUP]``: the suite, a table, a plot, and JSON."""
+"""``python -m bench [--out FILE.json] [--only GROUP]``: the suite, a table, a plot, and JSON; ``bench contest``."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import date
 from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from bench import attacks, gpu, igr_step, kendall, training_step
+from bench import attacks, contest_page, gpu, igr_step, kendall, training_step
+from bench.measure import environment
 from bench.plot import cost_and_memory
 from bench.results import Row, document_of, table_of
 from holdfast.models.arithmetic import float32_products
@@ -89,22 +88,8 @@ def main() -> None:
         console.print(f"Plot: {cost_and_memory(swept, out.with_suffix('.png'))}")
 
 
-def environment(device: str) -> dict[str, str]:
-    """What the numbers were made on."""
-    return {
-        "date": date.today().isoformat(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else _cpu(),
-    }
-
-
-def _cpu() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
-
-
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["contest"]:
+        contest_page.main(sys.argv[2:])
+    else:
+        main()

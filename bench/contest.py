@@ -1,209 +1,185 @@
-"""``python -m bench.contest``: published attacks on attributions beside AutoIFIA, at as many forward passes.
+"""Published attacks on attributions beside AutoIFIA, at as many forward passes: what is run, and how it is scored.
 
-Every rival gets as many steps or draws as the ensemble's forward passes of one metric pay for (a step of IFIA with 5
-points and the score of its iterate: 41). All are scored by the same fine maps; an attack that lost the label counts 1.
+AutoIFIA attacks top-k and Kendall's tau in one run. Every rival may try as many images as that run's forward passes pay
+for, each with the map it needs to score it, and its best for each of the two is kept. All are scored by the same maps
+in the end, with more points than an attack follows; an image that lost its label counts 1.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import holdfast as hf
-from holdfast.attacks.attribution_attack import AttributionAttack, Found, Select
+from bench.measure import environment
+from bench.rivals import RIVALS, Rival, Task
 from holdfast.attacks.auto import coarse
-from holdfast.attacks.base import project
-from holdfast.attacks.goals import shares
-from holdfast.attacks.worst import Worst, similarity
+from holdfast.attacks.worst import Compared, Worst, similarity
 from holdfast.attribution.base import Attribution
 from holdfast.data.image_data import to_unit_interval
-from holdfast.models import SoftplusTwin
+from holdfast.evaluate.subject import fingerprint
+from holdfast.files import write_atomically
+from holdfast.models.find import FoundModel, find_model
+from holdfast.models.pretrained import model_card
 from holdfast.models.state import Model
+from holdfast.recipes import title
 
-METRICS: tuple[Select, ...] = ("topk", "kendall")
+OURS = "AutoIFIA, quick"
+METRICS: tuple[Compared, ...] = ("topk", "kendall")
 EXPLANATIONS: dict[str, Attribution] = {
-    "ig": hf.IntegratedGradients(n_steps=50),
     "saliency": hf.Saliency(),
-    "smoothgrad": hf.SmoothGrad(n_samples=50),
+    "integrated gradients": hf.IntegratedGradients(n_steps=20),
+    "SmoothGrad": hf.SmoothGrad(n_samples=4),
 }
+NETWORKS = ("mnist/standard", "mnist/trades-igr", "fashion_mnist/standard", "fashion_mnist/trades-igr")
+CHECKPOINTS = 8
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class AdamTowardsMap(AttributionAttack):
-    """The map of the next image by Adam on the twin, held to the logits (Dombrowski et al., 2019), kept in the ball."""
+class Setting:
+    """How many images, the size of the top-k set, and the seed of all random numbers."""
 
-    eps: float
-    steps: int
-    k: int
-    attribution: Attribution
-    select: Select = "topk"
-    rate: float = 0.01
-    hold: float = 0.1
-
-    def search(
-        self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
-    ) -> Found:
-        worst = Worst(model, images, labels, attribution, (self.select,), self.k)
-        rows = torch.arange(len(images))
-        target = shares(worst.clean).roll(-1, 0)
-        with torch.no_grad():
-            before = model(images).softmax(1)
-        adv = images.clone().requires_grad_()
-        adam = torch.optim.Adam([adv], lr=self.rate)
-        for step in range(self.steps):
-            twin = SoftplusTwin(model, 10 * 10 ** (step / self.steps))
-            with torch.enable_grad():
-                maps = shares(attribution.map(twin, adv, labels, create_graph=True, weights=False))
-                away = (maps - target).square().sum() / target.square().sum()
-                (adv.grad,) = torch.autograd.grad(away + self.hold * F.mse_loss(model(adv).softmax(1), before), adv)
-            adam.step()
-            with torch.no_grad():
-                adv.copy_(project(adv, images, self.eps))
-            now = adv.detach().clone()
-            worst.take(now, rows, worst.values(now, rows), 0, torch.full_like(labels, step + 1))
-        return worst.found(self.select)
+    images: int = 10
+    k: int = 100
+    seed: int = 0
 
 
 @dataclass(frozen=True)
-class UniformDraws(AttributionAttack):
-    """The worst of uniform perturbations, as Captum's ``sensitivity_max`` draws them."""
+class Network:
+    """A network with what it is called and the ball it was trained for."""
 
+    title: str
+    found: FoundModel
     eps: float
-    draws: int
-    k: int
-    attribution: Attribution
-    select: Select = "topk"
-
-    def search(
-        self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator
-    ) -> Found:
-        worst = Worst(model, images, labels, attribution, (self.select,), self.k)
-        rows = torch.arange(len(images))
-        for draw in range(self.draws):
-            noise = torch.empty_like(images).uniform_(-self.eps, self.eps, generator=generator)
-            adv = (images + noise).clamp(0, 1)
-            worst.take(adv, rows, worst.values(adv, rows), 0, torch.full_like(labels, draw + 1))
-        return worst.found(self.select)
 
 
-Entry = Callable[[float, Select], AttributionAttack]
-"""An attack for so many forward passes per image and a metric."""
+def network_of(spec: str) -> Network:
+    """A network of the zoo, or the folder of a finished run."""
+    folder = Path(spec)
+    if folder.is_dir():
+        config = json.loads((folder / "config.json").read_text())
+        data, recipe = config["data"]["name"], config["recipe"]
+        name = f"{data} {title(recipe.removeprefix(f'{data}-'))} seed {config['seed']} ({config['profile']} profile)"
+        shape = hf.load_dataset(data, "test").shape
+        return Network(name, find_model(spec, shape=shape, num_classes=10), config["attack"]["eps"])
+    dataset, _, method = spec.partition("/")
+    card = model_card(method, dataset=dataset)
+    name = f"{dataset} {card['title']} seed {card['train']['seed']} (zoo)"
+    return Network(name, find_model(spec), card["evaluation"]["eps"])
 
 
-def entries(eps: float, k: int, fine: Attribution) -> dict[str, Entry]:
-    """Every attack of the contest; ``fine`` is what is scored in the end."""
-    few = coarse(fine)
-    score = 2.0 * few.points + 1
+def contest(
+    out: Path, specs: Sequence[str], explanations: Sequence[str], rivals: Sequence[str], setting: Setting
+) -> Iterator[Record]:
+    """Run what ``out`` does not hold yet, explanation by explanation, and store each record as soon as it is there."""
+    records: list[Record] = json.loads(out.read_text()) if out.is_file() else []
+    there = {_key(record) for record in records}
+    networks = [network_of(spec) for spec in specs]
+    for explanation in explanations:
+        for network in networks:
+            images, labels = _images(network, setting)
+            for rival in (None, *(RIVALS[name] for name in rivals)):
+                made = _head(network, explanation, rival, setting)
+                if _key(made) in there:
+                    continue
+                for record in _run(network, EXPLANATIONS[explanation], rival, images, labels, setting):
+                    records.append(made | record)
+                    yield records[-1]
+                write_atomically(out, json.dumps(records, indent=0) + "\n")
 
-    def steps(passes: float) -> int:
-        return max(int(passes / (6 * few.points + score)), 1)
 
-    def ifia(goal: hf.Goal, alpha: float, beta: float | None = 30.0) -> Entry:
-        return lambda passes, metric: hf.IFIA(
-            eps, alpha, steps(passes), k, goal, few, surrogate_beta=beta, select=metric
-        )
-
-    def auto(passes: float, metric: Select) -> AttributionAttack:
-        return hf.AutoIFIA(eps, k, "quick", metrics=(metric,), attribution=fine)
-
+def _head(network: Network, explanation: str, rival: Rival | None, setting: Setting) -> Record:
     return {
-        "AutoIFIA": auto,
-        "IFIA top-k (Ghorbani)": ifia(hf.TopKGoal(), eps / 15),
-        "IFIA top-k (Chen, small steps)": ifia(hf.TopKGoal(), eps / 30),
-        "IFIA kendall": ifia(hf.KendallGoal(), eps / 15),
-        "mass centre (Ghorbani)": ifia(hf.MassCenterGoal(), eps / 15),
-        "targeted (Ghorbani)": ifia(hf.TargetGoal("next"), eps / 15),
-        "cosine on the network (Ivankay)": ifia(hf.CosineGoal(), eps / 15, None),
-        "targeted by Adam (Dombrowski)": lambda passes, metric: AdamTowardsMap(eps, steps(passes), k, few, metric),
-        "random signs": lambda passes, metric: hf.RandomSigns(eps, max(int(passes / score), 1), k, few, metric),
-        "uniform (Captum sensitivity)": lambda passes, metric: UniformDraws(
-            eps, max(int(passes / score), 1), k, few, metric
-        ),
+        "network": network.title,
+        "weights": fingerprint(network.found.model)[:16],
+        "explanation": explanation,
+        "points": EXPLANATIONS[explanation].points,
+        "attack": OURS if rival is None else rival.title,
+        "eps": network.eps,
+        **vars(setting),
     }
 
 
-@dataclass(frozen=True)
-class Line:
-    """One attack on one network and explanation by one metric: mean, seconds, images on which it beat AutoIFIA."""
-
-    network: str
-    explanation: str
-    metric: str
-    attack: str
-    mean: float
-    seconds: float
-    better_on: int
+def _key(record: Record) -> tuple[Any, ...]:
+    return tuple(record[n] for n in ("weights", "explanation", "points", "attack", "eps", "images", "k", "seed"))
 
 
-def contest(network: str, explanation: str, images: int, eps: float, k: int) -> Iterator[Line]:
-    """All attacks on the first correctly classified test images of a shipped network, ``data/name``."""
-    dataset, name = network.split("/")
-    net: nn.Module = hf.load_model(name, dataset=dataset).eval()
-    data = hf.load_dataset(dataset, "test")
-    x, y = to_unit_interval(data.images[: 3 * images]), data.labels[: 3 * images]
+def _images(network: Network, setting: Setting) -> tuple[Tensor, Tensor]:
+    """The first test images that the network gets right."""
+    data = hf.load_dataset(str(network.found.dataset), "test")
+    x, y = to_unit_interval(data.images[: 10 * setting.images]), data.labels[: 10 * setting.images]
     with torch.no_grad():
-        right = (net(x).argmax(1) == y).nonzero()[:images, 0]
-    x, y, fine = x[right], y[right], EXPLANATIONS[explanation]
-    clean = fine(net, x, y)
+        right = (network.found.model(x).argmax(1) == y).nonzero()[: setting.images, 0]
+    return x[right], y[right]
+
+
+def _run(
+    network: Network, fine: Attribution, rival: Rival | None, images: Tensor, labels: Tensor, setting: Setting
+) -> Iterator[Record]:
+    model = network.found.model
+    auto = hf.AutoIFIA(network.eps, setting.k, "quick", metrics=METRICS, attribution=fine)
+    generator = torch.Generator().manual_seed(setting.seed)
+    start, cpu = time.perf_counter(), time.process_time()
+    if rival is None:
+        passes, curves, adversarial = auto.cost, *ours(auto, model, images, labels, generator)
+    else:
+        few = coarse(fine)
+        tries = max(int(auto.cost / rival.cost(few)), 1)
+        passes = tries * rival.cost(few)
+        task = Task(model, images, labels, few, network.eps, setting.k, tries, generator)
+        curves, adversarial = kept(rival, task)
+    took = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
+    clean = fine(model, images, labels)
     for metric in METRICS:
-        ours: Tensor | None = None
-        passes = hf.AutoIFIA(eps, k, "quick", metrics=(metric,), attribution=fine).cost
-        for attack, entry in entries(eps, k, fine).items():
-            start = time.perf_counter()
-            adv = entry(passes, metric)(net, x, y, generator=torch.Generator().manual_seed(0))
-            took = time.perf_counter() - start
-            with torch.no_grad():
-                lost = net(adv).argmax(1) != y
-            found = similarity(metric, fine(net, adv, y), clean, k).masked_fill(lost, 1.0)
-            ours = found if ours is None else ours
-            better = int((found < ours - 1e-6).sum())
-            yield Line(network, explanation, metric, attack, float(found.mean()), took, better)
+        adv = adversarial[metric]
+        with torch.no_grad():
+            lost = model(adv).argmax(1) != labels
+        found = similarity(metric, fine(model, adv, labels), clean, setting.k).masked_fill(lost, 1.0)
+        yield {
+            "metric": metric,
+            "scores": [round(float(score), 5) for score in found],
+            "curve": [[round(cost), round(mean, 5)] for cost, mean in curves[metric]],
+            "passes": round(passes),
+            **{name: round(value, 1) for name, value in took.items()},
+            "holdfast": hf.__version__,
+            **environment("cpu"),
+        }
 
 
-def plot(lines: list[Line], path: Path) -> None:
-    """Worst case against seconds, a panel per network, explanation and metric."""
-    from matplotlib.figure import Figure
-
-    panels = sorted({(line.network, line.explanation, line.metric) for line in lines})
-    figure = Figure(figsize=(4 * len(panels), 3.5), layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for line in lines:
-            if (line.network, line.explanation, line.metric) == panel:
-                axes.plot(line.seconds, line.mean, "o", label=line.attack)
-        axes.set(title=" ".join(panel), xlabel="seconds", ylabel="mean worst case (lower is stronger)")
-    axes.legend(fontsize="xx-small")
-    figure.savefig(path)
+Curve = list[tuple[float, float]]
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--networks", nargs="+", default=["mnist/trades-igr"], help="data/name of shipped networks")
-    arguments.add_argument("--explanations", nargs="+", default=["ig"], choices=[*EXPLANATIONS])
-    arguments.add_argument("--images", type=int, default=24)
-    arguments.add_argument("--eps", type=float, default=0.3)
-    arguments.add_argument("--k", type=int, default=100)
-    arguments.add_argument("--out", type=Path, default=Path("contest.json"))
-    given = arguments.parse_args()
-    lines: list[Line] = []
-    for network in given.networks:
-        for explanation in given.explanations:
-            for line in contest(network, explanation, given.images, given.eps, given.k):
-                lines.append(line)
-                where = f"{line.network} {line.explanation} {line.metric}"
-                print(
-                    f"{where:32} {line.attack:34} {line.mean:7.3f} {line.seconds:6.0f} s  {line.better_on}", flush=True
-                )
-                given.out.write_text(json.dumps([asdict(one) for one in lines], indent=1))
-    plot(lines, given.out.with_suffix(".svg"))
+def ours(
+    auto: hf.AutoIFIA, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator
+) -> tuple[dict[str, Curve], dict[str, Tensor]]:
+    """The means after each member with what it had cost, and the worst images."""
+    found = auto.run(model, images, labels, generator=generator)
+    costs = auto.costs(auto.attribution)
+    curves = {
+        m: [(sum(costs[: i + 1]), float(mean)) for i, mean in enumerate(one.history)]
+        for m, one in found.by_metric.items()
+    }
+    return curves, {m: one.adv_images for m, one in found.by_metric.items()}
 
 
-if __name__ == "__main__":
-    main()
+def kept(rival: Rival, task: Task) -> tuple[dict[str, Curve], dict[str, Tensor]]:
+    """The same of a rival: its best image of each metric by its own maps, of those that keep the label."""
+    worst = Worst(task.model, task.images, task.labels, task.attribution, METRICS, task.k)
+    rows = torch.arange(len(task.images))
+    curves: dict[str, Curve] = {m: [] for m in METRICS}
+    every = max(task.tries // CHECKPOINTS, 1)
+    for number, adv in enumerate(islice(rival.attempts(task), task.tries), start=1):
+        worst.take(adv, rows, worst.values(adv, rows), 0, torch.full_like(rows, number))
+        if number % every == 0:
+            for m, score in worst.score.items():
+                curves[m].append((number * rival.cost(task.attribution), float(score.mean())))
+    return curves, dict(worst.images)

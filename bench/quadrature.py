@@ -15,7 +15,7 @@ from typing import get_args
 import torch
 
 import holdfast as hf
-from bench.__main__ import environment
+from bench.measure import environment
 from holdfast.data.image_data import to_unit_interval
 from holdfast.gradient.quadrature import Method
 from holdfast.models.pretrained import pretrained_names

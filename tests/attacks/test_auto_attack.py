@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
 from holdfast import HoldfastError
-from holdfast.attacks import APGD, AutoAttack, Square
+from holdfast.attacks import APGD, FAB, AutoAttack, Square
 from holdfast.attacks.base import Attack
+from holdfast.attacks.fab import project_onto_hyperplane
 from tests.attacks.conftest import Known, seeded
 
 EPS = 0.12
@@ -53,7 +58,58 @@ def test_as_many_stand_as_in_torchattacks(more: Known, attack: Attack, name: str
     assert abs(ours - published) <= 2
 
 
-@pytest.mark.parametrize("attack", [APGD(EPS, 10), APGD(1.0, 10, norm="L2"), Square(EPS, 50), AutoAttack(EPS, 10, 50)])
+@pytest.mark.parametrize(("norm", "eps"), [("Linf", EPS), ("L2", 0.4)])
+def test_fab_finds_the_images_of_torchattacks(more: Known, norm: str, eps: float) -> None:
+    published = theirs("FAB", more.net, norm=norm, eps=eps, steps=10, multi_targeted=True, n_classes=4)(more.x, more.y)
+    ours = FAB(eps, 10, norm=norm, targets=3)(more.net, more.x, more.y)  # type: ignore[arg-type]
+    assert 3 < standing(more, ours) < len(more.x) - 3
+    torch.testing.assert_close(ours, published, rtol=0, atol=1e-5)
+
+
+def by_scipy(x: np.ndarray, w: np.ndarray, value: float, norm: str) -> tuple[float, float]:
+    """The shortest move's length in the box that brings ``value + <w, move>`` to 0 or nearest to it, and to what."""
+    room = np.where(w * value > 0, -x, 1 - x)
+    nearest = max(abs(value) - abs(w @ room), 0) * np.sign(value)
+    if norm == "Linf":  # minimise t with |move_i| <= t
+        n, ones = len(x), np.ones((len(x), 1))
+        sides = np.vstack([np.hstack([np.eye(n), -ones]), np.hstack([-np.eye(n), -ones])])
+        bounds = [*zip(-x, 1 - x, strict=True), (0, None)]
+        found = linprog([0] * n + [1], sides, np.zeros(2 * n), [[*w, 0]], [nearest - value], bounds)
+        return found.fun, nearest
+    on_the_plane = {"type": "eq", "fun": lambda move: w @ move + value - nearest, "jac": lambda move: w}
+    start = room * min(abs(value) / max(abs(w @ room), 1e-12), 1)
+    found = minimize(
+        lambda move: move @ move, start, jac=lambda move: 2 * move, bounds=list(zip(-x, 1 - x, strict=True)),
+        constraints=on_the_plane, method="SLSQP", options={"ftol": 1e-12},
+    )  # fmt: skip
+    return float(np.linalg.norm(found.x)), nearest
+
+
+pixel = st.sampled_from([0.0, 0.1, 0.35, 0.5, 0.8, 1.0])
+slope = st.sampled_from([-2.0, -1.0, -0.3, 0.0, 0.2, 1.0, 3.0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(pixel, slope), min_size=1, max_size=6), st.floats(-4, 4), st.sampled_from(["Linf", "L2"]))
+def test_projection_onto_hyperplane_and_box(features: list[tuple[float, float]], value: float, norm: str) -> None:
+    x, w = (np.array(side) for side in zip(*features, strict=True))
+    if not np.abs(w).any():
+        return
+    points, normal = (torch.tensor(side)[None] for side in (x, w))
+    move = project_onto_hyperplane(points, normal, torch.tensor([value], dtype=torch.float64), norm)[0].numpy()  # type: ignore[arg-type]
+    length, nearest = by_scipy(x, w, value, norm)
+    assert (x + move >= -1e-12).all()
+    assert (x + move <= 1 + 1e-12).all()
+    assert w @ move + value == pytest.approx(nearest, abs=1e-9)
+    own = np.abs(move).max() if norm == "Linf" else np.linalg.norm(move)
+    assert own == pytest.approx(length, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [APGD(EPS, 10), APGD(1.0, 10, norm="L2"), FAB(EPS, 5), FAB(1.0, 5, norm="L2"), Square(EPS, 50),
+     AutoAttack(EPS, 10, 50)],
+)  # fmt: skip
 def test_inside_the_ball_by_a_seed_and_whatever_is_beside(known: Known, attack: Attack) -> None:
     adv = attack(known.net, known.x, known.y, generator=seeded())
     delta = (adv - known.x).flatten(1)
@@ -63,7 +119,8 @@ def test_inside_the_ball_by_a_seed_and_whatever_is_beside(known: Known, attack: 
     rows = torch.tensor([5, 1])
     few = attack(known.net, known.x[rows], known.y[rows], generator=seeded())
     torch.testing.assert_close(few, adv[rows], rtol=0, atol=1e-6)
-    assert not torch.equal(attack(known.net, known.x, known.y, generator=seeded(1)), adv)
+    if not isinstance(attack, FAB):
+        assert not torch.equal(attack(known.net, known.x, known.y, generator=seeded(1)), adv)
 
 
 def test_step_sizes_halve_where_the_loss_oscillates() -> None:
@@ -86,7 +143,7 @@ def test_the_ensemble_is_as_strong_as_its_members_and_says_who_won(known: Known)
     for member in attack.members(10).values():
         assert left <= standing(known, member(known.net, known.x, known.y, generator=seeded()))
     shares = [*found.standing.values()]
-    assert list(found.standing) == ["clean", "apgd-ce", "apgd-t", "square"]
+    assert list(found.standing) == ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
     assert shares[0] == 1
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == pytest.approx(left / len(known.x))
@@ -94,9 +151,9 @@ def test_the_ensemble_is_as_strong_as_its_members_and_says_who_won(known: Known)
 
 
 def test_members_by_the_number_of_classes() -> None:
-    assert [*AutoAttack().members(2)] == ["apgd-ce", "square"]
-    assert [*AutoAttack().members(3)] == ["apgd-ce", "apgd-dlr", "square"]
-    assert [*AutoAttack(norm="L2").members(10)] == ["apgd-ce", "apgd-t"]
+    assert [*AutoAttack().members(2)] == ["apgd-ce", "fab-t", "square"]
+    assert [*AutoAttack().members(3)] == ["apgd-ce", "apgd-dlr", "fab-t", "square"]
+    assert [*AutoAttack(norm="L2").members(10)] == ["apgd-ce", "apgd-t", "fab-t"]
 
 
 def test_too_few_classes_are_named() -> None:
@@ -109,5 +166,14 @@ def test_too_few_classes_are_named() -> None:
 
 def test_images_already_wrong_come_back(known: Known) -> None:
     wrong = (known.y + 1) % 10
-    for attack in (APGD(EPS, 3), Square(EPS, 3), AutoAttack(EPS, 3, 3)):
+    for attack in (APGD(EPS, 3), FAB(EPS, 3), Square(EPS, 3), AutoAttack(EPS, 3, 3)):
         assert torch.equal(attack(known.net, known.x, wrong, generator=seeded()), known.x)
+
+
+def test_fab_does_not_mind_the_scale_of_the_logits(known: Known) -> None:
+    class Loud(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return known.net(x) * 1024
+
+    attack = FAB(EPS, 10, targets=3)
+    torch.testing.assert_close(attack(Loud(), known.x, known.y), attack(known.net, known.x, known.y))

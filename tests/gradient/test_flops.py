@@ -116,6 +116,62 @@ def test_gradient_to_the_images_alone(network: nn.Module, size: int | None, soft
         assert flops.total / forward_flops(network) / (BATCH * STEPS) <= most
 
 
+def exported(net: nn.Module, x: Tensor) -> nn.Module:
+    shapes = ({0: torch.export.Dim("batch", min=2, max=256)},)
+    return torch.export.export(net, (x,), dynamic_shapes=shapes).module()
+
+
+class Scriptable(nn.Module):
+    """SmallCNN as TorchScript can read it: without annotations of shapes, with a batch norm and a ReLU6."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.conv3, self.conv4 = net.conv1, net.conv2, net.conv3, net.conv4
+        self.fc1, self.fc2, self.fc3 = net.fc1, net.fc2, net.fc3
+        self.norm = nn.BatchNorm2d(self.conv4.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.max_pool2d(F.relu(self.conv2(F.relu(self.conv1(x)))), 2)
+        h = F.max_pool2d(F.relu6(self.norm(self.conv4(F.relu(self.conv3(h))))), 2).flatten(1)
+        return self.fc3(F.relu(self.fc2(F.relu(self.fc1(h)))))
+
+
+PROGRAMS: dict[str, Callable[[nn.Module, Tensor], Any]] = {
+    "exported": exported,
+    "traced": lambda net, x: torch.jit.trace(net, x),
+    "scripted": lambda net, x: torch.jit.script(Scriptable(net).eval()),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("program", [*PROGRAMS])
+def test_programs_cost_what_source_code_does(program: str) -> None:
+    """Of a network as ``torch.export``, a trace or TorchScript; the values are those of its source."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        source = small_cnn().eval()
+    x, x_adv, y = images()
+    net = PROGRAMS[program](source, x)
+    plain = Scriptable(source).eval() if program == "scripted" else source
+    forward = forward_flops(plain)
+
+    def penalty(model: nn.Module) -> Tensor:
+        return igr_penalty(model, x, x_adv, y, n_steps=STEPS)
+
+    penalty(net).sum().backward()
+    with Flops() as flops:
+        penalty(net).sum().backward()
+    assert 3.5 < flops.total / forward / (2 * BATCH * STEPS) <= 4.1
+    torch.testing.assert_close(penalty(net), penalty(plain))
+    for model, most in ((SoftplusTwin(net, 20.0), 4.1), (net, 2.1)):
+        path = Path(model, y, "riemann_middle", STEPS, create_graph=True, weights=False)
+        adv = x.detach().requires_grad_()
+        path_attribution(path, adv)
+        with Flops() as flops:
+            torch.autograd.grad(path_attribution(path, adv).abs().sum(), adv)
+        assert flops.total / forward / (BATCH * STEPS) <= most
+
+
 def test_values_alone(network: nn.Module) -> None:
     x, _, y = images()
     path = Path(network, y, "riemann_middle", STEPS)

@@ -8,6 +8,7 @@ from holdfast.attacks.auto_attack import AutoAttack
 from holdfast.attacks.auto_found import AutoFound
 from holdfast.attacks.base import Attack
 from holdfast.attacks.block_search import BlockSearch
+from holdfast.attacks.fab import FAB
 from holdfast.attacks.goals import (
     CosineGoal,
     DenseKendallGoal,
@@ -34,6 +35,7 @@ __all__ = [
     "CWInf",
     "CosineGoal",
     "DenseKendallGoal",
+    "FAB",
     "FGSM",
     "Found",
     "Goal",

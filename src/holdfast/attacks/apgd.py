@@ -86,7 +86,7 @@ class APGD(Attack):
         if classes < CLASSES[self.loss]:
             needed = CLASSES[self.loss]
             raise HoldfastError(f"the model has {classes} classes; the loss {self.loss} needs {needed}: use ce.")
-        others = logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)
+        others = likeliest_others(logits, labels)
         ways = min(self.targets, classes - 1) if self.loss == "targeted" else 1
         stands = logits.argmax(1) == labels
         found = images.clone()
@@ -168,3 +168,8 @@ class APGD(Attack):
             other = logits.scatter(1, labels[:, None], float("-inf")).amax(1)
             gap = ordered[:, 0] - ordered[:, 2]
         return (other - true) / (gap + 1e-12)
+
+
+def likeliest_others(logits: Tensor, labels: Tensor) -> Tensor:
+    """All classes (B, K) in the order of their logits, the label last."""
+    return logits.scatter(1, labels[:, None], float("-inf")).argsort(dim=1, descending=True, stable=True)

@@ -105,12 +105,20 @@ class AutoIFIA(AttributionAttack):
 
     @property
     def cost(self) -> float:
-        followed = coarse(self.attribution) if self.attribution.differentiable else TRANSFER[0]
-        climbs = [replace(m.climb, attribution=followed) for m in self.members()]
-        ways = 1 if self.attribution.differentiable else len(TRANSFER)
-        scored = 1 + self.draws(self.attribution) + ways * sum(c.shortlist * len(self.metrics) + 1 for c in climbs)
-        searched = self.queries(self.attribution) * (2.0 * coarse(self.attribution).points + 1)
-        return ways * sum(c.climbing_cost for c in climbs) + scored * (2.0 * self.attribution.points + 1) + searched
+        return sum(self.costs(self.attribution))
+
+    def costs(self, attribution: Attribution) -> list[float]:
+        """Forward passes per image of each member in order, the clean maps with the first one's."""
+        followed = (coarse(attribution),) if attribution.differentiable else TRANSFER
+        score = 2.0 * attribution.points + 1
+        climbs = [replace(m.climb, attribution=source) for source in followed for m in self.members()]
+        searched = self.queries(attribution) * (2.0 * coarse(attribution).points + 1)
+        searches = [searched / len(self.metrics)] * len(self.metrics) if searched else []
+        return [
+            (1 + self.draws(attribution)) * score,
+            *(c.climbing_cost + (c.shortlist * len(self.metrics) + 1) * score for c in climbs),
+            *searches,
+        ]
 
     def draws(self, attribution: Attribution) -> int:
         """Random signs tried, more where the gradient is only another explanation's."""

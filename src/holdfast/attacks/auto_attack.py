@@ -10,6 +10,7 @@ from torch import Tensor
 
 from holdfast.attacks.apgd import APGD, CLASSES
 from holdfast.attacks.base import Attack, Attacked, Images, Labels, Norm, borrowed
+from holdfast.attacks.fab import FAB
 from holdfast.attacks.square import Square
 from holdfast.models.state import Model
 from holdfast.seeding import fresh_generator
@@ -38,18 +39,18 @@ class Ensembled(Attacked):
 
 @dataclass(frozen=True)
 class AutoAttack(Attack):
-    """APGD on the cross-entropy, targeted APGD and Square Attack, each on what the one before left standing.
+    """APGD on the cross-entropy, targeted APGD, targeted FAB and Square, each on what the one before left standing.
 
-    Croce and Hein, 2020 (https://arxiv.org/abs/2003.01690), without its fourth member, FAB, which adds little to these
-    three in their tables. Models of three classes get the untargeted ratio loss in place of the targeted one, of two
-    the cross-entropy alone. Distance measure: Linf, or L2 (then without Square Attack).
+    Croce and Hein, 2020 (https://arxiv.org/abs/2003.01690), its standard version. Models of three classes get the
+    untargeted ratio loss in place of targeted APGD, models of two none. Distance measure: Linf, or L2 (then without
+    Square Attack).
 
     Args:
         eps: largest perturbation, pixels in [0, 1].
-        steps: of each run of APGD.
+        steps: of each run of APGD and FAB.
         queries: of Square Attack.
         norm: "Linf" or "L2".
-        targets: classes that targeted APGD tries.
+        targets: classes that the targeted members try.
 
     Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
 
@@ -58,7 +59,7 @@ class AutoAttack(Attack):
         >>> images, labels = torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])
         >>> found = AutoAttack(eps=0.1, steps=5, queries=5).run(net, images, labels)
         >>> list(found.standing)
-        ['clean', 'apgd-ce', 'square']
+        ['clean', 'apgd-ce', 'fab-t', 'square']
     """
 
     eps: float = 8 / 255
@@ -84,6 +85,7 @@ class AutoAttack(Attack):
             found["apgd-t"] = APGD(self.eps, self.steps, "targeted", norm=self.norm, targets=self.targets)
         elif classes >= CLASSES["dlr"]:
             found["apgd-dlr"] = APGD(self.eps, self.steps, "dlr", norm=self.norm)
+        found["fab-t"] = FAB(self.eps, self.steps, norm=self.norm, targets=self.targets)
         if self.norm == "Linf":
             found["square"] = Square(self.eps, self.queries)
         return found

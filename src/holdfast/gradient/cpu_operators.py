@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
+from holdfast.gradient.overloads import in_source
 from holdfast.models.state import eagerly, ignoring_checkpoints, is_transformed
 
 Geometry = tuple[list[int], list[int], list[int], bool, list[int], int]
@@ -114,6 +115,7 @@ class _InputGradients(TorchFunctionMode):
         kwargs = kwargs or {}
         if is_transformed():
             return func(*args, **kwargs)
+        func, args = in_source(func, args)
         with ignoring_checkpoints():
             if func in MAX_POOL_2D:
                 return max_pool2d(*args, **kwargs)

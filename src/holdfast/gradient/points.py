@@ -18,6 +18,7 @@ from holdfast.gradient.memory import fits
 from holdfast.gradient.quadrature import Method, path_rule
 from holdfast.gradient.second_order import SecondOrder, first_order
 from holdfast.models.state import Model, eagerly, evaluating
+from holdfast.models.written import as_written
 
 CPU_FEATURES = 100_000
 ACCELERATOR_ROWS = 1024
@@ -108,8 +109,9 @@ class Path:
     def gradient_with_graph(self, z: Tensor, target: Tensor) -> Tensor:
         """The same, differentiable."""
         with explained(), eagerly():
+            model = as_written(self.model)
             with SecondOrder(weights=self.weights) as mode:
-                output = self.value(self.model(z), target)
+                output = self.value(model(z), target)
             return mode.input_gradient(output, z)
 
 

@@ -38,6 +38,7 @@ from holdfast.gradient.cpu_operators import (
     max_pool2d,
     plain_geometry,
 )
+from holdfast.gradient.overloads import in_source
 from holdfast.models.state import ignoring_checkpoints, is_transformed
 
 
@@ -156,6 +157,7 @@ class SecondOrder(TorchFunctionMode):
             return self._run(func, args, kwargs)
 
     def _run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        func, args = in_source(func, args)
         if func in CONVOLUTIONS:
             return _convolve(self, func, CONVOLUTIONS[func], *args, **kwargs)
         if func is F.batch_norm:

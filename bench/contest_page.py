@@ -1,0 +1,156 @@
+"""``python -m bench contest``: run what is missing of the contest, and write its page from the stored records."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure as Drawing
+
+from bench.contest import EXPLANATIONS, NETWORKS, OURS, Record, Setting, contest
+from bench.rivals import RIVALS
+from holdfast.files import write_atomically
+from holdfast.metrics.stats import mean_interval
+from holdfast.palette import COLOURS, MUTED
+from holdfast.report.document import Column, Document, Figure, Row, Section, Table
+from holdfast.report.figures import figure_of
+from holdfast.train.folder import make_folder
+
+ROUNDING = 1e-4
+HEADINGS = {"topk": "top-100", "kendall": "Kendall τ"}
+TITLE = "Published attacks on attributions beside AutoIFIA"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench contest", description=__doc__)
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), help="of the zoo, or folders of finished runs")
+    parser.add_argument("--explanations", nargs="+", default=list(EXPLANATIONS), choices=list(EXPLANATIONS))
+    parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
+    parser.add_argument("--images", type=int, default=Setting.images)
+    parser.add_argument("--out", type=Path, default=Path("results/contest.json"), help="records, kept and added to")
+    parser.add_argument("--page", type=Path, default=Path("docs/contest.md"), help="with a picture in images beside it")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    make_folder(given.out.parent)
+    for record in contest(given.out, given.networks, given.explanations, given.rivals, Setting(given.images)):
+        where = f"{record['explanation']}, {record['network']}, {record['metric']}"
+        print(f"{where:75} {record['attack']:36} {mean(record['scores']):.3f} {record['seconds']:6.0f} s", flush=True)
+    write(document_of(json.loads(given.out.read_text())), given.page)
+
+
+def write(document: Document, page: Path) -> None:
+    """The document as Markdown, with its figure as ``images/KEY.png`` beside it."""
+    make_folder(page.parent / "images")
+    text = document.to_markdown()
+    for figure in document.figures:
+        (page.parent / "images" / f"{figure.key}.png").write_bytes(figure.png)
+        text = text.replace(f"({figure.key}.png)", f"(images/{figure.key}.png)")
+    write_atomically(page, text)
+
+
+def document_of(records: list[Record]) -> Document:
+    """One table, one plot."""
+    cells = {(r["explanation"], r["network"], r["metric"]) for r in records if r["attack"] == OURS}
+    lowest = sum(_is_lowest(records, cell) for cell in cells)
+    higher = Counter(r["attack"] for r in records if r["attack"] != OURS for beaten in _beaten(records, r) if beaten)
+    images = sum(len(r["scores"]) for r in records if r["attack"] == OURS)
+    answer = (
+        f"AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells (network, explanation and metric). A rival is "
+        f"lower by more than {ROUNDING:g} on {_share(records):.1%} of {images} images and metrics"
+        + (f": {', '.join(f'{name} {n}' for name, n in higher.most_common())}." if higher else ".")
+    )
+    return Document(TITLE, answer, (Section("", (table_of(records), figure_of_costs(records))),))
+
+
+def _ours(records: list[Record], record: Record) -> Record | None:
+    same = ("weights", "explanation", "points", "metric", "images", "k", "seed", "eps")
+    return next((r for r in records if r["attack"] == OURS and all(r[n] == record[n] for n in same)), None)
+
+
+def _beaten(records: list[Record], record: Record) -> list[bool]:
+    """Per image, whether AutoIFIA is above this record."""
+    own = _ours(records, record)
+    pairs = zip(own["scores"], record["scores"], strict=True) if own else ()
+    return [a > b + ROUNDING for a, b in pairs]
+
+
+def _share(records: list[Record]) -> float:
+    """Of images and metrics on which any rival is lower."""
+    anywhere: dict[tuple[str, ...], np.ndarray] = {}
+    for r in records:
+        if r["attack"] != OURS and (beaten := _beaten(records, r)):
+            cell = (r["explanation"], r["network"], r["metric"])
+            anywhere[cell] = anywhere.get(cell, np.zeros(len(beaten), bool)) | np.array(beaten)
+    return float(np.concatenate(list(anywhere.values())).mean()) if anywhere else 0.0
+
+
+def _is_lowest(records: list[Record], cell: tuple[str, str, str]) -> bool:
+    here = [r for r in records if (r["explanation"], r["network"], r["metric"]) == cell]
+    return min(here, key=lambda r: mean(r["scores"]))["attack"] == OURS
+
+
+def table_of(records: list[Record]) -> Table:
+    """A row per explanation and attack, a column per network and metric."""
+    networks = list(dict.fromkeys(r["network"] for r in records))
+    columns = [
+        Column(f"{network} {metric}", heading, network, better="low")
+        for network in networks
+        for metric, heading in HEADINGS.items()
+    ]
+    by_place = {(r["explanation"], r["attack"], r["network"], r["metric"]): r for r in records}
+    rows = []
+    for explanation in dict.fromkeys(r["explanation"] for r in records):
+        for attack in (OURS, *(rival.title for rival in RIVALS.values())):
+            found = [by_place.get((explanation, attack, n, m)) for n in networks for m in HEADINGS]
+            if any(found):
+                cells = tuple(mean_interval(r["scores"], (-1, 1)) if r else None for r in found)
+                rows.append(Row(f"{explanation}: {attack}", cells, "highlight" if attack == OURS else ""))
+    made = sorted({(r["holdfast"], r["torch"], r["device"], r["date"]) for r in records})
+    notes = (
+        f"The mean over the first {records[0]['images']} test images that a network gets right and its 95 % interval; "
+        "lower is stronger. ε is that of the network's training; k is 100; a lost label counts 1.",
+        "Every attack has the forward passes of AutoIFIA's quick budget for both metrics; a rival's best image is kept "
+        "for each metric. Steps are followed with 5 points (IG), scores are made with the points of the records.",
+        "Made by python -m bench contest; records in results/contest.json: "
+        + "; ".join(f"holdfast {h}, torch {t}, {device}, {day}" for h, t, device, day in made)
+        + ".",
+    )
+    return Table("contest", "Worst case at equal cost", tuple(columns), tuple(rows), notes, first="Attack")
+
+
+def figure_of_costs(records: list[Record]) -> Figure:
+    """The mean over networks so far against forward passes per image, a panel per explanation and metric."""
+    explanations = list(dict.fromkeys(r["explanation"] for r in records))
+    drawing = Drawing(figsize=(3.6 * len(explanations) + 2.4, 5.6), layout="constrained")
+    panels = drawing.subplots(2, len(explanations), squeeze=False)
+    titles = [OURS, *(rival.title for rival in RIVALS.values())]
+    for across, explanation in enumerate(explanations):
+        for down, (metric, heading) in enumerate(HEADINGS.items()):
+            axes = panels[down][across]
+            for number, attack in enumerate(titles):
+                curves = [
+                    r["curve"]
+                    for r in records
+                    if (r["explanation"], r["metric"], r["attack"]) == (explanation, metric, attack)
+                ]
+                if curves:
+                    passes, means = np.mean(np.array(curves), axis=0).T
+                    colour = COLOURS[0] if attack == OURS else [*COLOURS[1:], MUTED, "black"][(number - 1) % 7]
+                    style = {"marker": "o", "linewidth": 2.2} if attack == OURS else {"marker": ".", "linewidth": 0.9}
+                    axes.plot(passes, means, color=colour, label=attack, ls="--" if number > 7 else "-", **style)
+            axes.set_title(f"{explanation}, {heading}", loc="left", fontsize=9)
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+    drawing.supxlabel("forward passes per image", fontsize=9)
+    drawing.supylabel("mean similarity left (lower is stronger)", fontsize=9)
+    drawing.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False)
+    caption = (
+        "Mean over networks and images of the worst case found so far, by each attack's own scores while it runs: "
+        "AutoIFIA after each member, a rival at eighths of its tries."
+    )
+    return figure_of(drawing, "contest", "Worst case against cost", caption)
