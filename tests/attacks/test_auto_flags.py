@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -20,8 +21,10 @@ from holdfast.attacks.flags import (
     label_flags,
     model_flags,
     prediction_flags,
+    transfer_flags,
 )
-from holdfast.attribution import IntegratedGradients
+from holdfast.attribution import IntegratedGradients, Saliency
+from holdfast.models.state import Model
 from tests.attacks.conftest import Known, seeded
 
 ATTACK = AutoIFIA(0.1, 10, "quick", attribution=IntegratedGradients(n_steps=10), scale=0.5)
@@ -157,6 +160,26 @@ def test_stronger_with_fewer_steps(known: Known) -> None:
     )
     flags = effort_flags(short, known.net, known.x, known.y, unmoved)
     assert sum(flag.startswith("stronger with fewer steps: a quarter") for flag in flags) == 2
+
+
+@dataclass(frozen=True)
+class Rounded(Saliency):
+    """Saliency in steps: no gradient leads along it, while an attack on saliency itself moves it."""
+
+    def map(self, model: Model, x: Tensor, target: Tensor, **options: Any) -> Tensor:
+        maps = super().map(model, x, target, **options)
+        return maps + ((maps * 1e4).round() / 1e4 - maps).detach() - (maps - maps.detach())
+
+
+def test_transfer_that_is_stronger_than_the_white_box(known: Known) -> None:
+    masked, open_ = (replace(ATTACK, metrics=("topk",), attribution=part) for part in (Rounded(), Saliency()))
+    for attack, expected in ((masked, True), (open_, False)):
+        found = attack.run(known.net, known.x, known.y, generator=seeded())
+        flags = transfer_flags(attack, known.net, known.x, known.y, found)
+        assert (
+            any(f.startswith("transfer is stronger than the white box: an attack on Saliency") for f in flags)
+            == expected
+        )
 
 
 def test_square_sees_what_pgd_does_not(known: Known) -> None:

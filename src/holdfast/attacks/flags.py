@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from holdfast.attacks.auto import RANDOM, SEARCH, AutoIFIA
+from holdfast.attacks.auto import RANDOM, SEARCH, TRANSFER, AutoIFIA
 from holdfast.attacks.auto_found import AutoFound
+from holdfast.attacks.worst import Worst
 from holdfast.attribution.base import Attribution
 from holdfast.models import check_surrogate
 from holdfast.models.state import Model, evaluating
@@ -158,6 +159,45 @@ def effort_flags(
     return flags
 
 
+def transfer_flags(
+    attack: AutoIFIA,
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    found: AutoFound,
+    *,
+    attribution: Attribution | None = None,
+    seed: int = 0,
+) -> list[str]:
+    """Whether an attack on another explanation moves this one further than the attack on itself, on about ten images.
+
+    Cost: that of the attack on integrated gradients and on saliency with 5 points and 1, on `FEW` images.
+    """
+    scored = attack.attacked(attribution)
+    rows = found.reached[next(iter(found.reached))].isfinite().any(0).nonzero()[:FEW, 0]
+    if not scored.differentiable or not len(rows):
+        return []
+    flags, everyone = [], torch.arange(len(rows), device=x.device)
+    with evaluating(model):
+        worst = Worst(model, x[rows], y[rows], scored, attack.metrics, attack.k)
+    for source in TRANSFER:
+        if type(source) is type(scored):
+            continue
+        generator = torch.Generator(x.device).manual_seed(seed)
+        away = attack.run(model, x[rows], y[rows], attribution=source, generator=generator)
+        for metric, one in away.by_metric.items():
+            with evaluating(model):
+                moved = float(worst.values(one.adv_images, everyone)[metric].clamp(max=1).mean())
+            own = float(found.by_metric[metric].score[rows].mean())
+            if moved < own - NOTABLE:
+                flags.append(
+                    f"transfer is stronger than the white box: an attack on {source.title} leaves {metric} {moved:.3f} "
+                    f"of {scored.title}, the attack on itself {own:.3f} ({len(rows)} images): its own gradient is "
+                    "masked; wrap it in External, which is attacked by transfer and by search."
+                )
+    return flags
+
+
 def prediction_flags(accuracy: Mapping[str, float], reference: str = "pgd") -> list[str]:
     """Whether accuracies under attacks contradict each other; ``accuracy`` is a share by the name of an attack.
 
@@ -206,4 +246,5 @@ def attribution_flags(
         *label_flags(found),
         *ensemble_flags(found),
         *effort_flags(attack, model, x, y, found, attribution=attribution, seed=seed),
+        *transfer_flags(attack, model, x, y, found, attribution=attribution, seed=seed),
     ]
