@@ -89,7 +89,7 @@ def test_every_room_is_read() -> None:
 @pytest.mark.parametrize(
     ("room", "code", "wrong"),
     [
-        ("attribution", "from holdfast.metrics.linear import cosine_similarity", []),
+        ("attribution", "from holdfast.metrics.pairs import cosine_similarity", []),
         ("attribution", "from holdfast.attacks import PGD", ["attacks"]),
         ("models", "def f():\n    import holdfast.objectives.igr", ["objectives"]),
         ("models", "from holdfast.data import load_dataset", []),

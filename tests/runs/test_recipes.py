@@ -120,8 +120,8 @@ def test_each_takes_a_step(name: str) -> None:
         ("mnist-at-igr", "paper", 2 * 40 + 3 + 8 * 10),
         ("mnist-trades-igr", "paper", 2 * 40 + 7 + 8 * 10),
         ("cifar10-mart-igr", "paper", 2 * 10 + 6 + 8 * 5),
-        ("digits-standard-igr", "paper", 2 * 5 + 3 + 8 * 5),
-        ("digits-at-igr-own", "paper", 2 * 5 + 3 + 5 * 4 * 5 + 8 * 5),
+        ("digits-standard-igr", "paper", 2 * 5 + 3 + 8 * 5 / 8),
+        ("digits-at-igr-own", "paper", 2 * 5 + 3 + 5 * 4 * 5 + 8 * 5 / 8),
         ("mnist-at-igr", "laptop", 2 * 5 + 3 + 8 * 5 / 8),
     ],
 )

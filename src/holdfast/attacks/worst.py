@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.attacks.attribution_attack import Found, exactly
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
-from holdfast.metrics.linear import cosine_similarity
+from holdfast.metrics.pairs import cosine_similarity
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_indices, topk_share
 from holdfast.models.state import Model
 

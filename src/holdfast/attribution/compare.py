@@ -16,7 +16,7 @@ from holdfast.gradient.grouped import penalty
 from holdfast.gradient.integral import expanded_baseline, path_attribution
 from holdfast.gradient.points import Path, precise
 from holdfast.gradient.quadrature import Method
-from holdfast.metrics.linear import cosine_similarity
+from holdfast.metrics.pairs import cosine_similarity
 from holdfast.models.state import Model, outside_inference_mode
 from holdfast.validate import check_count
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
@@ -115,7 +116,8 @@ class _InputGradients(TorchFunctionMode):
         kwargs = kwargs or {}
         if is_transformed():
             return func(*args, **kwargs)
-        func, args = in_source(func, args)
+        if isinstance(func, OpOverload):
+            func, args = in_source(func, args)
         with ignoring_checkpoints():
             if func in MAX_POOL_2D:
                 return max_pool2d(*args, **kwargs)

@@ -23,14 +23,12 @@ _SAME = {
 } | {getattr(_aten, f.__name__).default: f for f in (torch.max_pool1d, torch.max_pool2d, torch.max_pool3d)}  # fmt: skip
 
 
-def in_source(func: Callable[..., Any], args: tuple[Any, ...]) -> Call:
-    """The function of `torch` or `torch.nn.functional` that an overload is, and its arguments; what is none, as it is.
+def in_source(func: OpOverload, args: tuple[Any, ...]) -> Call:
+    """The function of `torch` or `torch.nn.functional` that an overload is, and its arguments; others as they are.
 
     >>> in_source(torch.ops.aten.relu.default, ())[0] is F.relu
     True
     """
-    if not isinstance(func, OpOverload):
-        return func, args
     if func in (_aten._convolution.default, _aten.convolution.default):
         x, weight, bias, stride, padding, dilation, transposed, _, groups, *_ = args
         if transposed or not 3 <= x.ndim <= 5:

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.autograd.graph import GradientEdge, get_gradient_edge
@@ -157,7 +158,8 @@ class SecondOrder(TorchFunctionMode):
             return self._run(func, args, kwargs)
 
     def _run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        func, args = in_source(func, args)
+        if isinstance(func, OpOverload):
+            func, args = in_source(func, args)
         if func in CONVOLUTIONS:
             return _convolve(self, func, CONVOLUTIONS[func], *args, **kwargs)
         if func is F.batch_norm:

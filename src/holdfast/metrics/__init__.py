@@ -6,7 +6,7 @@ Dim 0 is the batch, all else is features. Integers, booleans and half precision 
 from holdfast.metrics.activation import activation_consistency
 from holdfast.metrics.base import Metric
 from holdfast.metrics.lens import lens_topk
-from holdfast.metrics.linear import cosine_similarity, pearson_correlation
+from holdfast.metrics.pairs import cosine_similarity, pearson_correlation
 from holdfast.metrics.rank import (
     goodman_kruskal_gamma,
     kendall_rank_corrcoef,

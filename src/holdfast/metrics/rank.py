@@ -11,8 +11,7 @@ from torch import Tensor
 
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.metrics.concordance import PairCounts, pair_counts
-from holdfast.metrics.linear import pearson_correlation
-from holdfast.metrics.pairs import flat_pair, real, real_pair
+from holdfast.metrics.pairs import flat_pair, pearson_correlation, real, real_pair
 
 Variant = Literal["a", "b"]
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.metrics.base import Metric
 from holdfast.metrics.lens import lens_topk
-from holdfast.metrics.linear import cosine_similarity, pearson_correlation
-from holdfast.metrics.pairs import flat_pair
+from holdfast.metrics.pairs import cosine_similarity, flat_pair, pearson_correlation
 from holdfast.metrics.rank import Variant, check_k, kendall_tau, spearman_correlation, topk_intersection
 from holdfast.validate import check_count
 

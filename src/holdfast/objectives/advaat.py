@@ -13,7 +13,7 @@ from torch import Tensor
 from holdfast.attacks import Attack
 from holdfast.attribution import IntegratedGradients, attribution_penalty
 from holdfast.attribution.base import Attribution
-from holdfast.metrics.linear import pearson_correlation
+from holdfast.metrics.pairs import pearson_correlation
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import LossOutput, Objective, combine

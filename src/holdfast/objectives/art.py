@@ -14,7 +14,7 @@ from holdfast.attacks import Attack
 from holdfast.attacks.base import GradientAscent, random_start
 from holdfast.gradient.points import Path, selected_logits
 from holdfast.gradient.second_order import SecondOrder
-from holdfast.metrics.linear import unit
+from holdfast.metrics.pairs import unit
 from holdfast.metrics.rank import topk_indices
 from holdfast.models.state import Model, eagerly, evaluating, math_attention
 from holdfast.models.twin import SoftplusTwin

@@ -11,7 +11,7 @@ from holdfast.attacks import Attack
 from holdfast.attribution import IntegratedGradients, attribution_penalty
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
-from holdfast.metrics.linear import cosine_similarity
+from holdfast.metrics.pairs import cosine_similarity
 from holdfast.models.state import Model
 from holdfast.objectives.adversarial import AT
 from holdfast.objectives.ascent import AttributionAscent

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.attacks.base import random_start
 from holdfast.gradient.points import Path
-from holdfast.metrics.linear import cosine_similarity
+from holdfast.metrics.pairs import cosine_similarity
 from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.seeding import fresh_generator

@@ -83,7 +83,7 @@ def digits_setup() -> Setup:
         budget=Budget(eps=0.1, alpha=0.03, steps=5),
         trades_beta=6.0,
         mart_beta=5.0,
-        igr=Regulariser(n_steps=5),
+        igr=Regulariser(n_steps=5, share=1 / 8),
         rivals=Rivals(n_steps=5, attack_n_steps=3, k=8),
         evaluation=EvalConfig(
             dataset="digits",
