@@ -413,6 +413,21 @@ def test_a_new_field_of_a_part_changes_no_hash(own: Path, monkeypatch: pytest.Mo
     assert before[0] != before[1]
 
 
+def test_where_a_file_lies_is_not_in_the_hash(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "_files", {})
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(OWN)
+    here, there = (find(Attack, f"{tmp_path / folder}/mine.py:Darker") for folder in ("here", "there"))
+    other: Any = find(Attack, f"{own}:Darker")
+    assert here is not there
+    assert config_hash(AT(here())) == config_hash(AT(there())) != config_hash(AT(other()))  # type: ignore[abstract]
+    assert differences(here(), there()) != []  # type: ignore[abstract]
+    by_path = [config_hash(TrainConfig(model=f"{place}net.py:make")) for place in ("/a b/", "/c/d/", "C:\\e\\", "")]
+    assert len(set(by_path)) == 1
+    assert config_hash(TrainConfig(model="f/net.py:make")) not in by_path
+
+
 def test_hashes_do_not_tell_one_from_one_point_nothing() -> None:
     """Equal settings, also as they come back from a command line or a file."""
     assert PGD(eps=1) == PGD(eps=1.0)

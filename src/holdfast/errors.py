@@ -11,7 +11,7 @@ class HoldfastError(ValueError):
 
 
 class NotFinite(HoldfastError):
-    """A network that gives NaN where a number is needed."""
+    """NaN where a number is needed: in images, gradients, logits or maps. An evaluation leaves such an image out."""
 
 
 class HoldfastWarning(UserWarning):

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -186,15 +187,23 @@ def _default(field: Any) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
+_ABSOLUTE = re.compile(r'"(?:/|[A-Za-z]:)[^"]*[/\\]([^"/\\]+\.py:\w+)"')
+"""In JSON: ``file.py:name`` with the absolute path of its file."""
+
+
 def config_hash(value: Any) -> str:
     """Twelve hexadecimal digits that name a part or configuration by what differs from the defaults.
+
+    What is named by the absolute path of its file (``/home/me/mine.py:Mine``) counts by the name of the file, wherever
+    that lies. Equal hashes are no equal settings: a default, or that file, may differ between two versions or places.
+    A folder that is called by its hash therefore admits only settings that equal the stored ones, field by field.
 
     >>> from holdfast.attacks import PGD
     >>> config_hash(PGD(eps=1)) == config_hash(PGD(eps=1.0)) != config_hash(PGD(eps=0.5))
     True
     """
     plain = json.loads(json.dumps(non_default(value)), parse_float=_number)
-    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    canonical = _ABSOLUTE.sub(r'"\1"', json.dumps(plain, sort_keys=True, separators=(",", ":")))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, NotFinite
 
 
 def check_positive(name: str, value: float, *, zero: bool = False) -> None:
@@ -37,7 +37,7 @@ def check_images(images: Tensor) -> None:
     low, high = (v.item() for v in torch.aminmax(images.detach()))
     if not (low >= 0 and high <= 1):
         if low != low or high != high:
-            raise HoldfastError("images contain NaN; clean them before calling.")
+            raise NotFinite("images contain NaN; clean them before calling.")
         raise HoldfastError(
             f"images span [{low:.4g}, {high:.4g}]; pixels must lie in [0, 1]: "
             "scale them, and put any mean/std normalisation inside the model."

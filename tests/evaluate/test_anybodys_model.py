@@ -16,9 +16,13 @@ import holdfast as hf
 from holdfast.attacks import Attack, AttributionAttack, Found, KendallGoal, RandomSigns
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
+from holdfast.attribution.external import fitted
+from holdfast.errors import NotFinite
 from holdfast.evaluate import EvaluationResult, Protocol, default_protocol, name_of, part_named
+from holdfast.evaluate.alone import each_alone
 from holdfast.evaluate.protocol import protocol_differences
 from holdfast.seeding import generator_of
+from holdfast.validate import check_images
 
 PATH = IntegratedGradients(n_steps=3)
 ATTACKS = {"ifia": hf.IFIA(0.1, 0.05, 2, 4, attribution=PATH), "random": RandomSigns(0.1, 2, 4, PATH)}
@@ -154,6 +158,31 @@ def test_every_map_broken_says_so() -> None:
     result = evaluated(small_net(), inputs(1, 4, 4), attributions=(NaNWhereDark(level=2.0),))
     assert "kendall" not in result.summary.metrics
     assert any("the map holds NaN on 12 of 12 images" in text for text in result.warnings)
+
+
+@pytest.mark.parametrize("kind", [hf.HoldfastError, ValueError, RuntimeError])
+def test_another_error_that_speaks_of_nan_is_not_swallowed(kind: type[Exception]) -> None:
+    def work(x: Tensor, *_: Any) -> dict[str, Tensor]:
+        raise kind("NaNWhereDark has no level called NaN")
+
+    with pytest.raises(kind, match="no level"):
+        each_alone(work, inputs(4), torch.zeros(12), torch.ones(12, dtype=torch.bool), {"map": 0.0})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda x: hf.kendall_tau(x * float("nan"), x),
+        lambda x: fitted(x * float("nan"), x, "mine"),
+        lambda x: check_images(x * float("nan")),
+        lambda x: hf.IFIA(0.1, 0.05, 2, 4, attribution=NaNWhereDark(2.0)).run(small_net(), x, torch.zeros(12).long()),
+        lambda x: hf.FGSM(0.1)(lambda x: x.flatten(1)[:, :3] * float("nan"), x, torch.zeros(12).long()),
+    ],
+    ids=["rank", "external", "images", "attribution attack", "attack"],
+)
+def test_nan_is_one_kind_wherever_it_is_met(broken: Any) -> None:
+    with pytest.raises(NotFinite, match="NaN"):
+        broken(inputs(1, 4, 4))
 
 
 @dataclass(frozen=True)

@@ -197,8 +197,44 @@ def test_what_is_finished_with_other_settings_is_not_touched(whole: tuple[Path, 
     shutil.copytree(root / run.name, tmp_path / other.name)
     before = contents(tmp_path / other.name)
     assert state_of(other, tmp_path) == "begun"
-    assert "holds a finished run, which is never overwritten" in execute(other, tmp_path).message
+    message = execute(other, tmp_path).message
+    assert "holds a finished run of other settings (seed: 0 -> 9), which is never overwritten" in message
     assert contents(tmp_path / other.name) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_default_that_changed_is_seen_behind_one_hash(
+    whole: tuple[Path, Run], tmp_path: Path, finished: bool
+) -> None:
+    """The folder has the run's own name, but an older version wrote another value of a default into it."""
+    root, run = whole
+    shutil.copytree(root / run.name, tmp_path / run.name)
+    stored = tmp_path / run.name / "config.json"
+    text = stored.read_text()
+    assert '"weight_decay": 0.0' in text
+    stored.write_text(text.replace('"weight_decay": 0.0', '"weight_decay": 0.25'))
+    if not finished:
+        (tmp_path / run.name / "result.json").unlink()
+    before = contents(tmp_path / run.name)
+    assert state_of(run, tmp_path) == "begun"
+    assert "(optim.weight_decay: 0.25 -> 0.0)" in execute(run, tmp_path).message
+    assert contents(tmp_path / run.name) == before
+
+
+def test_an_evaluation_of_another_default_is_not_continued(whole: tuple[Path, Run], tmp_path: Path) -> None:
+    root, run = whole
+    shutil.copytree(root / run.name, tmp_path / run.name)
+    stored = tmp_path / run.name / run.evaluation_name / "protocol.json"
+    text = stored.read_text()
+    assert text.count('"random_start": true') > 0
+    stored.write_text(text.replace('"random_start": true', '"random_start": false'))
+    before = contents(tmp_path / run.name)
+    assert state_of(run, tmp_path) == "trained"
+    outcome = execute(run, tmp_path)
+    assert outcome.status == "failed"
+    assert "made with other settings" in outcome.message
+    assert "random_start: False -> True" in outcome.message
+    assert contents(tmp_path / run.name) == before
 
 
 def test_in_processes(whole: tuple[Path, Run], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from holdfast.attacks.base import Attack, Images, Labels, borrowed, per_image
 from holdfast.attribution.base import Attribution
-from holdfast.errors import HoldfastError
+from holdfast.errors import NotFinite
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_share
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
@@ -114,10 +114,10 @@ class Scores:
         """The best of all.
 
         Raises:
-            HoldfastError: a map that contained NaN.
+            NotFinite: a map that contained NaN.
         """
         if self.broken:
-            raise HoldfastError("an attribution contains NaN, which has no rank; find out where the network breaks.")
+            raise NotFinite("an attribution contains NaN, which has no rank; find out where the network breaks.")
         return Found(self.best, self.best_step > 0, self.best_score, self.best_step, torch.stack(self.history))
 
     def score(self, adv: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.attacks.attribution_attack import Found, exactly
 from holdfast.attribution.base import Attribution
-from holdfast.errors import HoldfastError
+from holdfast.errors import NotFinite
 from holdfast.metrics.pairs import cosine_similarity
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_indices, topk_share
 from holdfast.models.state import Model
@@ -87,14 +87,14 @@ class Worst:
         """The exact scores; infinite where the label is lost or the map has no order.
 
         Raises:
-            HoldfastError: a map or logits with NaN.
+            NotFinite: a map or logits with NaN.
         """
         with exactly(adv.device), torch.no_grad():
             logits = self.model(adv)
             kept = logits.argmax(1) == self.labels[rows]
             values = {m: self.clean.new_full((len(rows),), float("inf")) for m in self.score}
             if bool(logits.isnan().any()):
-                raise HoldfastError("the logits of an attacked image are NaN; find out where the network breaks.")
+                raise NotFinite("the logits of an attacked image are NaN; find out where the network breaks.")
             chosen = kept.nonzero()[:, 0]
             if not len(chosen):
                 return values

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attribution.base import Attribution
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, NotFinite
 from holdfast.imports import imported
 from holdfast.models.state import Model, evaluating
 
@@ -121,7 +121,7 @@ def fitted(found: Any, x: Tensor, name: str) -> Tensor:
     broken = maps.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
     if broken:
         shown = ", ".join(map(str, broken[:10])) + (", ..." if len(broken) > 10 else "")
-        raise HoldfastError(
+        raise NotFinite(
             f"{name} returned NaN for {len(broken)} of {len(x)} images (numbers {shown}), which has no rank; leave "
             "those images out, or mend the explanation."
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import NotFinite
 
 Work = Callable[..., dict[str, Tensor]]
 
@@ -17,27 +18,20 @@ def each_alone(
 ) -> dict[str, Tensor]:
     """What ``work(images, labels)`` gives, one entry per image, with ``otherwise`` where it cannot.
 
-    Images that are not ``sound`` are left out. Where the rest is refused because something is not a number, each image
-    is tried alone, as ``work(image, label, position)``.
-
-    Raises:
-        HoldfastError: what ``work`` refuses for another reason.
+    Images that are not ``sound`` are left out. Where the rest raises `NotFinite`, each image is tried alone, as
+    ``work(image, label, position)``, and left out where that raises it too; any other error of ``work`` goes through.
     """
     rows = sound.nonzero()[:, 0]
     if len(rows) == 0:
         return _spread([], images, otherwise)
     try:
         return _spread([(rows, work(images[rows], labels[rows]))], images, otherwise)
-    except HoldfastError as error:
-        if "NaN" not in str(error):
-            raise
+    except NotFinite:
+        pass
     done = []
     for row in rows.split(1):
-        try:
+        with suppress(NotFinite):
             done.append((row, work(images[row], labels[row], int(row))))
-        except HoldfastError as error:
-            if "NaN" not in str(error):
-                raise
     return _spread(done, images, otherwise)
 
 

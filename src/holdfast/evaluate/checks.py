@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from holdfast.attacks import FGSM, PGD, RandomSigns
+from holdfast.evaluate.attribution import CONSTANT
 from holdfast.evaluate.protocol import NATURAL, Protocol
 from holdfast.evaluate.records import COLUMNS, OK
 from holdfast.metrics import Metric
@@ -113,7 +114,7 @@ def _odd_images(rows: pd.DataFrame, consequence: str) -> Iterator[str]:
     for status, odd in rows[rows["status"] != OK].groupby("status", sort=False):
         index = list(dict.fromkeys(odd["index"].tolist()))
         named = ", ".join(map(str, index[:NAMED])) + (", ..." if len(index) > NAMED else "")
-        what = f"({consequence})" if "NaN" in str(status) else "(its order says nothing; is the model untrained?)"
+        what = f"({consequence})" if status != CONSTANT else "(its order says nothing; is the model untrained?)"
         yield f"{status} on {len(index)} of {images} images {what}: {named}."
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import kendalltau
 from torch import Tensor
 
-from holdfast.errors import HoldfastError, unknown_name
+from holdfast.errors import HoldfastError, NotFinite, unknown_name
 from holdfast.metrics.concordance import PairCounts, pair_counts
 from holdfast.metrics.pairs import flat_pair, pearson_correlation, real, real_pair
 
@@ -46,9 +46,9 @@ kendall_rank_corrcoef = kendall_tau
 
 
 def check_ranked(*maps: Tensor) -> None:
-    """Raise on NaN."""
+    """Raise NotFinite on NaN."""
     if any(bool(torch.isnan(m).any()) for m in maps):
-        raise HoldfastError("a map contains NaN, which has no rank; find out where the attribution broke.")
+        raise NotFinite("a map contains NaN, which has no rank; find out where the attribution broke.")
 
 
 def tau_b(a: Float[Tensor, "B N"], b: Float[Tensor, "B N"]) -> Float[Tensor, " B"]:

@@ -77,7 +77,7 @@ def curves_figure(
                 marker="o" if few else None,
                 markersize=2.6,
             )
-        axis.set_title(title, fontsize=9.5, loc="left", color=INK)
+        axis.set_title(title, fontsize=9.5, loc="left", color=INK, parse_math=False)
         axis.set_xlabel("step", fontsize=8, color=INK)
         plain(axis)
     for axis in axes[len(panels) :]:
@@ -86,7 +86,9 @@ def curves_figure(
         Line2D([], [], color=colour[run], ls=dash[run], linewidth=2, label=(names or {}).get(run, run)) for run in runs
     ]
     legend_columns = min(len(runs), 4)
-    figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns, frameon=False, fontsize=9)
+    legend = figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns, frameon=False, fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
 
 

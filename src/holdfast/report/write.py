@@ -58,7 +58,7 @@ def escape_latex(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    r"""``text`` for use in a cell of a Markdown table.
+    r"""``text`` as itself in a paragraph, a heading or a cell of Markdown, whatever markup it looks like.
 
     >>> print(escape_markdown("a_b | <c>"))
     a\_b \| \<c>
@@ -87,7 +87,7 @@ def frame_of(table: Table) -> DataFrame:
 def table_markdown(table: Table) -> str:
     """The table under its title, with notes and claims."""
     several = len(table.groups) > 1
-    alone = f" ({table.groups[0][0]})" if not several and table.groups[0][0] else ""
+    title = table.title + (f" ({table.groups[0][0]})" if not several and table.groups[0][0] else "")
 
     def heading(column: Column) -> str:
         return escape_markdown(f"{column.group} {column.titled}" if several and not column.beside else column.titled)
@@ -104,9 +104,10 @@ def table_markdown(table: Table) -> str:
         [escape_markdown(row.title), *(cell(i, c, row.style == "chance") for i, c in enumerate(row.cells))]
         for row in table.rows
     ]
-    lines = _markdown_lines([table.first, *map(heading, table.columns)], rows, "---" if table.wordy else "---:")
+    heads = [escape_markdown(table.first), *map(heading, table.columns)]
+    lines = _markdown_lines(heads, rows, "---" if table.wordy else "---:")
     notes = [*(f"- {escape_markdown(note)}" for note in table.said), ""] if table.said else []
-    return "\n".join([f"# {table.title}{alone}", "", *lines, "", *notes, *claims_markdown(table.claims)])
+    return "\n".join([f"# {escape_markdown(title)}", "", *lines, "", *notes, *claims_markdown(table.claims)])
 
 
 def claims_markdown(claims: Sequence[Claim]) -> list[str]:
@@ -119,8 +120,9 @@ def claims_markdown(claims: Sequence[Claim]) -> list[str]:
 
 def figure_markdown(figure: Figure) -> str:
     """A figure with its caption and claims."""
-    picture = f"![{figure.alt or figure.title}]({figure.key}.png)"
-    return "\n".join([f"# {figure.title}", "", picture, "", figure.caption, "", *claims_markdown(figure.claims)])
+    alt, title, caption = map(escape_markdown, (figure.alt or figure.title, figure.title, figure.caption))
+    picture = f"![{alt}]({figure.key}.png)"
+    return "\n".join([f"# {title}", "", picture, "", caption, "", *claims_markdown(figure.claims)])
 
 
 def document_markdown(document: Document) -> str:
@@ -128,7 +130,8 @@ def document_markdown(document: Document) -> str:
     placed = {claim for table in document.tables for claim in table.claims}
     placed |= {claim for figure in document.figures for claim in figure.claims}
     others = [claim for claim in document.claims if claim not in placed]
-    parts = [f"# {document.title}\n\n{document.answer}\n", *(f"- {text}" for text in document.warnings)]
+    title, answer, *warnings = map(escape_markdown, (document.title, document.answer, *document.warnings))
+    parts = [f"# {title}\n\n{answer}\n", *(f"- {text}" for text in warnings)]
     parts += [f"#{table.to_markdown()}" for table in document.tables]
     parts += [f"#{figure.to_markdown()}" for figure in document.figures]
     return "\n".join([*parts, *claims_markdown(others)])
@@ -149,7 +152,7 @@ def table_latex(table: Table) -> str:
         shown = rf"\textbf{{{escape_latex(text)}}}" if best else escape_latex(text)
         return shown + (rf" {{\scriptsize {escape_latex(ends)}}}" if ends else "")
 
-    heads = [("", table.first), *((escape_latex(c.group), escape_latex(c.titled)) for c in table.columns)]
+    heads = [("", escape_latex(table.first)), *((escape_latex(c.group), escape_latex(c.titled)) for c in table.columns)]
     grouped = any(group for group, _ in heads)
     rows = [
         [escape_latex(row.title), *(cell(i, c, row.style == "chance") for i, c in enumerate(row.cells))]

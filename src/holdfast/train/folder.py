@@ -62,9 +62,11 @@ class RunFolder:
             )
 
     def _admit(self, config: TrainConfig, *, resume: bool) -> None:
+        changed = differences(load_config(self.config), config) if self.config.is_file() else []
         if self.finished:
+            what = f" of other settings ({'; '.join(changed)})" if changed else ""
             raise HoldfastError(
-                f"{self.path} holds a finished run, which is never overwritten; "
+                f"{self.path} holds a finished run{what}, which is never overwritten; "
                 f"evaluate it (holdfast evaluate {self.path}), or choose another --out."
             )
         if not self.config.is_file():
@@ -73,7 +75,6 @@ class RunFolder:
             raise HoldfastError(
                 f"{self.path} holds an unfinished run; continue it with --resume, or choose another --out."
             )
-        changed = differences(load_config(self.config), config)
         if changed:
             raise HoldfastError(
                 f"{self.path} was started with other settings ({'; '.join(changed)}); "
