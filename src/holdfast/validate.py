@@ -21,6 +21,10 @@ def check_positive(name: str, value: float, *, zero: bool = False) -> None:
         raise HoldfastError(f"{name} is {value}; it must be a finite number of {allowed}.")
 
 
+ONE_OUTPUT = "wrap it in holdfast.Logits, which reads one logit an image as that of the second of two."
+"""What to do with the network of two classes that has one output."""
+
+
 def check_count(name: str, value: int, *, least: int = 1) -> None:
     """Raise unless ``value`` is an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -57,9 +61,10 @@ def check_classes(labels: Tensor, n_classes: int) -> None:
     """Raise unless every label is a class of a model with ``n_classes`` logits."""
     low, high = (int(v) for v in torch.aminmax(labels))
     if low < 0 or high >= n_classes:
+        remedy = ONE_OUTPUT if n_classes == 1 else "check the labels or the model's output size."
         raise HoldfastError(
             f"labels span [{low}, {high}], but the model has {n_classes} logits: "
-            f"labels must lie in [0, {n_classes - 1}]; check the labels or the model's output size."
+            f"labels must lie in [0, {n_classes - 1}]; {remedy}"
         )
 
 

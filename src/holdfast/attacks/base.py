@@ -13,12 +13,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from holdfast.attribution.base import check_target
-from holdfast.errors import NotFinite, unknown_name
+from holdfast.errors import HoldfastError, NotFinite, unknown_name
 from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
 from holdfast.seeding import fresh_generator
-from holdfast.validate import check_count, check_images, check_labels, check_positive
+from holdfast.validate import ONE_OUTPUT, check_count, check_images, check_labels, check_positive
 
 Norm = Literal["Linf", "L2"]
 Images = Float[Tensor, "B *image"]
@@ -138,7 +138,8 @@ def borrowed(model: Model, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tenso
     """Inside, the model is in evaluation mode; yields the checked inputs, outside any graph and usable by autograd."""
     check_images(x)
     check_labels(y, len(x))
-    check_target(model, x, y)
+    if check_target(model, x, y) < 2:
+        raise HoldfastError(f"the model has one logit, which no attack turns into another class: {ONE_OUTPUT}")
     with torch.inference_mode(False), evaluating(model):
         images, labels = (t.clone() if t.is_inference() else t for t in (x.detach(), y))
         yield images, labels

@@ -128,8 +128,8 @@ def checked(model: Model, x: Tensor, target: Target) -> tuple[Tensor, Tensor]:
     return x, target
 
 
-def check_target(model: Model, x: Tensor, target: Tensor) -> None:
-    """One forward pass of one image: the model returns logits, and every target is one of its classes.
+def check_target(model: Model, x: Tensor, target: Tensor) -> int:
+    """How many logits the model has, by one forward pass of one image; every target is one of its classes.
 
     Raises:
         HoldfastError: if not, or if images and weights are of two types.
@@ -152,6 +152,7 @@ def check_target(model: Model, x: Tensor, target: Tensor) -> None:
         raise
     check_logits(logits, 1)
     check_classes(target, logits.shape[1])
+    return logits.shape[1]
 
 
 def _check_batch_norm(model: nn.Module) -> None:

@@ -48,7 +48,10 @@ def _prediction_checks(rows: pd.DataFrame, protocol: Protocol) -> Iterator[str]:
     first = left[next(iter(pgd))]
     images = (rows["attack"] == NATURAL).sum()
     if left[NATURAL] > 0.2 and first > left[NATURAL] - 1e-9 and images >= 100:
-        yield "PGD changed no prediction at all: check --eps, and that the model returns logits."
+        yield (
+            "PGD changed no prediction at all: check --eps, that the model returns logits, and that it rounds nothing "
+            "(then it has no gradient: try AutoAttack)."
+        )
 
 
 def _count_checks(rows: pd.DataFrame, protocol: Protocol) -> Iterator[str]:

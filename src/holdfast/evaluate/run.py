@@ -30,6 +30,7 @@ from holdfast.files import make_folder, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
+from holdfast.models.resolve import warn_of_probabilities
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import to_json
 from holdfast.train.distributed import ALONE, World, current_world
@@ -176,7 +177,9 @@ class _Job:
         images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
         with evaluating(model), torch.no_grad(), float32_products(tf32=False):
             output = model(images)
-        check_classes(self.data.labels, logits_of(output, len(images)).shape[1])
+        logits = logits_of(output, len(images))
+        check_classes(self.data.labels, logits.shape[1])
+        warn_of_probabilities(self.subject["model"], logits)
         return adapted(model, output, len(images))
 
     def _admit(self) -> None:
