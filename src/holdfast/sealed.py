@@ -13,9 +13,8 @@ SEAL = "sha256"
 def sealed(document: Mapping[str, Any], *, indent: int = 2) -> str:
     """A JSON text of an object, with the SHA-256 of its values under "sha256" as the last entry.
 
-    >>> print(sealed({"eps": 0.5}, indent=1)[:12])
-    {
-     "eps": 0.5
+    >>> unsealed(sealed({"eps": 0.5}))
+    {'eps': 0.5}
     """
     plain = json.loads(json.dumps(document))
     return json.dumps({**document, SEAL: _digest(plain)}, indent=indent) + "\n"
