@@ -337,7 +337,7 @@ def test_read_strictly(change: dict[str, Any], message: str) -> None:
     ("text", "message"),
     [
         ("{", r"run\.json is no JSON.*restore it, or start anew"),
-        ("[]", r"run\.json holds no settings"),
+        ("[]", r"run\.json is no JSON, or holds no settings"),
         (
             '{"schema": 3, "part": "AT"}',
             r"run\.json has schema 3, this version reads schema 2; a newer holdfast",

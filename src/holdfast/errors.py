@@ -7,7 +7,14 @@ from collections.abc import Iterable
 
 
 class HoldfastError(ValueError):
-    """Bad input. The command line prints the message alone and exits with code 2."""
+    """Bad input. The command line prints the message alone and exits with code 2.
+
+    >>> str(HoldfastError("a name with\\na line break"))
+    'a name with a line break'
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(" ".join(str(message).splitlines()))
 
 
 class NotFinite(HoldfastError):

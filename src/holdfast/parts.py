@@ -21,6 +21,7 @@ from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin, ge
 
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.imports import file_of, imported
+from holdfast.sealed import is_intact, parsed, sealed
 
 SCHEMA = 2
 T = TypeVar("T")
@@ -214,27 +215,29 @@ def _number(text: str) -> int | float:
 
 
 def to_json(value: Any) -> str:
-    """A part or configuration as indented JSON with its ``schema``."""
-    return json.dumps({"schema": SCHEMA, **to_plain(value)}, indent=2) + "\n"
+    """A part or configuration as indented JSON with its ``schema`` and a checksum."""
+    return sealed({"schema": SCHEMA, **to_plain(value)})
 
 
 def from_json(kind: type[T], text: str | bytes, where: str) -> T:
     """Read strictly what `to_json` wrote; ``where`` names the file in errors.
 
     Raises:
-        HoldfastError: no JSON, a schema from the future, an unknown or misfitting field (by name).
+        HoldfastError: no JSON, a schema from the future, an unknown or misfitting field (by name), edited values.
     """
     try:
-        plain = json.loads(text)
+        plain = parsed(text)
+        intact = is_intact(plain)
     except ValueError as error:
-        raise HoldfastError(f"{where} is no JSON ({error}); restore it, or start anew.") from None
-    if not isinstance(plain, dict):
-        raise HoldfastError(f"{where} holds no settings; restore it, or start anew.")
+        raise HoldfastError(f"{where} is no JSON, or holds no settings ({error}); restore it, or start anew.") from None
     schema = plain.pop("schema", 1)
     if schema != SCHEMA:
         reads = "a newer holdfast" if isinstance(schema, int) and schema > SCHEMA else "holdfast 0.1"
         raise HoldfastError(f"{where} has schema {schema}, this version reads schema {SCHEMA}; {reads} reads it.")
-    return from_plain(kind, plain, where)
+    found = from_plain(kind, plain, where)
+    if not intact:
+        raise _misfit(where, "", "its values do not give the checksum in it")
+    return found
 
 
 def from_plain(kind: type[T], plain: Any, where: str, place: str = "") -> T:

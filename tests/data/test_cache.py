@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import warnings
@@ -50,9 +51,10 @@ def test_metadata_records_checksum_and_format(parquet_set: Path, tmp_path: Path)
     data = load(parquet_set, tmp_path / "cache")
     with safetensors.safe_open(only_file(tmp_path / "cache"), framework="pt") as stored:
         facts = stored.metadata()
-    assert facts["sha256"] == data.checksum()
+    told = json.dumps([data.name, data.split, data.source, ["cat", "dog"], data.notes, data.left_out])
+    assert facts["sha256"] == hashlib.sha256(f"{data.checksum()} {told}".encode()).hexdigest()
     assert json.loads(facts["classes"]) == ["cat", "dog"]
-    assert facts["format"] == "2"
+    assert facts["format"] == "3"
     assert len(facts["fingerprint"]) == 64
 
 

@@ -25,6 +25,7 @@ from holdfast.metrics import Cosine, LensTopK
 from holdfast.results import RunResult, export_run, load_result, load_results, result_of
 from holdfast.results.store import read_run
 from holdfast.results.wide import Records
+from holdfast.sealed import unsealed
 
 COMMITTED = Path(__file__).parents[2] / "results" / "laptop"
 FIRST_SCHEMA = Path(__file__).parent / "schema1"
@@ -47,7 +48,7 @@ def first(tmp_path: Path) -> Path:
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    document = json.loads(path.read_text())
+    document = unsealed(path.read_bytes())
     change(document)
     path.write_text(json.dumps(document))
 

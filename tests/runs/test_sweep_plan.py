@@ -12,6 +12,7 @@ from holdfast import HoldfastError, HoldfastWarning
 from holdfast.evaluate.standard import strongest
 from holdfast.parts import config_hash
 from holdfast.recipes import METHODS, TABLE2, TABLE3, evaluation, method_recipe
+from holdfast.sealed import unsealed
 from holdfast.sweep import PLANS, Plan, load_plan
 from holdfast.sweep.settings import check_settings, claim
 
@@ -160,7 +161,7 @@ def test_a_folder_does_not_mix_profiles(tmp_path: Path) -> None:
 def test_a_folder_does_not_mix_evaluations(tmp_path: Path) -> None:
     claim(replace(SMALL, datasets=("digits", "mnist")), tmp_path)
     path = tmp_path / "sweep.json"
-    stored = json.loads(path.read_text())
+    stored = unsealed(path.read_text())
     stored["evaluations"]["digits"]["ifia"]["steps"] = 40
     path.write_text(json.dumps(stored))
     with pytest.raises(HoldfastError, match=r"on digits with other settings \(ifia.steps: 40 -> 8\)"):

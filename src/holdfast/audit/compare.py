@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from holdfast.audit.result import AuditResult
-from holdfast.audit.settings import AuditSettings
+from holdfast.audit.settings import SEALED, AuditSettings
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast
 from holdfast.parts import from_plain
 from holdfast.report.words import interval, listed, number
+from holdfast.sealed import parsed, unsealed
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,19 +171,29 @@ def load_audit(folder: str | Path) -> AuditResult:
     """
     place = Path(folder)
     try:
-        numbers = json.loads((place / "audit.json").read_text())
-        settings = json.loads((place / "settings.json").read_text())["settings"]
-        records = pd.read_parquet(io.BytesIO((place / "records.parquet").read_bytes()))
+        numbers = unsealed((place / "audit.json").read_bytes())
+        contents = {name: (place / name).read_bytes() for name in SEALED}
+        found = {name: sha256(content).hexdigest() for name, content in contents.items()}
+        if numbers.get("files", found) != found:
+            raise ValueError("a file of another audit, or a damaged one")
+        plain = parsed(contents["settings.json"])["settings"]
+        settings = from_plain(AuditSettings, plain, str(place / "settings.json"))
+        return _result(place, numbers, settings, pd.read_parquet(io.BytesIO(contents["records.parquet"])))
     except FileNotFoundError:
         raise HoldfastError(
             f"{place} holds no finished audit; make it with holdfast audit ... --out {place}."
         ) from None
-    except (ValueError, KeyError, OSError):
+    except HoldfastError:
+        raise
+    except Exception:  # whatever files of another shape lead to
         raise HoldfastError(f"the audit in {place} is damaged; make it again in another folder.") from None
+
+
+def _result(place: Path, numbers: dict[str, Any], settings: AuditSettings, records: pd.DataFrame) -> AuditResult:
     return AuditResult(
         numbers["model"],
         numbers["data"],
-        from_plain(AuditSettings, settings, str(place / "settings.json")),
+        settings,
         records,
         numbers["features"],
         tuple(numbers["flags"]),

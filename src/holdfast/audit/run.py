@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from holdfast.attacks import AutoIFIA
 from holdfast.audit.measure import Pictured, flags_of, measure
 from holdfast.audit.result import AuditResult
-from holdfast.audit.settings import AuditSettings, fitted_settings
+from holdfast.audit.settings import SEALED, AuditSettings, fitted_settings
 from holdfast.data import default_split, load_dataset
 from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
 from holdfast.errors import HoldfastError
@@ -29,6 +30,7 @@ from holdfast.models.find import FoundModel, find_model, fitted
 from holdfast.models.resolve import BUILT_IN
 from holdfast.models.state import evaluating
 from holdfast.parts import to_plain
+from holdfast.sealed import sealed, unsealed
 
 FLAGGED = 3
 """Images that the self-checks of the attack run on."""
@@ -247,7 +249,7 @@ class _Store:
             return nullcontext()
         make_folder(self.folder / "images")
         stored = self.folder / "settings.json"
-        if stored.is_file() and stored.read_text() != self.identity:
+        if stored.is_file() and stored.read_bytes() != self.identity.encode():
             raise HoldfastError(
                 f"{self.folder} holds the audit of another model, other images or other settings; choose another --out."
             )
@@ -269,7 +271,7 @@ class _Store:
         }
         np.savez_compressed(buffer, **arrays)
         write_atomically(self._file(index, "npz"), buffer.getvalue())
-        write_atomically(self._file(index, "json"), json.dumps(rows) + "\n")
+        write_atomically(self._file(index, "json"), sealed({"rows": rows}))
 
     def _file(self, index: int, kind: str) -> Path:
         assert self.folder is not None
@@ -281,7 +283,7 @@ class _Store:
             rows = [row for index in sorted(self.rows) for row in self.rows[index]]
         else:
             for file in sorted((self.folder / "images").glob("*.json")):
-                rows += json.loads(file.read_text())
+                rows += _kept(file)["rows"]
         found = pd.DataFrame(rows)
         always = ["eps", f"top_{self.settings.k}"]
         return found.reindex(columns=[*found.columns, *(c for c in always if c not in found.columns)])
@@ -290,10 +292,10 @@ class _Store:
         """The self-checks, made once."""
         file = None if self.folder is None else self.folder / "flags.json"
         if file is not None and file.is_file():
-            return list(json.loads(file.read_text()))
+            return list(_kept(file)["flags"])
         found = make()
         if file is not None:
-            write_atomically(file, json.dumps(found) + "\n")
+            write_atomically(file, sealed({"flags": found}))
         return found
 
     def finish(self, result: AuditResult) -> None:
@@ -302,8 +304,20 @@ class _Store:
         buffer = io.BytesIO()
         result.records.to_parquet(buffer, index=False)
         write_atomically(self.folder / "records.parquet", buffer.getvalue())
-        write_atomically(self.folder / "audit.json", json.dumps(result.to_dict(), indent=1) + "\n")
+        files = {name: sha256((self.folder / name).read_bytes()).hexdigest() for name in SEALED}
+        write_atomically(self.folder / "audit.json", sealed({**result.to_dict(), "files": files}, indent=1))
         result.to_html(self.folder / "report.html")
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    try:
+        return unsealed(file.read_bytes())
+    except (OSError, ValueError):
+        raise _broken(file) from None
+
+
+def _broken(file: Path) -> HoldfastError:
+    return HoldfastError(f"{file} is damaged; delete it and run the same command again to redo it.")
 
 
 def pictures_of(folder: Path, index: int, explanation: str, prediction: int) -> dict[str, np.ndarray] | None:
@@ -311,8 +325,11 @@ def pictures_of(folder: Path, index: int, explanation: str, prediction: int) -> 
     file = folder / "images" / f"{index:05d}.npz"
     if not file.is_file():
         return None
-    with np.load(file) as stored:
-        names, place = ("image", "clean", "attacked", "after"), f"{explanation}|{prediction}"
-        if f"{place}|image" not in stored:
-            return None
-        return {name: stored[f"{place}|{name}"].astype(np.float32) for name in names}
+    try:
+        with np.load(io.BytesIO(file.read_bytes())) as stored:
+            names, place = ("image", "clean", "attacked", "after"), f"{explanation}|{prediction}"
+            if f"{place}|image" not in stored:
+                return None
+            return {name: stored[f"{place}|{name}"].astype(np.float32) for name in names}
+    except Exception:  # of zipfile, zlib or NumPy, by what is broken
+        raise _broken(file) from None

@@ -17,6 +17,8 @@ from holdfast.validate import check_count
 
 RADII = tuple(levels / 255 for levels in (0.5, 1, 2, 4, 8))
 FEW_RADII = tuple(levels / 255 for levels in (1, 2, 4))
+SEALED = ("settings.json", "records.parquet")
+"""The files of an audit whose SHA-256 its ``audit.json`` holds."""
 FEW_FEATURES = 4096
 """Features up to which a certificate and the long list of radii are made unless it is asked for otherwise."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -15,7 +16,13 @@ import safetensors.torch
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError, HoldfastWarning
 
-FORMAT = "2"
+FORMAT = "3"
+
+
+def _digest(data: ImageData) -> str:
+    """SHA-256 of all that a file holds."""
+    told = [data.name, data.split, data.source, data.classes, data.notes, data.left_out]
+    return hashlib.sha256(f"{data.checksum()} {json.dumps(told)}".encode()).hexdigest()
 
 
 def read_cache(path: Path, fingerprint: str | None) -> ImageData | None:
@@ -42,9 +49,9 @@ def read_cache(path: Path, fingerprint: str | None) -> ImageData | None:
                 source=facts["source"],
                 **{name: tuple(json.loads(facts[name])) for name in ("classes", "notes", "left_out")},
             )
-        if data.checksum() != facts["sha256"]:
+        if _digest(data) != facts["sha256"]:
             raise HoldfastError("its checksum does not match")
-    except (safetensors.SafetensorError, HoldfastError, KeyError, json.JSONDecodeError, OSError) as error:
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         warnings.warn(
             f"cache file '{path}' is corrupt ({error}); rebuilding it from its source.",
             HoldfastWarning,
@@ -66,7 +73,7 @@ def write_cache(path: Path, data: ImageData, fingerprint: str) -> None:
             **{name: getattr(data, name) for name in ("name", "split", "source")},
             **{name: json.dumps(getattr(data, name)) for name in ("classes", "notes", "left_out")},
             "fingerprint": fingerprint,
-            "sha256": data.checksum(),
+            "sha256": _digest(data),
         },
     )
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

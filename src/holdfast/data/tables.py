@@ -42,7 +42,8 @@ def _open(path: Path, scratch: Path) -> Any:
 
     if path.stat().st_size > IN_MEMORY_BYTES:
         return datasets.Dataset.from_parquet(str(path), cache_dir=str(scratch / "tables"))
-    return datasets.Dataset(pyarrow.parquet.read_table(path), fingerprint=path.name)
+    table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
+    return datasets.Dataset(table, fingerprint=path.name)
 
 
 def open_hub(source: Source) -> dict[str, list[tuple[str, Any]]]:

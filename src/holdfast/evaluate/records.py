@@ -140,5 +140,5 @@ def read_records(folder: Path) -> pa.Table:
         raise HoldfastError(f"{folder} holds no records; evaluate into it first.")
     try:
         return pa.concat_tables([unpacked(file.read_bytes()) for file in files])
-    except ValueError:
+    except (OSError, ValueError):
         raise HoldfastError(f"a record file in {folder / 'records'} is damaged; evaluate again into it.") from None

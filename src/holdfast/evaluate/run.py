@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -33,6 +32,7 @@ from holdfast.models.outputs import adapted, logits_of
 from holdfast.models.resolve import warn_of_probabilities
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import to_json
+from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
 from holdfast.validate import check_classes
 
@@ -166,7 +166,7 @@ class _Job:
         table = pa.concat_tables([accuracy, attribution])
         features = self.data.images[0].numel()
         summary = summarise(rows_of(table), protocol, features)
-        text = json.dumps(summary.to_dict(), indent=2) + "\n"
+        text = sealed(summary.to_dict())
         self.world.first(lambda: write_atomically(self.out / "summary.json", text))
         environment = environment_of(self.device)
         name, folder = name or self.subject["model"], self.out if keep else None
@@ -199,7 +199,7 @@ class _Job:
             write_atomically(stored, to_json(self.protocol))
         check_subject(self.out, self.subject)
         if self.rank == 0:
-            write_atomically(self.out / "environment.json", json.dumps(environment_of(self.device), indent=2) + "\n")
+            write_atomically(self.out / "environment.json", sealed(environment_of(self.device)))
 
     def _records(self, kind: str, index: Tensor, per_image: int, make: BatchRows) -> pa.Table | None:
         keys = [metric.key for metric in self.protocol.metrics]

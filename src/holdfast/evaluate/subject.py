@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import re
 from pathlib import Path
@@ -17,6 +16,7 @@ from holdfast.errors import HoldfastError
 from holdfast.evaluate.given import Data
 from holdfast.files import write_atomically
 from holdfast.models.state import Model
+from holdfast.sealed import sealed, unsealed
 
 
 def fingerprint(model: Model) -> str:
@@ -72,7 +72,7 @@ def check_subject(out: Path, subject: dict[str, str]) -> None:
     """Note in ``out`` what is evaluated there; raise if its records were made with another network or images."""
     stored = out / "subject.json"
     if not stored.is_file():
-        write_atomically(stored, json.dumps(subject, indent=2) + "\n")
+        write_atomically(stored, sealed(subject))
         return
     before = read_json(stored)
     changed = [name for name in ("network", "images") if before.get(name) != subject[name]]
@@ -90,9 +90,8 @@ def read_json(path: Path) -> dict[str, Any]:
         HoldfastError: it is damaged.
     """
     try:
-        found = json.loads(path.read_bytes())
-        if not isinstance(found, dict):
-            raise ValueError
+        return unsealed(path.read_bytes())
+    except OSError as error:
+        raise HoldfastError(f"{path} cannot be read ({error.strerror}); evaluate again into another --out.") from None
     except ValueError:
         raise HoldfastError(f"{path} is damaged; choose another --out.") from None
-    return found

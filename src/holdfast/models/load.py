@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from holdfast.errors import HoldfastError
 from holdfast.models.pretrained import load_pretrained, pretrained_names
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import load_weights
+from holdfast.sealed import unsealed
 
 
 def load_model(
@@ -66,8 +66,11 @@ def load_model(
 def of_run(config: Path) -> tuple[str, str]:
     """The network and the data set of a training run."""
     try:
-        plain = json.loads(config.read_text())
-        return plain["model"], plain["data"]["name"]
+        plain = unsealed(config.read_bytes())
+        model, data = plain["model"], plain["data"]["name"]
+        if not isinstance(model, str) or not isinstance(data, str):
+            raise TypeError
+        return model, data
     except OSError:
         raise HoldfastError(f"{config} does not exist; give a folder that holdfast train wrote.") from None
     except (KeyError, TypeError, ValueError):

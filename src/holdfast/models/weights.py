@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from holdfast.errors import HoldfastError
+from holdfast.sealed import parsed
 
 FORMAT = "holdfast-weights-1"
 
@@ -27,7 +29,7 @@ def save_weights(model: nn.Module, path: Path, metadata: dict[str, str]) -> None
     state = model.state_dict()
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     unfinished = path.with_name(path.name + ".part")
-    save_file(tensors, unfinished, metadata=_packed(metadata))
+    save_file(tensors, unfinished, metadata=_packed({**metadata, "sha256": _digest(tensors, metadata)}))
     os.replace(unfinished, path)
 
 
@@ -42,8 +44,24 @@ def _packed(metadata: dict[str, str]) -> dict[str, str]:
     return {"holdfast": json.dumps({"format": FORMAT, **metadata}, sort_keys=True)}
 
 
-def _unpacked(metadata: dict[str, str]) -> dict[str, str]:
-    return json.loads(metadata["holdfast"]) if "holdfast" in metadata else metadata
+def _unpacked(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, str]:
+    """The metadata of a file without its checksum, which must be that of the rest where there is one."""
+    if "holdfast" not in metadata:
+        return metadata
+    found = parsed(metadata["holdfast"])
+    noted = found.pop("sha256", None)
+    if noted is not None and noted != _digest(tensors, {k: v for k, v in found.items() if k != "format"}):
+        raise ValueError("its checksum does not match")
+    return found
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -56,7 +74,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if path.suffix == ".safetensors":
         try:
             with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}, _unpacked(file.metadata() or {})  # noqa: SIM118
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return tensors, _unpacked(tensors, file.metadata() or {})
         except (SafetensorError, OSError, ValueError) as error:
             raise _unreadable(path, error) from None
     state = _unpickled(path)
@@ -75,6 +94,7 @@ def _unpickled(path: Path) -> Any:
             f"{path} is a TorchScript program, not weights; give it as the model itself, without --weights."
         )
     try:
+        refuse_broken_archive(path)
         with torch.serialization.safe_globals([Namespace, *_numpy_scalars()]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -88,6 +108,14 @@ def _unpickled(path: Path) -> Any:
         raise _unreadable(path, error) from None
 
 
+def refuse_broken_archive(path: Path) -> None:
+    """Raise ValueError if a part of what ``torch.save`` wrote has lost its CRC, which ``torch.load`` does not check."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if (broken := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {broken} does not match")
+
+
 def _numpy_scalars() -> list[Any]:
     """What NumPy numbers, as training scripts keep for the best score, are pickled with."""
     numpy: Any = np
@@ -96,10 +124,11 @@ def _numpy_scalars() -> list[Any]:
 
 
 def _is_script(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
 
 
 def _unreadable(path: Path, error: Exception) -> HoldfastError:

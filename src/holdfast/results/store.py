@@ -16,8 +16,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import pyarrow as pa
-
 from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.protocol import Protocol, protocol_differences, read_protocol
@@ -32,8 +30,9 @@ from holdfast.parts import SCHEMA, differences, from_plain, to_plain
 from holdfast.recipes import METHODS, SETUPS, setup, split_name, title
 from holdfast.results.first_schema import train_config
 from holdfast.results.wide import Record, Records, long_of
+from holdfast.sealed import is_intact, parsed, sealed
 from holdfast.train.config import TrainConfig
-from holdfast.train.folder import RunFolder, load_config, read_metrics
+from holdfast.train.folder import RunFolder, load_config, read_training
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,13 +134,14 @@ def read_run(folder: Path, evaluation: Path) -> RunResult:
     for file in (run.result, evaluation / "summary.json"):
         if not file.is_file():
             raise HoldfastError(f"{file} does not exist: the run is not finished; run its sweep again to finish it.")
+    training, log = read_training(run)
     return RunResult(
         protocol=read_protocol(evaluation),
         summary=read_json(evaluation / "summary.json"),
         records=Records(read_records(evaluation)),
         settings=load_config(run.config),
-        training=json.loads(run.result.read_text()),
-        log=read_metrics(run.metrics),
+        training=training,
+        log=log,
         subject=read_json(evaluation / "subject.json"),
         environment=read_json(evaluation / "environment.json"),
     )
@@ -183,7 +183,7 @@ def export_run(result: RunResult, out: Path) -> Path:
             "rows": result.records.table.num_rows,
         },
     }
-    write_atomically(path, json.dumps(document, indent=1) + "\n")
+    write_atomically(path, sealed(document, indent=1))
     return path
 
 
@@ -194,7 +194,8 @@ def load_result(path: Path) -> RunResult:
         HoldfastError: a file is missing, cut short or edited, or of a schema from the future.
     """
     try:
-        document = json.loads(path.read_text())
+        document = parsed(path.read_bytes())
+        unchanged = is_intact(document)
         schema = document.get("schema", 1)
         if isinstance(schema, int) and schema > SCHEMA:
             raise _from_the_future(path, schema, document.get("environment", {}).get("holdfast"))
@@ -220,10 +221,12 @@ def load_result(path: Path) -> RunResult:
         contained = all(key in again and abs(stored[key]["mean"] - again[key]) <= 1e-9 for key in stored)
     except HoldfastError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException):
+    except Exception:  # whatever a document of another shape leads to
         raise _damaged(path) from None
     if not contained:
         raise HoldfastError(f"{path} holds numbers that its records do not give; restore it, or run it again.")
+    if not unchanged:
+        raise HoldfastError(f"{path} does not match the checksum in it: it was edited; restore it, or run it again.")
     return result
 
 

@@ -20,6 +20,7 @@ from holdfast.recipes import (
     evaluation_cost,
     method_recipe,
 )
+from holdfast.sealed import parsed
 from holdfast.train.config import TrainConfig
 
 PLANS: dict[str, tuple[str, ...]] = {
@@ -166,10 +167,14 @@ def _read(path: Path) -> Plan:
     if not path.is_file():
         raise HoldfastError(f"plan {path} does not exist; give a JSON file, or one of {', '.join(PLANS)}.")
     try:
-        return TypeAdapter(Plan).validate_json(path.read_bytes())
+        return TypeAdapter(Plan).validate_python(parsed(path.read_bytes()))
+    except OSError as error:
+        raise HoldfastError(f"{path} cannot be read ({error.strerror}); make it readable.") from None
     except ValidationError as error:
         first = error.errors()[0]
         if isinstance(cause := first.get("ctx", {}).get("error"), HoldfastError):
             raise cause from None
         place = ".".join(str(p) for p in first["loc"]) or "the file"
         raise HoldfastError(f"{path} is not a plan: {place}: {first['msg']}; write it like {EXAMPLE}.") from None
+    except ValueError as error:
+        raise HoldfastError(f"{path} is not a plan: {error}; write it like {EXAMPLE}.") from None

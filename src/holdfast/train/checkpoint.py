@@ -16,7 +16,7 @@ from torch import nn
 
 from holdfast.errors import HoldfastError
 from holdfast.files import writable
-from holdfast.models.weights import load_weights, save_weights
+from holdfast.models.weights import load_weights, refuse_broken_archive, save_weights
 from holdfast.train.distributed import World
 
 
@@ -108,6 +108,7 @@ def share_checkpoint(world: World, model: nn.Module, optimizer: torch.optim.Opti
 
 def _read_state(path: Path) -> dict[str, Any]:
     try:
+        refuse_broken_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 from holdfast.errors import HoldfastError
 from holdfast.files import locked, make_folder, writable, write_atomically
 from holdfast.parts import differences, from_json, to_json
+from holdfast.sealed import parsed, unsealed
 from holdfast.train.config import TrainConfig
 
 
@@ -118,11 +121,39 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics log; a last line cut short by a kill is left out."""
+    """The lines of a metrics log; a last line cut short by a kill is left out.
+
+    Raises:
+        HoldfastError: a line that is none of a log.
+    """
     if not path.is_file():
         return []
     try:
-        lines = path.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
-    except ValueError:
+        found = [parsed(line) for line in path.read_text().split("\n")[:-1] if line]
+        if any(type(line.get("step")) is not int or not _numbers(line) for line in found):
+            raise ValueError
+        return found
+    except (OSError, ValueError):
         raise HoldfastError(f"metrics log {path} is damaged; restore it, or start a new run.") from None
+
+
+def _numbers(line: dict[str, Any]) -> bool:
+    """Whether all but the kind of a line are finite numbers."""
+    return all(type(v) in (int, float) and math.isfinite(v) for name, v in line.items() if name != "kind")
+
+
+def read_training(run: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a finished run says of its training (seconds, device, best epoch), and its log.
+
+    Raises:
+        HoldfastError: either is damaged, or they are not of one run.
+    """
+    try:
+        training = unsealed(run.result.read_bytes())
+    except (OSError, ValueError):
+        raise HoldfastError(f"{run.result} is damaged; restore it, or train again.") from None
+    log = read_metrics(run.metrics)
+    whole = training.pop("log", None)
+    if whole is not None and hashlib.sha256(run.metrics.read_bytes()).hexdigest() != whole:
+        raise HoldfastError(f"metrics log {run.metrics} was cut short or edited; restore it, or train again.")
+    return training, log

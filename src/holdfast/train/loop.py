@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput, Objective
 from holdfast.parts import config_hash
+from holdfast.sealed import sealed
 from holdfast.seeding import seed_of
 from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint, share_checkpoint
 from holdfast.train.config import TrainConfig
@@ -312,5 +313,6 @@ class _Run:
             "images": self.train_loader.encoding,
             "device": str(self.device),
             "torch": torch.__version__,
+            "log": sha256(self.folder.metrics.read_bytes()).hexdigest(),
         }
-        write_atomically(self.folder.result, json.dumps(result, indent=2) + "\n")
+        write_atomically(self.folder.result, sealed(result))
