@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+RESULT = Path(__file__).parents[2] / "results" / "laptop" / "mnist-at-0.json"
 TRAIN = (
     "train digits-trades-igr --device cpu --data.train-size 64 --objective.base.attack.steps 2 "
     "--objective.attribution.n-steps 2 --optim.epochs 12 --optim.batch-size 32 --val-size 20 --out"
@@ -47,6 +48,20 @@ def test_help_imports_nothing_heavy() -> None:
     heavy = {"torch", "numpy", "scipy", "datasets", "matplotlib", "pydantic", "tyro", "rich"}
     assert not heavy & imported_by("--help")
     assert not heavy & imported_by("--version")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_without_unicode(encoding: str, tmp_path: Path) -> None:
+    """Neither encoding knows the letter of Kendall's coefficient."""
+    done = subprocess.run(
+        [sys.executable, "-m", "holdfast", "report", str(RESULT)],
+        cwd=tmp_path,
+        env={**ENV, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"Kendall ?" in done.stdout
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from holdfast.config import EvalConfig, IFIAConfig
 from holdfast.evaluate import protocol_of
 from holdfast.evaluate.checks import check_records
 
-PROTOCOL = protocol_of(EvalConfig(n_attribution=100, ifia=IFIAConfig(steps=100, k=8)))
+PROTOCOL = protocol_of(EvalConfig(auto=None, n_attribution=100, ifia=IFIAConfig(steps=100, k=8)))
 
 
 def accuracy(n: int = 100, **wrong: int) -> pd.DataFrame:

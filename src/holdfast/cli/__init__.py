@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"holdfast {__version__}")
         return 0
     warnings.showwarning = _show_warning
+    _never_fail_to_print()
     try:
         if args[0] not in COMMANDS:
             raise unknown_name("command", args[0], COMMANDS)
@@ -59,6 +61,13 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _never_fail_to_print() -> None:
+    """A console without Unicode shows ``?`` for what it lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _show_warning(
