@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
@@ -45,6 +45,9 @@ def audit(
     out: str | Path | None = None,
     time_limit: float | None = None,
     device: str = "cpu",
+    weights: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     image_size: int | tuple[int, int] | None = None,
     strict: bool = False,
     data_dir: str | None = None,
@@ -65,6 +68,7 @@ def audit(
             where it stopped. None keeps nothing.
         time_limit: seconds after which no further image is begun.
         device: where it runs.
+        weights, mean, std: as in `find_model`, for a model given by its name.
         image_size, strict, data_dir: as in `load_dataset`; the size that the model asks for by default.
         on_image: told before every image how many are done, of how many.
         on_start: told the estimated seconds.
@@ -79,10 +83,12 @@ def audit(
         >>> result.images, sorted(result.to_dict())[:3]
         (2, ['accuracy', 'blank', 'class_names'])
     """
-    found = None if isinstance(model, str) and model in BUILT_IN else _model(model)
+    shaped_by_images = isinstance(model, str) and (model in BUILT_IN or Path(model).is_dir())
+    found = None if shaped_by_images else _model(model, weights, mean, std)
     data = _images(images, found, image_size, strict, data_dir)
     if found is None:
-        found = find_model(str(model), shape=data.shape, num_classes=data.num_classes)
+        classes = data.num_classes or None
+        found = find_model(str(model), shape=data.shape, num_classes=classes, weights=weights, mean=mean, std=std)
     x = to_unit_interval(data.images[: (settings or AuditSettings()).images]).to(device)
     found = fitted(replace(found, model=found.model.to(device)), x[:2])
     chosen = fitted_settings(settings or AuditSettings(), found.model, x)
@@ -127,12 +133,20 @@ def audit(
     return result
 
 
-def _model(model: str | nn.Module | FoundModel) -> FoundModel:
-    if isinstance(model, FoundModel):
-        return model
-    if isinstance(model, nn.Module):
-        return FoundModel(model, type(model).__name__)
-    return find_model(model)
+def _model(
+    model: str | nn.Module | FoundModel,
+    weights: str | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> FoundModel:
+    if isinstance(model, str):
+        return find_model(model, weights=weights, mean=mean, std=std)
+    if (weights, mean, std) != (None, None, None):
+        raise HoldfastError(
+            "weights, mean and std are for a model given by its name; load them into the module, or wrap it in "
+            "holdfast.Normalized."
+        )
+    return model if isinstance(model, FoundModel) else FoundModel(model, type(model).__name__)
 
 
 def _images(

@@ -143,8 +143,6 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
 
     from holdfast.audit import AuditSettings, audit
     from holdfast.cli.where import pick_device
-    from holdfast.models.find import find_model
-    from holdfast.models.resolve import BUILT_IN
     from holdfast.report.words import duration
 
     settings = AuditSettings(
@@ -157,9 +155,6 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
         multi_label=options.multi_label,
         seed=options.seed,
     )
-    found = None
-    if model not in BUILT_IN:
-        found = find_model(model, weights=options.weights, mean=options.mean, std=options.std)
     console = Console(stderr=True, quiet=options.json)
     columns = (
         TextColumn("{task.description}"),
@@ -175,12 +170,15 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
                 console.print(f"The audit will take about {duration(seconds)} (estimated).", highlight=False)
 
         return audit(
-            found or model,
+            model,
             images,
             settings,
             out=out,
             time_limit=limit,
             device=pick_device(options.device),
+            weights=options.weights,
+            mean=options.mean,
+            std=options.std,
             image_size=options.image_size,
             strict=options.strict,
             data_dir=options.data_dir,
