@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -142,7 +142,9 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from holdfast.audit import AuditSettings, audit
+    from holdfast.audit.run import shaped_by_images
     from holdfast.cli.where import pick_device
+    from holdfast.models.find import find_model
     from holdfast.report.words import duration
 
     settings = AuditSettings(
@@ -155,6 +157,8 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
         multi_label=options.multi_label,
         seed=options.seed,
     )
+    named: dict[str, Any] = {"weights": options.weights, "mean": options.mean, "std": options.std}
+    found = None if shaped_by_images(model) else find_model(model, **named)  # refused before the bar is drawn
     console = Console(stderr=True, quiet=options.json)
     columns = (
         TextColumn("{task.description}"),
@@ -170,15 +174,13 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
                 console.print(f"The audit will take about {duration(seconds)} (estimated).", highlight=False)
 
         return audit(
-            model,
+            found or model,
             images,
             settings,
             out=out,
             time_limit=limit,
             device=pick_device(options.device),
-            weights=options.weights,
-            mean=options.mean,
-            std=options.std,
+            **({} if found else named),
             image_size=options.image_size,
             strict=options.strict,
             data_dir=options.data_dir,
