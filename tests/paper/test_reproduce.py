@@ -91,7 +91,11 @@ def test_results_alone_give_tables_and_verdicts(exported: Path, tmp_path: Path) 
     made = reproduce(Request("table2", out, results=exported))
     assert sorted(path.name for path in out.iterdir()) == sorted(
         [
-            *(f"{key}.{kind}" for key in ("table2", "table2-gain", "table2-worst") for kind in ("md", "tex", "csv")),
+            *(
+                f"{key}.{kind}"
+                for key in ("headline", "table2", "table2-gain", "table2-worst")
+                for kind in ("md", "tex", "csv")
+            ),
             *(f"gains.{kind}" for kind in ("md", "png", "svg")),
         ]
     )
@@ -119,11 +123,11 @@ def test_everything_from_results(exported: Path, tmp_path: Path, monkeypatch: py
         "proposition1",
         "proposition2",
     ]
-    assert [figure.key for figure in made.figures] == ["gains", *keys]
+    assert [figure.key for figure in made.figures] == ["gains", "gains-accuracy", *keys]
     assert all((out / f"{key}.{kind}").is_file() for key in keys for kind in ("png", "svg", "md"))
     page = (out / "index.html").read_text()
     assert html.escape(made.answer).replace("&#x27;", "&#39;") in page
-    assert page.count("<img") == len(keys) + 1
+    assert page.count("<img") == len(keys) + 2
     sources = [claim.whose for claim in made.claims]
     assert {FOUND, PROVED, OURS} == set(sources)
 
@@ -179,7 +183,7 @@ def test_runs_what_is_missing_and_keeps_the_results(tmp_path: Path, tiny_smoke: 
     figure = made.figures[0]
     assert figure.key == "figure7", made.left_out
     assert "The paper shows CIFAR-10; not run here: CIFAR-10." in figure.caption
-    assert len(figure.tiles) == 4 * 2 * 4
+    assert len(figure.tiles) == 4 * 2 * 5
     said.clear()
     again = reproduce(request, say=said.append)
     assert said == ["2 runs, 0 of them to do."]

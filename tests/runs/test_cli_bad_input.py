@@ -201,7 +201,7 @@ BAD = [
     ("recipes mnist-tardes", "unknown recipe 'mnist-tardes'", "did you mean mnist-trades"),
     ("recipes --all", "the recipe is missing", "holdfast recipes digits-trades-igr"),
     ("recipes digits-at digits-mart", "'digits-mart'", "one recipe at a time"),
-    ("demo --outt x", "unknown option '--outt'", "did you mean --out?"),
+    ("demo --outt x", "unknown option '--outt'", "did you mean --out"),
     ("demo --device warp", "device 'warp'", "choose cpu or auto"),
     # evaluate
     ("evaluate", "the run or model is missing", "holdfast evaluate runs/digits-trades-igr"),

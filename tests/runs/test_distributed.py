@@ -260,7 +260,7 @@ def test_a_killed_process_ends_all_and_one_process_resumes(
 ) -> None:
     line = (
         f"train digits-at-igr --device cpu --model {PLAIN} --data.train-size 45 --objective.base.attack.steps 2 "
-        "--objective.base.attack.no-random-start --objective.attribution.n-steps 2 "
+        "--objective.base.attack.no-random-start --objective.attribution.n-steps 2 --objective.share 1 "
         "--optim.name sgd --optim.lr 0.02 --optim.epochs 80 --optim.batch-size 20 --val-size 20 --out run"
     )
     started.append(

@@ -18,6 +18,7 @@ from holdfast.evaluate import Interval, Protocol, Summary, evaluate, protocol_of
 from holdfast.evaluate.records import read_records, rows_of
 from holdfast.evaluate.summary import quantities, summarise
 from holdfast.report import results_table
+from holdfast.sealed import unsealed
 
 
 def rows(folder: Path, kind: str) -> pd.DataFrame:
@@ -27,7 +28,7 @@ def rows(folder: Path, kind: str) -> pd.DataFrame:
 
 @pytest.fixture
 def stored(finished_evaluation: Path) -> dict[str, Any]:
-    return json.loads((finished_evaluation / "summary.json").read_text())
+    return unsealed((finished_evaluation / "summary.json").read_bytes())
 
 
 def test_recomputed_from_the_records(
@@ -156,7 +157,7 @@ class OneDirection(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(10))
         with torch.no_grad():
-            self.bias[favourite] = 1.0
+            self.bias[favourite] = 2.0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.bias + 0.0 * x.flatten(1)[:, :10]

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from holdfast.parts import to_json
+from holdfast.sealed import unsealed
 from holdfast.train.config import TrainConfig
 
 SCRIPT = Path(__file__).with_name("train_and_die.py")
@@ -46,7 +47,7 @@ def assert_same_run(folder: Path, whole: Path) -> None:
             assert torch.equal(found[key], tensor), f"{folder.name}: {name}: {key}"
         with safe_open(folder / name, "pt") as a, safe_open(whole / name, "pt") as b:
             assert a.metadata() == b.metadata(), f"{folder.name}: {name}"
-    results = [json.loads((path / "result.json").read_text()) for path in (folder, whole)]
+    results = [unsealed((path / "result.json").read_bytes()) for path in (folder, whole)]
     assert {**results[0], "seconds": 0} == {**results[1], "seconds": 0}, folder.name
     newest = [max((path / "checkpoints").iterdir()).name for path in (folder, whole)]
     assert newest[0] == newest[1], folder.name

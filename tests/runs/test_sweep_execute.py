@@ -18,6 +18,7 @@ from holdfast import load_model
 from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import evaluate, protocol_of
+from holdfast.sealed import sealed, unsealed
 from holdfast.sweep import Run
 from holdfast.sweep import execute as execute_module
 from holdfast.sweep.execute import Outcome, execute, state_of
@@ -210,9 +211,9 @@ def test_a_default_that_changed_is_seen_behind_one_hash(
     root, run = whole
     shutil.copytree(root / run.name, tmp_path / run.name)
     stored = tmp_path / run.name / "config.json"
-    text = stored.read_text()
+    text = json.dumps(unsealed(stored.read_bytes()))
     assert '"weight_decay": 0.0' in text
-    stored.write_text(text.replace('"weight_decay": 0.0', '"weight_decay": 0.25'))
+    stored.write_text(sealed(json.loads(text.replace('"weight_decay": 0.0', '"weight_decay": 0.25'))))
     if not finished:
         (tmp_path / run.name / "result.json").unlink()
     before = contents(tmp_path / run.name)
@@ -225,9 +226,9 @@ def test_an_evaluation_of_another_default_is_not_continued(whole: tuple[Path, Ru
     root, run = whole
     shutil.copytree(root / run.name, tmp_path / run.name)
     stored = tmp_path / run.name / run.evaluation_name / "protocol.json"
-    text = stored.read_text()
+    text = json.dumps(unsealed(stored.read_bytes()))
     assert text.count('"random_start": true') > 0
-    stored.write_text(text.replace('"random_start": true', '"random_start": false'))
+    stored.write_text(sealed(json.loads(text.replace('"random_start": true', '"random_start": false'))))
     before = contents(tmp_path / run.name)
     assert state_of(run, tmp_path) == "trained"
     outcome = execute(run, tmp_path)

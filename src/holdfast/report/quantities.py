@@ -165,8 +165,8 @@ def heading(key: str, k: int) -> str:
 
 def attacks_of_all(results: Sequence[RunResult]) -> tuple[str, ...]:
     """The attacks on attributions that all results have: a worst case over these alone compares like with like."""
-    first, *others = [run.protocol.attacks for run in results]
-    return tuple(name for name in first if all(name in attacks for attacks in others))
+    found = [run.protocol.attacks for run in results]
+    return tuple(name for name in (found[0] if found else ()) if all(name in attacks for attacks in found))
 
 
 def values_of(run: RunResult, key: str, attacks: Sequence[str] | None = None) -> dict[int, float]:
