@@ -8,7 +8,6 @@ settings for every base and data set. Every image's numbers land in ``results/tr
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,8 @@ from holdfast.models.load import load_model
 from holdfast.objectives import IGR
 from holdfast.recipes import evaluation, method_recipe
 from holdfast.report.document import Column, Document, Row, Section, Table
-from holdfast.train import train
+from holdfast.train import RunFolder, train
+from holdfast.train.folder import read_training
 
 SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
 SHARE_NAMES = {1.0: "1", 1 / 2: "1/2", 1 / 4: "1/4", 1 / 8: "1/8", 1 / 16: "1/16"}
@@ -112,15 +112,16 @@ GROUPS = {
 
 def measured(trial: Trial, root: Path, data_dir: str | None) -> pd.DataFrame:
     """Train and evaluate one trial: a row per image and quantity, kept in the folder of its run."""
-    kept = root / trial.name / "trial.parquet"
+    folder = root / trial.name
+    kept = folder / "trial.parquet"
     if kept.exists():
         return pd.read_parquet(kept)
     config = method_recipe(trial.dataset, trial.method, "laptop", trial.seed)
     if isinstance(config.objective, IGR):
         config = replace(config, objective=replace(config.objective, share=trial.share, lam=trial.lam))
-    folder = root / trial.name
-    if not (folder / "result.json").exists():
-        train(config, folder, data_dir=data_dir, resume=(folder / "config.json").exists())
+    run = RunFolder(folder)
+    if not run.finished:
+        train(config, folder, data_dir=data_dir, resume=True)
     protocol = protocol_of(evaluation(trial.dataset, "laptop"))
     protocol = replace(
         protocol,
@@ -139,8 +140,7 @@ def measured(trial: Trial, root: Path, data_dir: str | None) -> pd.DataFrame:
     rows = pd.concat(
         pd.DataFrame({"quantity": name, "index": columns[name].index, "value": columns[name].values}) for name in SHOWN
     )
-    told = json.loads((folder / "result.json").read_text())
-    made = {"passes": float(config.objective.cost), "seconds": told["seconds"]}
+    made = {"passes": float(config.objective.cost), "seconds": read_training(run)[0]["seconds"]}
     rows = rows.assign(**vars(trial), **made, version=hf.__version__, torch=torch.__version__)
     rows.to_parquet(kept, index=False)
     return rows
@@ -199,9 +199,8 @@ def collect(root: Path) -> None:
     """Put every trial that is there into the records, and render the page from them."""
     kept = [pd.read_parquet(RECORDS)] if RECORDS.exists() else []
     new = [pd.read_parquet(path) for path in sorted(root.glob("*/trial.parquet"))]
-    records = (
-        pd.concat([*new, *kept]).drop_duplicates([*KEY, "quantity", "index"]).sort_values([*KEY, "quantity", "index"])
-    )
+    place = [*KEY, "quantity", "index"]
+    records = pd.concat([*new, *kept]).drop_duplicates(place).sort_values(place)
     RECORDS.parent.mkdir(exist_ok=True)
     records.to_parquet(RECORDS, index=False)
     write_atomically(PAGE, page(records))

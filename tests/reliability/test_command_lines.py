@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast.cli import COMMANDS, main
+from holdfast.cli.completion import options_of
 
 WORDS = (
     "", " ", "-", "--", "---", "0", "-1", "1e999", "nan", "inf", "2/255", "8/0", "1/", "true", "None", "[]", "{}",
@@ -97,12 +96,6 @@ def changed(base: list[str], options: list[str], rng: random.Random) -> list[str
     return line
 
 
-def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    with suppress(SystemExit):
-        main([command, "--help"])
-    return sorted(set(re.findall(r"--[a-z][\w.-]*", capsys.readouterr().out)) - {"--help"})
-
-
 def outcome(line: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """What a line came to; anything but bad input in one message, success or the start of the work is an error."""
     capsys.readouterr()
@@ -127,7 +120,7 @@ def outcome(line: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_no_line_ends_in_a_traceback(count: int, guarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {base[0] for base in BASES} == set(COMMANDS)
     rng = random.Random(0)
-    options = {command: options_of(command, capsys) for command in COMMANDS}
+    options = {command: [o for o in options_of(command) if o != "--help"] for command in COMMANDS}
     found: list[str] = []
     for number in range(count):
         base = BASES[number % len(BASES)]

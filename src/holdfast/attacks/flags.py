@@ -134,8 +134,7 @@ def effort_flags(
 
     Cost: 2.25 times that of the attack on `FEW` images.
     """
-    attacked = found.reached[next(iter(found.reached))].isfinite().any(0)
-    rows = attacked.nonzero()[:FEW, 0]
+    rows = _few(found)
     if not len(rows):
         return []
     flags = []
@@ -159,6 +158,12 @@ def effort_flags(
     return flags
 
 
+def _few(found: AutoFound) -> Tensor:
+    """The first `FEW` images that were attacked."""
+    attacked = found.reached[next(iter(found.reached))].isfinite().any(0)
+    return attacked.nonzero()[:FEW, 0]
+
+
 def transfer_flags(
     attack: AutoIFIA,
     model: Model,
@@ -174,7 +179,7 @@ def transfer_flags(
     Cost: that of the attack on integrated gradients and on saliency with 5 points and 1, on `FEW` images.
     """
     scored = attack.attacked(attribution)
-    rows = found.reached[next(iter(found.reached))].isfinite().any(0).nonzero()[:FEW, 0]
+    rows = _few(found)
     if not scored.differentiable or not len(rows):
         return []
     flags, everyone = [], torch.arange(len(rows), device=x.device)

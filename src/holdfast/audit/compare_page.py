@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 
 from holdfast.audit.compare import AuditComparison
-from holdfast.audit.page import strip_of
+from holdfast.audit.page import DIFFERENCE, strip_of
 from holdfast.audit.result import AuditResult
 from holdfast.metrics.stats import Interval
 from holdfast.palette import DASHES, INK, run_colours
@@ -51,7 +51,7 @@ def _pictures(found: AuditComparison) -> tuple[Block, ...]:
         return (Words(("Pictures are shown where both audits are kept in folders.",)),)
     words = (
         f"The image with the median difference, {found.first.label(explanation)} at a radius of {255 * eps:.3g}/255. "
-        "Grey in the change is no change."
+        f"{DIFFERENCE}"
     )
     blank = figure_of(Drawing(figsize=(1, 1)), "pictures", "", words, words)
     return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)

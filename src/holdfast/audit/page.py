@@ -13,6 +13,8 @@ from holdfast.report.document import Block, Code, Column, Document, Facts, Figur
 from holdfast.report.figures import figure_of, plain
 from holdfast.report.pictures import TIMES, difference, overlay, picture
 
+DIFFERENCE = f"The difference is shown {TIMES} times as large as it is: white (in colour images grey) is none."
+
 
 def document_of(result: AuditResult) -> Document:
     """The audit as a document."""
@@ -54,10 +56,7 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
     for name, place in places.items():
         row = rows.iloc[place]
         tiles += strip_of(result, row, name)
-    words = (
-        f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. The "
-        f"difference is shown {TIMES} times as large as it is: white (in colour images grey) is none."
-    )
+    words = f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. {DIFFERENCE}"
     drawing = Drawing(figsize=(1, 1))
     blank = figure_of(drawing, "pictures", "", words, words)
     return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)

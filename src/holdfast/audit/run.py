@@ -83,7 +83,8 @@ def audit(
         >>> result.images, sorted(result.to_dict())[:3]
         (2, ['accuracy', 'blank', 'class_names'])
     """
-    found = None if isinstance(model, str) and shaped_by_images(model) else _model(model, weights, mean, std)
+    shaped_by_images = isinstance(model, str) and (model in BUILT_IN or Path(model).is_dir())
+    found = None if shaped_by_images else _model(model, weights, mean, std)
     data = _images(images, found, image_size, strict, data_dir)
     if found is None:
         classes = data.num_classes or None
@@ -130,11 +131,6 @@ def audit(
         )
         store.finish(result)
     return result
-
-
-def shaped_by_images(spec: str) -> bool:
-    """Whether a named network is built for the shape of the images: a built-in one, or that of a run."""
-    return spec in BUILT_IN or Path(spec).is_dir()
 
 
 def _model(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -142,9 +143,7 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from holdfast.audit import AuditSettings, audit
-    from holdfast.audit.run import shaped_by_images
     from holdfast.cli.where import pick_device
-    from holdfast.models.find import find_model
     from holdfast.report.words import duration
 
     settings = AuditSettings(
@@ -157,8 +156,6 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
         multi_label=options.multi_label,
         seed=options.seed,
     )
-    named: dict[str, Any] = {"weights": options.weights, "mean": options.mean, "std": options.std}
-    found = None if shaped_by_images(model) else find_model(model, **named)  # refused before the bar is drawn
     console = Console(stderr=True, quiet=options.json)
     columns = (
         TextColumn("{task.description}"),
@@ -166,21 +163,25 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
         MofNCompleteColumn(),
         TextColumn("images, left"),
     )
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(_short(model), total=options.images)
+    progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    task = progress.add_task(_short(model), total=options.images)
+    with ExitStack() as shown:
 
         def announce(seconds: float) -> None:
             if seconds > 60:
                 console.print(f"The audit will take about {duration(seconds)} (estimated).", highlight=False)
+            shown.enter_context(progress)
 
         return audit(
-            found or model,
+            model,
             images,
             settings,
             out=out,
             time_limit=limit,
             device=pick_device(options.device),
-            **({} if found else named),
+            weights=options.weights,
+            mean=options.mean,
+            std=options.std,
             image_size=options.image_size,
             strict=options.strict,
             data_dir=options.data_dir,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.protocol import protocol_differences, read_protocol
-from holdfast.evaluate.records import read_records
-from holdfast.evaluate.subject import read_json
-from holdfast.results.store import RunResult, load_result, read_run
-from holdfast.results.wide import Records
+from holdfast.evaluate.protocol import protocol_differences
+from holdfast.results.store import RunResult, load_result, read_evaluation, read_run
 from holdfast.train.folder import RunFolder
 
 SUMMARY = "summary.json"
@@ -47,15 +45,8 @@ def results_at(path: Path) -> list[RunResult]:
 def _evaluation(folder: Path) -> RunResult:
     if RunFolder(folder.parent).config.is_file():
         return read_run(folder.parent, folder)
-    subject = read_json(folder / "subject.json")
-    return RunResult(
-        protocol=read_protocol(folder),
-        summary=read_json(folder / SUMMARY),
-        records=Records(read_records(folder)),
-        subject=subject,
-        environment=read_json(folder / "environment.json"),
-        label=str(subject.get("model", folder.name)),
-    )
+    found = read_evaluation(folder)
+    return replace(found, label=str(found.subject.get("model", folder.name)))
 
 
 def titled(results: Iterable[RunResult]) -> dict[str, RunResult]:

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -135,15 +135,21 @@ def read_run(folder: Path, evaluation: Path) -> RunResult:
         if not file.is_file():
             raise HoldfastError(f"{file} does not exist: the run is not finished; run its sweep again to finish it.")
     training, log = read_training(run)
+    return replace(read_evaluation(evaluation), settings=load_config(run.config), training=training, log=log)
+
+
+def read_evaluation(folder: Path) -> RunResult:
+    """The result in a folder of records, of a model of which nothing else is known.
+
+    Raises:
+        HoldfastError: a file is missing or damaged.
+    """
     return RunResult(
-        protocol=read_protocol(evaluation),
-        summary=read_json(evaluation / "summary.json"),
-        records=Records(read_records(evaluation)),
-        settings=load_config(run.config),
-        training=training,
-        log=log,
-        subject=read_json(evaluation / "subject.json"),
-        environment=read_json(evaluation / "environment.json"),
+        protocol=read_protocol(folder),
+        summary=read_json(folder / "summary.json"),
+        records=Records(read_records(folder)),
+        subject=read_json(folder / "subject.json"),
+        environment=read_json(folder / "environment.json"),
     )
 
 
