@@ -59,6 +59,6 @@ class EvalConfig:
     random_draws: int = 10
     """Random sign perturbations in the control that an attack has to beat."""
     batch_size: int = 100
-    """Images attacked at once; part of the settings because it seeds the random starts."""
+    """Images attacked at once, and in one file of the records; no number depends on it but by rounding."""
     seed: int = 0
     """Seed of the random starts."""

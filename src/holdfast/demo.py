@@ -31,8 +31,6 @@ from holdfast.train.folder import load_config
 
 METHODS = ("standard", "trades", "trades-igr")
 PICTURED = 4
-EXAMPLE_BATCH = 1_000_000
-"""Seeds the pictured attacks apart from every batch of the evaluation."""
 STRONGEST = "auto"
 """The attack of the pictures."""
 
@@ -119,7 +117,7 @@ def compare_zoo(
     data = load_dataset(dataset, protocol.split, data_dir=data_dir)
     for method, (title, model) in zip(METHODS, models.items(), strict=True):
         with watch(title) as display, one_thread():
-            found = evaluate(model, data, protocol, out / method, name=title, on_batch=display.batch)
+            found = evaluate(model, data, protocol, out / method, name=title, on_images=display.images)
         assert found is not None
         results[title] = result_of(found)
     return _page(results, models, protocol, out, "cpu", commands, data_dir)
@@ -136,7 +134,7 @@ def _finished(
         if not (done.finished and load_config(done.config) == config):
             train(config, folder, device=device, resume=True, on_step=display.step)
         model = load_model(str(folder), dataset=protocol.dataset).to(device)
-        evaluate(model, data, protocol, folder / "eval", device=device, on_batch=display.batch)
+        evaluate(model, data, protocol, folder / "eval", device=device, on_images=display.images)
     return read_run(folder, folder / "eval")
 
 
@@ -163,9 +161,7 @@ def _page(
     data = load_dataset(protocol.dataset, protocol.split, data_dir=data_dir)
     placed = {title: model.to(device) for title, model in models.items()}
     with one_thread():
-        examples = attacked_examples(
-            placed, data, protocol, device, most=PICTURED, batch=EXAMPLE_BATCH, attack=STRONGEST
-        )
+        examples = attacked_examples(placed, data, protocol, device, most=PICTURED, attack=STRONGEST)
     document = compare_results(
         results,
         dataset="UCI digits, 8×8" if protocol.dataset == "digits" else dataset_title(protocol.dataset),

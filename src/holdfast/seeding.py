@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Self
 
 import torch
 
@@ -20,6 +21,23 @@ def seed_of(*key: int | str) -> int:
 def generator_of(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh generator seeded by all of ``key``."""
     return torch.Generator(device).manual_seed(seed_of(*key))
+
+
+class ImageGenerator(torch.Generator):
+    """An evaluation's generator: attacks draw an image's numbers from it and from the image's pixels alone.
+
+    So no number depends on the batch that an image is in. Training draws for the whole batch at once, which is cheaper.
+
+    >>> isinstance(ImageGenerator.of(0, "attack"), torch.Generator)
+    True
+    """
+
+    @classmethod
+    def of(cls, *key: int | str, device: torch.device | str = "cpu") -> Self:
+        """A fresh one seeded by all of ``key``."""
+        generator = cls(device)
+        generator.manual_seed(seed_of(*key))
+        return generator
 
 
 def fresh_generator(device: torch.device) -> torch.Generator:

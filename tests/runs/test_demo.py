@@ -18,7 +18,7 @@ from holdfast.attribution import IntegratedGradients
 from holdfast.cli import main
 from holdfast.data import load_dataset
 from holdfast.data.image_data import ImageData, to_unit_interval
-from holdfast.demo import DIGITS, EXAMPLE_BATCH, PICTURED, ZOO, compare, compare_zoo, demo_recipes
+from holdfast.demo import DIGITS, PICTURED, ZOO, compare, compare_zoo, demo_recipes
 from holdfast.evaluate import Protocol
 from holdfast.metrics.stats import Interval
 from holdfast.models import load_model
@@ -37,7 +37,7 @@ class Silent:
     def step(self, report: Report) -> None:
         self.steps.append(report)
 
-    def batch(self, kind: str, done: int, total: int) -> None:
+    def images(self, kind: str, done: float, total: int) -> None:
         self.batches.append((kind, done, total))
 
 
@@ -130,9 +130,7 @@ def test_the_pictures_are_the_first_that_both_classify(
         f"{title}, {label}" for label in labels for title in ("plain", "with IGR")
     ]
     models = {title: load_model(config.recipe, dataset="digits", model_dir=out) for title, config in contenders.items()}
-    for example in attacked_examples(
-        models, test_images, quick(DIGITS), "cpu", most=PICTURED, batch=EXAMPLE_BATCH, attack="auto"
-    ):
+    for example in attacked_examples(models, test_images, quick(DIGITS), "cpu", most=PICTURED, attack="auto"):
         assert torch.equal(torch.from_numpy(example.image), images[example.index])
         for view in example.views.values():
             distance = abs(view.adversarial - example.image).max()

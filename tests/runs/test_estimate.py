@@ -32,7 +32,6 @@ def test_each_network_is_timed_once_and_trifles_are_not(timed: list[tuple[object
     assert timed == [("small_cnn", (1, 8, 8), "cpu")]
 
 
-@pytest.mark.usefixtures("timed")
 @pytest.mark.parametrize(
     ("passes", "terminal", "yes", "answer", "said", "asked"),
     [
@@ -57,10 +56,10 @@ def test_said_and_asked(
     monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr("builtins.input", ask)
     if asked and answer != "y":
-        with pytest.raises(HoldfastError, match=r"not started; choose a smaller --profile, or --yes"):
-            announce("it", [("small_cnn", (1, 8, 8), passes)], "cpu", yes=yes)
+        with pytest.raises(HoldfastError, match=r"not started; choose a smaller --profile or fewer images, or --yes"):
+            announce("it", passes / 1000, "cpu", yes=yes)
     else:
-        announce("it", [("small_cnn", (1, 8, 8), passes)], "cpu", yes=yes)
+        announce("it", passes / 1000, "cpu", yes=yes)
     assert ("it will take about" in capsys.readouterr().err) == said
     assert (questions == ["Go on? [y/N] "]) == asked
 

@@ -146,12 +146,12 @@ def test_an_evaluation_survives_a_full_disk(
     finished_evaluation: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fill(kind: str, done: int, total: int) -> None:
-        if (kind, done) == ("accuracy", 3):
+    def fill(kind: str, done: float, total: int) -> None:
+        if (kind, done) == ("accuracy", 3 * tiny_protocol.batch_size):
             in_fsync(monkeypatch)
 
     with pytest.raises(HoldfastError, match="no space left"):
-        evaluate(toy, test_images, tiny_protocol, tmp_path, on_batch=fill)
+        evaluate(toy, test_images, tiny_protocol, tmp_path, on_images=fill)
     monkeypatch.undo()
     assert sorted(path.name for path in (tmp_path / "records").iterdir()) == [
         f"accuracy-0000{batch}.parquet" for batch in range(3)

@@ -168,7 +168,7 @@ class AnnealedIFIA(AttributionAttack):
         """The iterates before each step from ``adv``, and the last one, which has no scores."""
         reference = self.goal.reference_of(clean, self.k)
         with torch.no_grad():
-            least = self.least_margin * margin(model(images), labels).clamp(min=0)
+            least = self.least_margin * margin(model(images), labels).to(images.dtype).clamp(min=0)
         first, last = self.surrogate_beta
         for t in range(self.steps):
             done = t / self.steps
@@ -206,4 +206,4 @@ def _margin_gradient(model: Model, adv: Tensor, labels: Tensor) -> tuple[Tensor,
     with torch.enable_grad():
         adv = adv.detach().requires_grad_()
         value = margin(model(adv), labels)
-        return torch.autograd.grad(value.sum(), adv)[0], value.detach()
+        return torch.autograd.grad(value.sum(), adv)[0], value.detach().to(adv.dtype)

@@ -90,7 +90,7 @@ class APGD(Attack):
         ways = min(self.targets, classes - 1) if self.loss == "targeted" else 1
         stands = logits.argmax(1) == labels
         found = images.clone()
-        best = images.new_full((len(images),), float("-inf"))
+        best = logits.new_full((len(images),), float("-inf"))
         for run in range(self.restarts):
             for way in range(ways):
                 rows = stands.nonzero()[:, 0]
@@ -119,7 +119,7 @@ class APGD(Attack):
         loss, gradient, wrong = self._ascent(model, adv, labels, target)
         best, best_adv, best_gradient = loss, adv, gradient
         fooled, fooling = wrong, adv
-        size = torch.full_like(loss, 2 * self.eps)
+        size = torch.full_like(loss, 2 * self.eps, dtype=images.dtype)
         period, shorter, shortest = (max(int(share * self.steps), 1) for share in (0.22, 0.03, 0.06))
         rises, since = torch.zeros_like(loss), 0
         best_then, halved_then = best, torch.ones_like(wrong)

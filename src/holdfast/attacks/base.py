@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from holdfast.attacks.noise import normal, uniform
 from holdfast.attribution.base import check_target
 from holdfast.errors import HoldfastError, NotFinite, unknown_name
 from holdfast.gradient.second_order import first_order
@@ -67,10 +68,10 @@ def ascent_of(value: Tensor, adv: Tensor) -> Tensor:
 def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Generator) -> Tensor:
     """A uniform point of the ball (Linf) or of a random radius in a random direction (L2), inside [0, 1]."""
     if norm == "Linf":
-        noise = torch.empty_like(images).uniform_(-eps, eps, generator=generator)
+        noise = uniform(images, eps, generator)
     else:
-        direction = torch.empty_like(images).normal_(generator=generator)
-        radius = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
+        direction = normal(images, generator)
+        radius = uniform(images, 1.0, generator).flatten(1)[:, 0].abs()
         noise = eps * per_image(radius, images) * unit(direction)
     return (images + noise).clamp(0, 1)
 

@@ -114,7 +114,7 @@ class FAB(Attack):
             logits = model(adv)
             gap = (logits.gather(1, target[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
             (gradient,) = torch.autograd.grad(gap.sum(), adv)
-        return gap.detach(), gradient
+        return gap.detach().to(adv.dtype), gradient
 
     def _length(self, delta: Tensor) -> Tensor:
         flat = delta.flatten(1)

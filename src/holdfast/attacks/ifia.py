@@ -11,6 +11,7 @@ from torch import Tensor
 from holdfast.attacks.attribution_attack import AttributionAttack, Found, Scores, Select
 from holdfast.attacks.base import ascent_of, project, random_start, step
 from holdfast.attacks.goals import Goal, TopKGoal
+from holdfast.attacks.noise import normal
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.errors import unknown_name
@@ -158,6 +159,6 @@ class RandomSigns(AttributionAttack):
     ) -> Found:
         scores = Scores(model, images, labels, attribution, self.select, self.k)
         for _ in range(self.draws):
-            signs = torch.empty_like(images).normal_(generator=generator).sign()
+            signs = normal(images, generator).sign()
             scores.see(project(images + 2 * self.eps * signs, images, self.eps))
         return scores.found()

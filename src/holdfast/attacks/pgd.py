@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attacks.base import Attack, GradientAscent, random_start
+from holdfast.attacks.noise import normal
 from holdfast.models.state import Model
 from holdfast.validate import check_positive
 
@@ -108,8 +109,7 @@ class TPGD(GradientAscent):
         return F.kl_div(F.log_softmax(model(adv), dim=1), reference[0], reduction="none").sum(1)
 
     def start(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        noise = torch.empty_like(images).normal_(generator=generator)
-        return (images + self.START_NOISE * noise).clamp(0, 1)
+        return (images + self.START_NOISE * normal(images, generator)).clamp(0, 1)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ Work = tuple[str, tuple[int, int, int], float]
 """A network's name, the shape of its images, and forward passes of one of them."""
 
 
-def announce(what: str, work: Iterable[Work], device: str, *, yes: bool) -> None:
-    """Print the estimate where it is more than a minute; ask whether to go on where it is more than an hour.
+def announce(what: str, seconds: float, device: str, *, yes: bool) -> None:
+    """Print an estimate of more than a minute; ask whether to go on where it is more than an hour.
 
     Asks only people: when standard input is a terminal, and not with ``yes``.
 
@@ -26,14 +26,13 @@ def announce(what: str, work: Iterable[Work], device: str, *, yes: bool) -> None
     """
     from holdfast.report.words import duration
 
-    seconds = estimated_seconds(work, device)
     if seconds < SAY_SECONDS:
         return
     print(f"holdfast: {what} will take about {duration(seconds)} on {device} (estimated).", file=sys.stderr)
     if seconds < ASK_SECONDS or yes or not sys.stdin.isatty():
         return
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise HoldfastError("not started; choose a smaller --profile, or --yes to start without a question.")
+        raise HoldfastError("not started; choose a smaller --profile or fewer images, or --yes to start unasked.")
 
 
 def estimated_seconds(work: Iterable[Work], device: str) -> float:

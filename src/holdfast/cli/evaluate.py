@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from holdfast.cli.estimate import announce
 from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
@@ -48,6 +49,8 @@ class EvaluateOptions:
     """One more attack, on predictions or on attributions; may be given several times."""
     metric: tuple[str, ...] = ()
     """One more metric; may be given several times."""
+    yes: bool = False
+    """Start without a question, however long it will take."""
     export: str | None = None
     """Folder that receives the result as NAME.json and NAME.parquet."""
 
@@ -78,6 +81,11 @@ def run(argv: Sequence[str]) -> None:
     with nullcontext(ALONE) if by_hand else joined() as world:
         with world.together():
             job = _prepare(spec, rest, first, profile, world, named)
+
+        def estimate(seconds: float) -> None:
+            if world.leads:
+                announce(f"the evaluation of {job.name}", seconds, job.device, yes=first.yes)
+
         with Display(job.name, Console(stderr=True, quiet=not world.leads)) as display:
             result = evaluate(
                 job.model,
@@ -86,7 +94,8 @@ def run(argv: Sequence[str]) -> None:
                 job.out,
                 name=job.name,
                 device=job.device,
-                on_batch=display.batch,
+                on_images=display.images,
+                on_start=estimate,
                 rank=first.rank,
                 world_size=first.world_size,
             )

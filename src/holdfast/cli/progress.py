@@ -30,6 +30,7 @@ class Display:
             disable=not self.console.is_terminal,
         )
         self.tasks: dict[str, object] = {}
+        self.told: set[str] = set()
         self.first: tuple[int, float] | None = None
 
     def __enter__(self) -> Display:
@@ -60,11 +61,12 @@ class Display:
         images, started = self.first
         return (report.images - images) / (time.monotonic() - started) if report.images > images else None
 
-    def batch(self, kind: str, done: int, total: int) -> None:
-        """Told before every evaluation batch and after the last."""
-        self._show(kind, kind, done, total, "batches ")
-        if done == total and not self.console.is_terminal:
-            self._say(f"{self.title}  {kind}  {total} batches done")
+    def images(self, kind: str, done: float, total: int) -> None:
+        """Told how many images of an evaluation are done, a batch in work by its share."""
+        self._show(kind, kind, int(done), total, "images ")
+        if done == total and kind not in self.told and not self.console.is_terminal:
+            self.told.add(kind)
+            self._say(f"{self.title}  {kind}  {total} images done")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

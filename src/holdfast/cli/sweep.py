@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from holdfast.cli.estimate import Work, announce
+from holdfast.cli.estimate import Work, announce, estimated_seconds
 from holdfast.cli.interrupt import Interrupt
 from holdfast.cli.parse import known_profile, parse, seconds_of, take_name, whole_numbers, words
 from holdfast.data.catalogue import KNOWN, canonical_name
@@ -105,7 +105,7 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
     device = pick_device(options.device)
 
     def estimate(left: list[Run]) -> None:
-        announce(f"this sweep ({len(left)} runs)", _work(left), device, yes=options.yes)
+        announce(f"this sweep ({len(left)} runs)", estimated_seconds(_work(left), device), device, yes=options.yes)
 
     return sweep_here(
         plan,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from holdfast.cli.estimate import announce
+from holdfast.cli.estimate import announce, estimated_seconds
 from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.cli.part_options import take_parts
 from holdfast.data.loader import DeviceLoader
@@ -76,7 +76,7 @@ def run(argv: Sequence[str]) -> int:
             _, channels, height, width = loader.batch(0, 0)[0].shape
             images = config.optim.epochs * len(loader) * config.optim.batch_size / world.size
             work = config.model, (channels, height, width), images * config.objective.cost
-            announce(name, [work], device, yes=options.yes)
+            announce(name, estimated_seconds([work], device), device, yes=options.yes)
 
         with Display(name, Console(stderr=True, quiet=not world.leads), note) as display:
             folder = train(

@@ -3,6 +3,7 @@
 The room is called like its function, and so it can be: ``hf.evaluate(model, data)``.
 """
 
+from holdfast.evaluate.cost import protocol_cost
 from holdfast.evaluate.protocol import Protocol, name_of, part_named
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.run import evaluate
@@ -19,6 +20,7 @@ __all__ = [
     "evaluate",
     "name_of",
     "part_named",
+    "protocol_cost",
     "protocol_of",
 ]
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.evaluate.alone import each_alone
+from holdfast.evaluate.cost import Tell
 from holdfast.evaluate.protocol import NATURAL, Protocol
 from holdfast.evaluate.records import OK
 from holdfast.models.state import Model, evaluating
-from holdfast.seeding import generator_of
+from holdfast.seeding import ImageGenerator
 
 NO_NUMBERS = "the network returns NaN"
 
@@ -24,19 +25,21 @@ def predict(model: Model, images: Tensor) -> Tensor:
 
 
 def accuracy_rows(
-    model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, protocol: Protocol
+    model: Model, images: Tensor, labels: Tensor, index: list[int], protocol: Protocol, tell: Tell
 ) -> dict[str, Any]:
     """The prediction of each image, as it is and under each attack. A prediction that is no number counts as wrong."""
     predictions = {NATURAL: predict(model, images)}
+    tell(1.0)
     for name, attack in protocol.predictions.items():
 
-        def attacked(x: Tensor, y: Tensor, *key: int, name: str = name, attack: Any = attack) -> dict[str, Tensor]:
-            generator = generator_of(protocol.seed, name, batch, *key, device=x.device)
+        def attacked(x: Tensor, y: Tensor, name: str = name, attack: Any = attack) -> dict[str, Tensor]:
+            generator = ImageGenerator.of(protocol.seed, name, device=x.device)
             return {"prediction": predict(model, attack(model, x, y, generator=generator))}
 
         sound = predictions[NATURAL] >= 0
         found = each_alone(attacked, images, labels, sound, {"prediction": -1})
         predictions[name] = found["prediction"]
+        tell(attack.cost + 1)
     joined = torch.cat([*predictions.values()])
     return {
         "index": index * len(predictions),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.errors import NotFinite
 
-Work = Callable[..., dict[str, Tensor]]
+Work = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def each_alone(
@@ -18,8 +18,8 @@ def each_alone(
 ) -> dict[str, Tensor]:
     """What ``work(images, labels)`` gives, one entry per image, with ``otherwise`` where it cannot.
 
-    Images that are not ``sound`` are left out. Where the rest raises `NotFinite`, each image is tried alone, as
-    ``work(image, label, position)``, and left out where that raises it too; any other error of ``work`` goes through.
+    Images that are not ``sound`` are left out. Where the rest raises `NotFinite`, each image is tried alone, and left
+    out where that raises it too; any other error of ``work`` goes through.
     """
     rows = sound.nonzero()[:, 0]
     if len(rows) == 0:
@@ -31,7 +31,7 @@ def each_alone(
     done = []
     for row in rows.split(1):
         with suppress(NotFinite):
-            done.append((row, work(images[row], labels[row], int(row))))
+            done.append((row, work(images[row], labels[row])))
     return _spread(done, images, otherwise)
 
 

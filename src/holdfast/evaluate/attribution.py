@@ -15,11 +15,12 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.alone import each_alone
+from holdfast.evaluate.cost import Tell, attack_cost
 from holdfast.evaluate.protocol import Protocol, name_of
 from holdfast.evaluate.records import OK
 from holdfast.metrics import Metric, activation_consistency
 from holdfast.models.state import Model
-from holdfast.seeding import generator_of
+from holdfast.seeding import ImageGenerator
 
 BROKEN = "the map holds NaN"
 CONSTANT = "the clean map is constant"
@@ -64,11 +65,10 @@ class Batch:
     images: Tensor
     labels: Tensor
     seed: int
-    number: int
 
-    def generator(self, name: str, *position: int) -> torch.Generator:
-        """A fresh one for each name, and for an image that is tried alone."""
-        return generator_of(self.seed, name, self.number, *position, device=self.images.device)
+    def generator(self, name: str) -> torch.Generator:
+        """A fresh one for each name, of equal numbers for every batch."""
+        return ImageGenerator.of(self.seed, name, device=self.images.device)
 
 
 def score_maps(model: Model, attribution: Attribution, batch: Batch, images: Tensor | None = None) -> Tensor:
@@ -77,8 +77,8 @@ def score_maps(model: Model, attribution: Attribution, batch: Batch, images: Ten
     Every version of a batch (``images`` in place of its own) is scored with the same random numbers.
     """
 
-    def score(x: Tensor, y: Tensor, *position: int) -> dict[str, Tensor]:
-        return {"map": attribution(model, x.float(), y, generator=batch.generator("map", *position)).detach()}
+    def score(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {"map": attribution(model, x.float(), y, generator=batch.generator("map")).detach()}
 
     images = batch.images if images is None else images
     sound = torch.ones(len(images), dtype=torch.bool, device=images.device)
@@ -95,8 +95,8 @@ def attack_maps(
         name: seeds the attack.
     """
 
-    def attacked(x: Tensor, y: Tensor, *position: int) -> dict[str, Tensor]:
-        generator = batch.generator(name, *position)
+    def attacked(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        generator = batch.generator(name)
         found: Any = attack.run(model, x, y, attribution=attribution, generator=generator)  # type: ignore[call-arg]
         _check_found(found, x, attack)
         succeeded = found.succeeded & (predict(model, found.adv_images) == y)
@@ -137,21 +137,23 @@ def _broken(maps: Tensor) -> Tensor:
 
 
 def attribution_rows(
-    model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, protocol: Protocol
+    model: Model, images: Tensor, labels: Tensor, index: list[int], protocol: Protocol, tell: Tell
 ) -> dict[str, Any]:
     """Of each image: its maps before and after each attack on each attribution, compared by each metric."""
-    parts = [*_each(model, images, labels, index, batch, protocol)]
+    parts = [*_each(model, images, labels, index, protocol, tell)]
     return {name: [value for part in parts for value in part[name]] for name in parts[0]} if parts else {"index": []}
 
 
 def _each(
-    model: Model, images: Tensor, labels: Tensor, index: list[int], batch: int, protocol: Protocol
+    model: Model, images: Tensor, labels: Tensor, index: list[int], protocol: Protocol, tell: Tell
 ) -> Iterator[dict[str, Any]]:
-    whole = Batch(images, labels, protocol.seed, batch)
+    whole = Batch(images, labels, protocol.seed)
     for attribution in protocol.attributions:
         clean = score_maps(model, attribution, whole)
+        tell(2.0 * attribution.points)
         for name, attack in protocol.attacks.items():
             found = attack_maps(model, attribution, name, attack, whole, clean)
+            tell(attack_cost(attack, attribution))
             rows: dict[str, Any] = {
                 "index": index,
                 "label": labels.tolist(),

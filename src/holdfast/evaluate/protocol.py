@@ -49,7 +49,7 @@ class Protocol:
     metrics: tuple[Metric, ...] = ()
     """The columns of the records."""
     batch_size: int = 100
-    """Images attacked at once; part of the settings because it seeds the random starts."""
+    """Images attacked at once, and in one file of the records; no number depends on it but by rounding."""
     seed: int = 0
     """Seed of the random starts."""
 

@@ -18,6 +18,7 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import accuracy_rows, predict
 from holdfast.evaluate.attribution import attribution_rows
+from holdfast.evaluate.cost import Tell, protocol_cost
 from holdfast.evaluate.given import Data, batch_of, data_of
 from holdfast.evaluate.protocol import Protocol, by_name, protocol_differences, read_protocol, usual_settings
 from holdfast.evaluate.records import RecordFolder, rows_of, table_of
@@ -31,13 +32,17 @@ from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
 from holdfast.models.resolve import warn_of_probabilities
 from holdfast.models.state import Model, evaluating
+from holdfast.models.timing import seconds_per_pass
 from holdfast.parts import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
 from holdfast.validate import check_classes
 
-BatchRows = Callable[[Model, Tensor, Tensor, list[int], int, Protocol], dict[str, Any]]
-OnBatch = Callable[[str, int, int], None]
+BatchRows = Callable[[Model, Tensor, Tensor, list[int], Protocol, Tell], dict[str, Any]]
+OnImages = Callable[[str, float, int], None]
+KINDS = ("accuracy", "attribution")
+TIMED = 8
+"""Images of the trial pass."""
 EPS = 8 / 255
 """The budget where none is given."""
 
@@ -61,7 +66,8 @@ def evaluate(
     device: str | None = None,
     rank: int | None = None,
     world_size: int | None = None,
-    on_batch: OnBatch | None = None,
+    on_images: OnImages | None = None,
+    on_start: Callable[[float], None] | None = None,
 ) -> EvaluationResult | None:
     """Accuracies under attack and attribution robustness of any ``model`` on ``data``.
 
@@ -79,7 +85,9 @@ def evaluate(
         rank, world_size: do one shard and wait for nobody. Without them, inside a process group (``torchrun``), the
             processes share the batches, wait for each other and all return the result; ``out`` must be one folder for
             all.
-        on_batch: told ("accuracy" or "attribution", batches done, batches in all).
+        on_images: told ("accuracy" or "attribution", images done, images in all) before every batch, after every attack
+            but its last, and at the end; a batch of which half the work is done counts by half.
+        on_start: told the estimated seconds, before anything longer than a trial pass.
 
     Returns:
         The result; None means that other shards have not finished. Records land in ``out/records``, one file per batch;
@@ -121,8 +129,8 @@ def evaluate(
     if out is None and shard[1] > 1:
         raise HoldfastError("several processes need one folder for their records; give out.")
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
-        job = _Job(model, chosen, protocol, Path(folder), device or _device_of(model), world, *shard, on_batch)
-        return job.result(name, keep=out is not None)
+        job = _Job(model, chosen, protocol, Path(folder), device or _device_of(model), world, *shard, on_images)
+        return job.result(name, keep=out is not None, on_start=on_start)
 
 
 def _device_of(model: Model) -> str:
@@ -143,24 +151,28 @@ class _Job:
         world: World,
         rank: int,
         world_size: int,
-        on_batch: OnBatch | None,
+        on_images: OnImages | None,
     ) -> None:
         self.subject = subject_of(model, data)
         self.data, self.protocol, self.out, self.world = data, protocol, out, world
         self.device, self.rank, self.world_size = device, rank, world_size
-        self.on_batch = on_batch or (lambda *_: None)
+        self.on_images = on_images or (lambda *_: None)
         self.model = self._with_logits(model)
 
-    def result(self, name: str | None, *, keep: bool) -> EvaluationResult | None:
+    def result(
+        self, name: str | None, *, keep: bool, on_start: Callable[[float], None] | None
+    ) -> EvaluationResult | None:
         """Do this shard's missing batches; the result once every shard has done its own."""
+        protocol, images = self.protocol, torch.arange(self.protocol.n_examples or len(self.data))
         with self.world.together():
             self._admit()
-        protocol, images = self.protocol, torch.arange(self.protocol.n_examples or len(self.data))
+            if on_start is not None:
+                on_start(self._seconds(len(images)))
         with float32_products(tf32=False), torch.autocast(torch.device(self.device).type, enabled=False):
-            accuracy = self._records("accuracy", images, 1 + len(protocol.predictions), accuracy_rows)
-            per_image = len(protocol.attributions) * len(protocol.attacks)
-            correct = self._correct(images)[: protocol.n_attribution] if per_image else images[:0]
-            attribution = self._records("attribution", correct, per_image, attribution_rows)
+            accuracy = self._records("accuracy", images, accuracy_rows)
+            attacked = protocol.attributions and protocol.attacks
+            correct = self._correct(images)[: protocol.n_attribution] if attacked else images[:0]
+            attribution = self._records("attribution", correct, attribution_rows)
         if accuracy is None or attribution is None:
             return None
         table = pa.concat_tables([accuracy, attribution])
@@ -201,20 +213,49 @@ class _Job:
         if self.rank == 0:
             write_atomically(self.out / "environment.json", sealed(environment_of(self.device)))
 
-    def _records(self, kind: str, index: Tensor, per_image: int, make: BatchRows) -> pa.Table | None:
-        keys = [metric.key for metric in self.protocol.metrics]
+    def _seconds(self, images: int) -> float:
+        """About how long this shard will take, from a timed pass and what the attacks cost."""
+        size, forward_passes = self.protocol.batch_size, 0.0
+        attacked = min(self.protocol.n_attribution, images) if self.protocol.attributions else 0
+        for kind, count, cost in zip(KINDS, (images, attacked), protocol_cost(self.protocol), strict=True):
+            batches = -(-count // size)
+            left = len([*self._folder(kind).missing(batches, self.rank, self.world_size)])
+            forward_passes += count * cost * left / max(batches, 1)
+        few, _ = batch_of(self.data, torch.arange(min(TIMED, size, len(self.data))), self.device)
+        return forward_passes * seconds_per_pass(self.model, few) if forward_passes else 0.0
+
+    def _folder(self, kind: str) -> RecordFolder:
+        protocol = self.protocol
+        rows = 1 + len(protocol.predictions), len(protocol.attributions) * len(protocol.attacks)
+        return RecordFolder(self.out, kind, [metric.key for metric in protocol.metrics], rows[KINDS.index(kind)])
+
+    def _records(self, kind: str, index: Tensor, make: BatchRows) -> pa.Table | None:
+        folder = self._folder(kind)
         if len(index) == 0:
-            return table_of({"index": []}, keys)
+            return table_of({"index": []}, folder.metrics)
         batches = index.split(self.protocol.batch_size)
-        folder = RecordFolder(self.out, kind, keys, per_image)
         with self.world.together():
             for b in folder.missing(len(batches), self.rank, self.world_size):
-                self.on_batch(kind, b, len(batches))
+                done = self._teller(kind, b * self.protocol.batch_size, len(batches[b]), len(index))
                 images, labels = batch_of(self.data, batches[b], self.device)
-                folder.write(b, make(self.model, images, labels, batches[b].tolist(), b, self.protocol))
-        self.on_batch(kind, len(batches), len(batches))
+                folder.write(b, make(self.model, images, labels, batches[b].tolist(), self.protocol, done))
+        self.on_images(kind, len(index), len(index))
         with self.world.together():
             return folder.read([batch.tolist() for batch in batches])
+
+    def _teller(self, kind: str, before: int, count: int, total: int) -> Tell:
+        """What reports a batch of ``count`` images, after ``before`` others, by the share of its work that is done."""
+        whole = protocol_cost(self.protocol)[KINDS.index(kind)]
+        passes = 0.0
+
+        def tell(made: float) -> None:
+            nonlocal passes
+            passes += made
+            if passes < 0.999 * whole:
+                self.on_images(kind, before + count * passes / whole, total)
+
+        tell(0.0)
+        return tell
 
     def _correct(self, index: Tensor) -> Tensor:
         """Indices of the images that the model classifies correctly, in order."""

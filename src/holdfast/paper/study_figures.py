@@ -29,8 +29,6 @@ from holdfast.sweep.execute import state_of
 from holdfast.sweep.plan import Run
 
 PICTURED_IMAGES = 4
-PICTURE_BATCH = 1_000_001
-"""Seeds the pictured attacks apart from every batch of an evaluation."""
 
 TITLES_OF = {
     "figure2b": "Figure 2b: Kendall's τ against its substitutes on real images",
@@ -143,9 +141,7 @@ def pictured_examples(study: Study, base: str, dataset: str) -> list[ExampleView
     runs = pictured_runs(study, base, dataset)
     data = load_dataset(dataset, runs[0].protocol.split, data_dir=study.data_dir)
     models = {run.title: _model(study, run, data) for run in runs}
-    examples = attacked_examples(
-        models, data, runs[0].protocol, study.device, most=PICTURED_IMAGES, batch=PICTURE_BATCH
-    )
+    examples = attacked_examples(models, data, runs[0].protocol, study.device, most=PICTURED_IMAGES)
     if not examples:
         first = min(len(data), POOL)
         raise HoldfastError(f"no image of the first {first} is classified correctly by {' and '.join(models)}.")

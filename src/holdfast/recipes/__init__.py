@@ -7,7 +7,6 @@ from typing import Any
 
 from holdfast.config import EvalConfig
 from holdfast.errors import unknown_name
-from holdfast.evaluate.standard import strongest
 from holdfast.parts import settings
 from holdfast.recipes.methods import METHOD_ORIGINS, METHODS, TABLE2, TABLE3
 from holdfast.recipes.profiles import PROFILES, apply_profile
@@ -23,7 +22,6 @@ __all__ = [
     "TITLES",
     "Setup",
     "evaluation",
-    "evaluation_cost",
     "method_recipe",
     "origin",
     "recipe",
@@ -122,16 +120,3 @@ def _value(dataset: str, field: str, method: str, profile: str) -> Any:
     everything = dict(settings(method_recipe(dataset, method, profile)))
     everything |= dict(settings(evaluation(dataset, profile), "evaluation."))
     return everything.get(field)
-
-
-def evaluation_cost(config: EvalConfig) -> tuple[int, int]:
-    """Forward passes of (an image whose prediction is attacked, an image whose attribution is attacked).
-
-    >>> evaluation_cost(EvalConfig(auto=None))
-    (185, 48800)
-    """
-    prediction = 3 + 2 * (1 + 20 + 40 + config.cw_steps)
-    ifia = config.ifia
-    attack = ifia.restarts * ifia.steps * 6 * ifia.n_steps
-    auto = sum(int(found.cost) for found in strongest(ifia.eps, ifia.k, config.auto).values())
-    return prediction, 2 * attack + auto + config.random_draws * 2 * ifia.n_steps + 8 * config.score_n_steps

@@ -24,14 +24,12 @@ def attacked_examples(
     device: str,
     *,
     most: int,
-    batch: int,
     attack: str | None = None,
 ) -> list[ExampleView]:
     """The first ``most`` images that every model classifies correctly, attacked on each as in its evaluation.
 
     Args:
         models: networks on ``device`` by title.
-        batch: seeds the attacks, apart from the batches of the evaluation.
         attack: the name of one of the protocol; its first by default.
 
     Returns:
@@ -47,7 +45,7 @@ def attacked_examples(
     attacked = {}
     attribution, name = protocol.attributions[0], attack or next(iter(protocol.attacks))
     for title, model in models.items():
-        whole = Batch(images, labels, protocol.seed, batch)
+        whole = Batch(images, labels, protocol.seed)
         clean = score_maps(model, attribution, whole)
         attacked[title] = attack_maps(model, attribution, name, protocol.attacks[name], whole, clean)
     return [

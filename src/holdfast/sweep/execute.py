@@ -144,15 +144,15 @@ def _train(run: Run, root: Path, device: str, data_dir: str | None, display: Wat
 
 
 def _evaluate(run: Run, root: Path, device: str, data_dir: str | None, display: Watcher, is_over: Stop) -> None:
-    def on_batch(kind: str, done: int, total: int) -> None:
-        if done < total and is_over():
+    def on_images(kind: str, done: float, total: int) -> None:
+        if done < total and done % config.batch_size == 0 and is_over():
             raise _Stopped
-        display.batch(kind, done, total)
+        display.images(kind, done, total)
 
     config, folder = run.evaluation, root / run.name
     data = load_dataset(config.dataset, config.split, data_dir=data_dir)
     model = resolve_target(str(folder)).load(data, device)
-    evaluate(model, data, protocol_of(config), folder / run.evaluation_name, device=device, on_batch=on_batch)
+    evaluate(model, data, protocol_of(config), folder / run.evaluation_name, device=device, on_images=on_images)
 
 
 def _is_trained(run: Run, root: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.evaluate import protocol_cost, protocol_of
 from holdfast.parts import config_hash
 from holdfast.recipes import (
     METHODS,
@@ -17,7 +18,6 @@ from holdfast.recipes import (
     TABLE2,
     TABLE3,
     evaluation,
-    evaluation_cost,
     method_recipe,
 )
 from holdfast.sealed import parsed
@@ -76,9 +76,9 @@ class Run:
             self.evaluation.n_examples
             or {"train": known.train, "val": known.val, "test": known.test}[self.evaluation.split]
         )
-        prediction, attribution = evaluation_cost(self.evaluation)
+        prediction, attribution = protocol_cost(protocol_of(self.evaluation))
         training = int(self.train.objective.cost) * images * self.train.optim.epochs
-        return training + prediction * shown + attribution * min(self.evaluation.n_attribution, shown)
+        return int(training + prediction * shown + attribution * min(self.evaluation.n_attribution, shown))
 
 
 @dataclass(frozen=True)

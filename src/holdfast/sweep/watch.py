@@ -10,11 +10,11 @@ from holdfast.train import Report
 
 
 class Watcher(Protocol):
-    """Told after every training step, before every evaluation batch and after the last."""
+    """Told after every training step, and how many images of an evaluation are done."""
 
     def step(self, report: Report) -> None: ...
 
-    def batch(self, kind: str, done: int, total: int) -> None: ...
+    def images(self, kind: str, done: float, total: int) -> None: ...
 
 
 Watch = Callable[[str], AbstractContextManager[Watcher]]
@@ -36,5 +36,5 @@ class Silent:
     def step(self, report: Report) -> None:
         pass
 
-    def batch(self, kind: str, done: int, total: int) -> None:
+    def images(self, kind: str, done: float, total: int) -> None:
         pass
