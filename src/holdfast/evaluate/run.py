@@ -31,7 +31,7 @@ from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
 from holdfast.models.resolve import warn_of_probabilities
 from holdfast.models.state import Model, evaluating
-from holdfast.parts import to_json
+from holdfast.part_json import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
 from holdfast.validate import check_classes

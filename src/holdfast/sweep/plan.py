@@ -9,7 +9,7 @@ from pathlib import Path
 from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError, unknown_name
-from holdfast.parts import config_hash
+from holdfast.part_json import config_hash
 from holdfast.recipes import (
     METHODS,
     PROFILES,
