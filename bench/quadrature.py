@@ -17,7 +17,7 @@ import torch
 import holdfast as hf
 from bench.measure import environment
 from holdfast.data.image_data import to_unit_interval
-from holdfast.gradient.quadrature import Method
+from holdfast.gradient.points import Method
 from holdfast.models.pretrained import pretrained_names
 
 STEPS = (3, 5, 10, 20, 50)

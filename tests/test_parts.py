@@ -23,19 +23,8 @@ from holdfast.certify.base import Certificate
 from holdfast.errors import HoldfastError
 from holdfast.metrics.base import Metric
 from holdfast.objectives import AT, IGR, TRADES, IGRAttack, LossOutput, Objective, Standard
-from holdfast.parts import (
-    Part,
-    changed_parts,
-    config_hash,
-    differences,
-    find,
-    from_json,
-    named,
-    non_default,
-    spec_of,
-    to_json,
-    to_plain,
-)
+from holdfast.part_json import SCHEMA, config_hash, from_json, non_default, to_json, to_plain
+from holdfast.parts import Part, changed_parts, differences, find, named, spec_of
 from holdfast.recipes import METHODS, recipe
 from holdfast.recipes.setups import SETUPS
 from holdfast.train.config import TrainConfig
@@ -210,7 +199,7 @@ def test_two_parts_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_every_recipe_comes_back_from_json(dataset: str, method: str) -> None:
     config = recipe(f"{dataset}-{method}")
     text = to_json(config)
-    assert json.loads(text)["schema"] == parts.SCHEMA
+    assert json.loads(text)["schema"] == SCHEMA
     back = from_json(TrainConfig, text, "run.json")
     assert back == config
     assert to_json(back) == text

@@ -13,7 +13,8 @@ from holdfast.attacks.base import Attack
 from holdfast.attribution.base import Attribution
 from holdfast.cli import main
 from holdfast.objectives import Objective
-from holdfast.parts import find, from_json, to_json
+from holdfast.part_json import from_json, to_json
+from holdfast.parts import find
 from holdfast.results import load_results
 from holdfast.train import RunFolder, read_metrics
 from holdfast.train.folder import load_config

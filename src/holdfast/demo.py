@@ -24,7 +24,8 @@ from holdfast.report import Document, compare_results
 from holdfast.report.examples import attacked_examples
 from holdfast.report.words import dataset_title
 from holdfast.report.write import write_report
-from holdfast.results.store import RunResult, read_run, result_of
+from holdfast.results.result import RunResult, result_of
+from holdfast.results.store import read_run
 from holdfast.sweep.watch import Silent, Watch
 from holdfast.train import RunFolder, TrainConfig, train
 from holdfast.train.folder import load_config

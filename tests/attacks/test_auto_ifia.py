@@ -29,7 +29,7 @@ from holdfast.attacks.worst import Shortlist
 from holdfast.attribution import External, IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.models.state import Model, evaluating
-from holdfast.parts import from_json, to_json
+from holdfast.part_json import from_json, to_json
 from tests.attacks.conftest import Known, seeded
 
 EPS, K = 0.15, 10

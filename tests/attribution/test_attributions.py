@@ -30,7 +30,8 @@ from holdfast import (
     integrated_gradients,
 )
 from holdfast.models import ResNet18, SmallCNN
-from holdfast.parts import find, from_json, to_json
+from holdfast.part_json import from_json, to_json
+from holdfast.parts import find
 from tests.attribution.plain import LAYERS, PLAIN, Net, cam
 
 MakeNetwork = Callable[[str], nn.Module]

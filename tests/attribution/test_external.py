@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from holdfast import External, HoldfastError, Saliency, attribution_penalty
 from holdfast.attribution import Attribution
-from holdfast.parts import from_json, to_json
+from holdfast.part_json import from_json, to_json
 
 MakeNetwork = Callable[[str], nn.Module]
 Pair = tuple[Tensor, Tensor, Tensor]

@@ -10,7 +10,7 @@ from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
 from holdfast import HoldfastError, igr_penalty, integrated_gradients
-from holdfast.gradient.quadrature import path_rule
+from holdfast.gradient.points import path_rule
 
 METHODS = ["riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre"]
 MakeNetwork = Callable[[str], nn.Module]

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 import holdfast as hf
 from holdfast.metrics import ZeroShare
-from holdfast.parts import find, from_json, named, to_json
+from holdfast.part_json import from_json, to_json
+from holdfast.parts import find, named
 
 FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "kendall": hf.kendall_tau,

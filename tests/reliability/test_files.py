@@ -33,7 +33,7 @@ from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.models import SmallCNN
 from holdfast.models.load import of_run
 from holdfast.models.weights import load_weights, read_weights
-from holdfast.parts import to_plain
+from holdfast.part_json import to_plain
 from holdfast.results import load_result
 from holdfast.results.store import read_run
 from holdfast.sweep.plan import load_plan

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from holdfast import AT, PGD, HoldfastError, LossOutput
 from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
-from holdfast.parts import from_json
+from holdfast.part_json import from_json
 from holdfast.train import Report, TrainConfig, train
 from holdfast.train.distributed import World, current_world, joined
 from holdfast.train.validation import validate

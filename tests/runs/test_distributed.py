@@ -31,7 +31,7 @@ from holdfast.evaluate import evaluate
 from holdfast.evaluate.protocol import read_protocol
 from holdfast.models.weights import save_weights
 from holdfast.objectives import Objective
-from holdfast.parts import to_json
+from holdfast.part_json import to_json
 from holdfast.train import DataConfig, OptimConfig, RunFolder, TrainConfig, read_metrics, train
 from holdfast.train.distributed import ALONE, World, joined
 from holdfast.train.folder import load_config

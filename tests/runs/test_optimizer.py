@@ -1,4 +1,4 @@
-"""From settings to rates, radii and optimisers; values that no run could use are refused first."""
+"""From settings to rates and optimisers; values that no run could use are refused first."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast import AT, IGR, LGA, MART, TRADES, HoldfastError, Standard
+from holdfast import AT, IGR, MART, TRADES, HoldfastError, Standard
 from holdfast.attacks import PGD
 from holdfast.attribution import IntegratedGradients
-from holdfast.objectives import IGRAttack, Objective
+from holdfast.objectives import Objective
 from holdfast.recipes import recipe
 from holdfast.train import OptimConfig, TrainConfig, train
-from holdfast.train.optimizer import at_radius, build_optimizer, learning_rate, radius_share
+from holdfast.train.optimizer import build_optimizer, learning_rate
 
 
 def rates(config: OptimConfig, per_epoch: int) -> list[float]:
@@ -156,21 +156,6 @@ def test_a_validation_set_smaller_than_asked_for_is_used_whole(
     tmp_path: Path, tiny: Callable[..., TrainConfig]
 ) -> None:
     assert train(tiny("digits-standard", optim_epochs=1, val_size=100_000), tmp_path).finished
-
-
-def test_the_radius_grows_in_every_attack_and_step_sizes_stay() -> None:
-    objective = IGR(AT(PGD(0.3, 0.1, 4)), attack=IGRAttack(0.2, 0.05, 3))
-    shrunk = at_radius(objective, 0.25)
-    assert (shrunk.base.attack, shrunk.attack) == (PGD(0.075, 0.1, 4), IGRAttack(0.05, 0.05, 3))  # type: ignore[attr-defined]
-    assert at_radius(LGA(eps=0.4), 0.5) == LGA(eps=0.2)
-    assert at_radius(objective, 1.0) is objective
-
-
-def test_the_radius_of_each_step() -> None:
-    shares = [radius_share(OptimConfig(eps_warmup=0.4), step, 10) for step in range(10)]
-    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1])
-    assert [radius_share(OptimConfig(), step, 3) for step in range(3)] == [1, 1, 1]
-    assert radius_share(OptimConfig(eps_warmup=1.0), 9, 10) == 1
 
 
 def test_the_radius_reaches_the_attack(

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from holdfast.parts import to_json
+from holdfast.part_json import to_json
 from holdfast.sealed import unsealed
 from holdfast.train.config import TrainConfig
 

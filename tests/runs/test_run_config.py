@@ -12,7 +12,8 @@ import pytest
 
 from holdfast import AT, IGR, PGD, HoldfastError
 from holdfast.config import EvalConfig
-from holdfast.parts import config_hash, differences, from_json, to_json
+from holdfast.part_json import config_hash, from_json, to_json
+from holdfast.parts import differences
 from holdfast.recipes import PROFILES, SETUPS, evaluation, recipe, recipe_names
 from holdfast.train import OptimConfig, TrainConfig
 from holdfast.train.folder import load_config

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast import HoldfastError
 from holdfast.files import write_atomically
-from holdfast.parts import to_json
+from holdfast.part_json import to_json
 from holdfast.train import RunFolder, train
 from holdfast.train.config import DataConfig, OptimConfig, TrainConfig
 from holdfast.train.folder import load_config

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast import HoldfastError, HoldfastWarning
 from holdfast.evaluate.standard import strongest
-from holdfast.parts import config_hash
+from holdfast.part_json import config_hash
 from holdfast.recipes import METHODS, TABLE2, TABLE3, evaluation, method_recipe
 from holdfast.sealed import unsealed
 from holdfast.sweep import PLANS, Plan, load_plan

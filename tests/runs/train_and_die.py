@@ -72,7 +72,7 @@ def main() -> None:
     import torch._dynamo  # every optimiser imports it: once here rather than in each child
 
     import holdfast.train  # noqa: F401
-    from holdfast.parts import from_json
+    from holdfast.part_json import from_json
     from holdfast.train import TrainConfig
 
     torch.set_num_threads(1)

@@ -14,8 +14,7 @@ from holdfast.attribution.integrated_gradients import IntegratedGradients, check
 from holdfast.errors import HoldfastError
 from holdfast.gradient.grouped import penalty
 from holdfast.gradient.integral import expanded_baseline, path_attribution
-from holdfast.gradient.points import Path, precise
-from holdfast.gradient.quadrature import Method
+from holdfast.gradient.points import Method, Path, precise
 from holdfast.metrics.pairs import cosine_similarity
 from holdfast.models.state import Model, outside_inference_mode
 from holdfast.validate import check_count

@@ -12,8 +12,7 @@ from torch import Tensor
 from holdfast.attribution.base import PathAttribution, Target, checked
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.gradient.integral import path_attribution
-from holdfast.gradient.points import Path
-from holdfast.gradient.quadrature import Method
+from holdfast.gradient.points import Method, Path
 from holdfast.models.state import Model, outside_inference_mode
 from holdfast.validate import check_count
 

@@ -15,7 +15,7 @@ from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import SEALED, AuditSettings
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast
-from holdfast.parts import from_plain
+from holdfast.part_json import from_plain
 from holdfast.report.words import interval, listed, number
 from holdfast.sealed import parsed, unsealed
 

@@ -29,7 +29,7 @@ from holdfast.files import locked, make_folder, write_atomically
 from holdfast.models.find import FoundModel, find_model, fitted
 from holdfast.models.resolve import BUILT_IN
 from holdfast.models.state import evaluating
-from holdfast.parts import to_plain
+from holdfast.part_json import to_plain
 from holdfast.sealed import sealed, unsealed
 
 FLAGGED = 3

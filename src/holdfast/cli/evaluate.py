@@ -15,7 +15,7 @@ from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
-from holdfast.parts import config_hash
+from holdfast.part_json import config_hash
 from holdfast.recipes import SETUPS, evaluation, setup, split_name
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.metrics import Metric
 from holdfast.metrics.rank import check_k
-from holdfast.parts import Part, find, from_json, non_default, to_plain
+from holdfast.part_json import from_json, non_default, to_plain
+from holdfast.parts import Part, find
 from holdfast.validate import check_count
 
 P = TypeVar("P", bound=Part)

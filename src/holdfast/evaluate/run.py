@@ -33,7 +33,7 @@ from holdfast.models.outputs import adapted, logits_of
 from holdfast.models.resolve import warn_of_probabilities
 from holdfast.models.state import Model, evaluating
 from holdfast.models.timing import seconds_per_pass
-from holdfast.parts import to_json
+from holdfast.part_json import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
 from holdfast.validate import check_classes

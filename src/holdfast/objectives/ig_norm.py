@@ -14,8 +14,7 @@ from holdfast.attacks import Attack
 from holdfast.errors import HoldfastError
 from holdfast.gradient.grouped import penalty
 from holdfast.gradient.integral import path_attribution
-from holdfast.gradient.points import Path
-from holdfast.gradient.quadrature import Method
+from holdfast.gradient.points import Method, Path
 from holdfast.models.state import Model
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import LossOutput, Objective, combine

@@ -11,7 +11,7 @@ from holdfast.parts import differences, settings
 from holdfast.recipes import SETUPS, evaluation, method_recipe
 from holdfast.report.settings import recipe_of
 from holdfast.report.words import setting
-from holdfast.results.store import RunResult
+from holdfast.results.result import RunResult
 from holdfast.train.config import TrainConfig
 
 

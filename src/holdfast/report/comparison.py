@@ -20,7 +20,7 @@ from holdfast.report.pictures import TIMES, ExampleView, attribution_figure, til
 from holdfast.report.quantities import PREDICTION, QUANTITIES, attacks_of_all, heading, values_of
 from holdfast.report.settings import settings_tables
 from holdfast.report.words import listed, number, span
-from holdfast.results.store import RunResult
+from holdfast.results.result import RunResult
 
 NOTABLE_FAILURES = 0.05
 SHOWN = 4

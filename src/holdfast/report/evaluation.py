@@ -10,7 +10,7 @@ import pandas as pd
 from holdfast.evaluate.protocol import leaves
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.metrics.stats import Interval
-from holdfast.parts import to_plain
+from holdfast.part_json import to_plain
 from holdfast.report.document import Column, Document, Facts, Row, Section, Table, Words
 from holdfast.report.words import number
 

@@ -12,7 +12,7 @@ from holdfast.metrics.stats import Interval, mean_interval
 from holdfast.report.document import Board, Code, Column, Document, Entry, Section, Words
 from holdfast.report.settings import by_dataset
 from holdfast.report.words import counted, dataset_title, listed
-from holdfast.results.store import RunResult
+from holdfast.results.result import RunResult
 from holdfast.results.wide import Records
 
 COLUMNS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from holdfast.metrics.stats import Column as Values
 from holdfast.metrics.stats import Ends
 from holdfast.report.document import Column
-from holdfast.results.store import RunResult
+from holdfast.results.result import RunResult
 
 ACCURACY = "Accuracy"
 ATTACKED = "Attribution under attack"

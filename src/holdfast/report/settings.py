@@ -8,12 +8,13 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.protocol import leaves
-from holdfast.parts import settings, to_plain
+from holdfast.part_json import to_plain
+from holdfast.parts import settings
 from holdfast.recipes import METHODS, SETUPS, evaluation, method_recipe, origin
 from holdfast.recipes.setups import OURS
 from holdfast.report.document import Column, Row, Table
 from holdfast.report.words import dataset_title, setting
-from holdfast.results.store import RunResult
+from holdfast.results.result import RunResult
 from holdfast.train.config import TrainConfig
 
 _ELSEWHERE = ("recipe", "profile", "seed", "data.name", "evaluation.dataset")

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.protocol import protocol_differences
-from holdfast.results.store import RunResult, load_result, read_evaluation, read_run
+from holdfast.results.result import RunResult
+from holdfast.results.store import load_result, read_evaluation, read_run
 from holdfast.train.folder import RunFolder
 
 SUMMARY = "summary.json"
@@ -56,15 +56,3 @@ def titled(results: Iterable[RunResult]) -> dict[str, RunResult]:
     names = [f"{n}, seed {r.seed}" if names.count(n) > 1 else n for n, r in zip(names, found, strict=True)]
     numbered = [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names, 1)]
     return dict(zip(numbered, found, strict=True))
-
-
-def refuse_unlike(results: Iterable[RunResult]) -> None:
-    """Raise unless all were evaluated alike on one data set; one more attack or metric of some does not matter."""
-    first, *others = results
-    for other in others:
-        changed = protocol_differences(first.protocol, other.protocol, shared=True)
-        if changed:
-            raise HoldfastError(
-                f"{first.name} and {other.name} were evaluated differently ({'; '.join(changed)}); their numbers do "
-                "not compare: evaluate both alike."
-            )

@@ -7,121 +7,26 @@ as well; written again, they are of this one.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.protocol import Protocol, protocol_differences, read_protocol
 from holdfast.evaluate.records import packed, read_records, unpacked
-from holdfast.evaluate.result import EvaluationResult
-from holdfast.evaluate.standard import config_of, protocol_of
 from holdfast.evaluate.subject import read_json
-from holdfast.evaluate.summary import Names, shown
 from holdfast.files import make_folder, write_atomically
-from holdfast.metrics import Cosine, KendallTau, Metric, Pearson, Spearman, TopK, ZeroShare
-from holdfast.parts import SCHEMA, differences, from_plain, to_plain
-from holdfast.recipes import METHODS, SETUPS, setup, split_name, title
-from holdfast.results.first_schema import train_config
-from holdfast.results.wide import Record, Records, long_of
+from holdfast.part_json import SCHEMA, from_plain, to_plain
+from holdfast.parts import differences
+from holdfast.recipes import METHODS
+from holdfast.results.first_schema import first_schema
+from holdfast.results.result import RunResult, means
+from holdfast.results.wide import Records
 from holdfast.sealed import is_intact, parsed, sealed
 from holdfast.train.config import TrainConfig
 from holdfast.train.folder import RunFolder, load_config, read_training
-
-
-@dataclass(frozen=True, eq=False)
-class RunResult:
-    """An evaluated model: a finished run, or anybody's.
-
-    ``records`` may be given as one row per image by kind (see `holdfast.results.wide`); ``log`` is the training log,
-    one entry a line of its ``metrics.jsonl``; ``training`` its ``result.json`` (seconds, device, best epoch).
-    """
-
-    protocol: Protocol
-    summary: Mapping[str, Any]
-    records: Records | Mapping[str, Sequence[Record]]
-    settings: TrainConfig | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
-    log: Sequence[Mapping[str, Any]] = ()
-    subject: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    label: str = ""
-    """What a model without training settings is called."""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.records, Records):
-            object.__setattr__(self, "records", long_of(self.records, self.protocol))
-
-    @property
-    def train(self) -> TrainConfig:
-        """The training settings.
-
-        Raises:
-            HoldfastError: the model was not trained here.
-        """
-        if self.settings is None:
-            raise HoldfastError(f"{self.name} is a model that was not trained here, so it has no training settings.")
-        return self.settings
-
-    @property
-    def evaluation(self) -> EvalConfig:
-        """The numbers that define the paper's protocol; raises HoldfastError for another protocol."""
-        return config_of(self.protocol)
-
-    @property
-    def dataset(self) -> str:
-        """What its rows are grouped by: the setup of its recipe ("fashion_mnist_01"), or else its data set."""
-        if self.settings is None:
-            return self.protocol.dataset
-        named = split_name(self.settings.recipe)[0]
-        own = self.settings.data.name
-        return named if named in SETUPS and setup(named).base.data.name == own else own
-
-    @property
-    def method(self) -> str:
-        """The recipe's name without its data set, for example "trades-igr"; the name of a model without a recipe."""
-        return self.label if self.settings is None else self.settings.recipe.removeprefix(f"{self.dataset}-")
-
-    @property
-    def title(self) -> str:
-        """The method as the paper writes it, for example "TRADES+IGR"."""
-        return title(self.method)
-
-    @property
-    def seed(self) -> int:
-        return 0 if self.settings is None else self.settings.seed
-
-    @property
-    def profile(self) -> str | None:
-        """The profile that it was trained under."""
-        return None if self.settings is None else self.settings.profile
-
-    @property
-    def name(self) -> str:
-        """The stem of its files: ``dataset-method-seed`` of a run."""
-        return self.label if self.settings is None else f"{self.settings.recipe}-{self.seed}"
-
-    def column(self, name: str, kind: str = "attribution") -> list[Any]:
-        """One quantity of every image, in their order, by its short name ("kendall", "random_topk")."""
-        return [row[name] for row in self.records[kind]]
-
-
-def result_of(evaluated: EvaluationResult, label: str | None = None) -> RunResult:
-    """What `holdfast.evaluate` gave back, as a result that can be stored."""
-    return RunResult(
-        protocol=evaluated.protocol,
-        summary=evaluated.summary.to_dict(),
-        records=Records(evaluated.table_of_records),
-        subject=evaluated.subject,
-        environment=evaluated.environment,
-        label=label or evaluated.name,
-    )
 
 
 def read_run(folder: Path, evaluation: Path) -> RunResult:
@@ -222,7 +127,8 @@ def load_result(path: Path) -> RunResult:
             "restore it, or run it again."
         )
     try:
-        result = _first_schema(document, content, str(path)) if schema == 1 else _result(document, content, str(path))
+        read = first_schema if schema == 1 else _second_schema
+        result = read(document, content, str(path))
         stored, again = result.summary["metrics"], means(result)
         contained = all(key in again and abs(stored[key]["mean"] - again[key]) <= 1e-9 for key in stored)
     except HoldfastError:
@@ -247,7 +153,7 @@ def _from_the_future(path: Path, schema: int, version: str | None) -> HoldfastEr
     )
 
 
-def _result(document: dict[str, Any], content: bytes, where: str) -> RunResult:
+def _second_schema(document: Mapping[str, Any], content: bytes, where: str) -> RunResult:
     settings = document["train"]
     return RunResult(
         protocol=from_plain(Protocol, document["protocol"], where),
@@ -262,43 +168,6 @@ def _result(document: dict[str, Any], content: bytes, where: str) -> RunResult:
     )
 
 
-def _first_schema(document: dict[str, Any], content: bytes, where: str) -> RunResult:
-    rows: dict[str, list[Record]] = {"accuracy": [], "attribution": []}
-    for line in gzip.decompress(content).decode().splitlines():
-        row = json.loads(line)
-        rows[row.pop("kind")].append(row)
-    evaluation, training = from_plain(EvalConfig, {**document["evaluation"], "auto": None}, where), document["training"]
-    settings = train_config(document["train"])
-    there = set(rows["attribution"][0]) if rows["attribution"] else set()
-    metrics: tuple[Metric, ...] = (
-        KendallTau(),
-        TopK(evaluation.ifia.k),
-        Spearman(),
-        Cosine(),
-        Pearson(),
-        *(m for m in (Cosine(magnitude=True), Pearson(magnitude=True)) if m.key in there),
-        ZeroShare(),
-    )
-    return RunResult(
-        protocol=protocol_of(evaluation, metrics),
-        summary=document["summary"],
-        records=rows,
-        settings=settings,
-        training=training,
-        log=document["log"],
-        subject={"model": settings.model, "data": f"{evaluation.dataset} ({evaluation.split})"},
-        environment={key: training[key] for key in ("torch", "device") if key in training},
-    )
-
-
-def means(result: RunResult) -> dict[str, float]:
-    """The mean of each quantity by its short name, made from the records alone."""
-    assert isinstance(result.records, Records)
-    frame = result.records.frame
-    names = Names(frame)
-    return {names.of(q): fmean(q.values.tolist()) for q in shown(frame, result.protocol.metrics)}
-
-
 def load_results(folder: Path, *, methods: Sequence[str] | None = None) -> list[RunResult]:
     """Every result under ``folder``, ordered by data set, method and seed.
 
@@ -307,24 +176,31 @@ def load_results(folder: Path, *, methods: Sequence[str] | None = None) -> list[
     """
     found = [load_result(path) for path in sorted(folder.glob("*.json"))]
     chosen = [r for r in found if methods is None or r.method in methods]
-    refuse_mixture(chosen)
+    refuse_unlike(chosen, in_tables=True)
     order = list(METHODS)
     return sorted(chosen, key=lambda r: (r.dataset, order.index(r.method) if r.method in order else 99, r.seed))
 
 
-def refuse_mixture(results: Sequence[RunResult]) -> None:
-    """Raise when two results of one data set had another budget, and say what differs.
+def refuse_unlike(results: Iterable[RunResult], *, in_tables: bool = False) -> None:
+    """Raise unless all were evaluated alike on one data set; one more attack or metric of some does not matter.
 
-    What only one of them has (a metric, an attack) does not count.
+    Args:
+        results: what is to stand side by side.
+        in_tables: whether each data set has a table of its own, whose rows were trained under one profile, too.
     """
     first: dict[str, RunResult] = {}
     for result in results:
-        other = first.setdefault(result.dataset, result)
+        other = first.setdefault(result.dataset if in_tables else "", result)
         changed = protocol_differences(other.protocol, result.protocol, shared=True)
-        if None not in (other.profile, result.profile) and other.profile != result.profile:
+        if in_tables and None not in (other.profile, result.profile) and other.profile != result.profile:
             changed.append(f"profile: {other.profile} -> {result.profile}")
-        if changed:
+        if changed and in_tables:
             raise HoldfastError(
                 f"{other.name} and {result.name} have other settings ({'; '.join(changed)}): a table compares rows "
                 "of one budget only; keep them in folders of their own."
+            )
+        if changed:
+            raise HoldfastError(
+                f"{other.name} and {result.name} were evaluated differently ({'; '.join(changed)}); their numbers do "
+                "not compare: evaluate both alike."
             )

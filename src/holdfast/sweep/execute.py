@@ -19,7 +19,7 @@ from holdfast.evaluate import evaluate, protocol_of
 from holdfast.evaluate.protocol import protocol_differences, read_protocol
 from holdfast.evaluate.target import resolve_target
 from holdfast.files import make_folder, write_atomically
-from holdfast.parts import from_json
+from holdfast.part_json import from_json
 from holdfast.sweep.plan import Run
 from holdfast.sweep.watch import Silent, Watch, Watcher
 from holdfast.train import RunFolder, train

@@ -10,7 +10,7 @@ from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.evaluate import protocol_cost, protocol_of
-from holdfast.parts import config_hash
+from holdfast.part_json import config_hash
 from holdfast.recipes import (
     METHODS,
     PROFILES,

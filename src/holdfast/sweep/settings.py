@@ -8,7 +8,8 @@ from pathlib import Path
 from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.files import make_folder, write_atomically
-from holdfast.parts import differences, from_json, to_json
+from holdfast.part_json import from_json, to_json
+from holdfast.parts import differences
 from holdfast.recipes import split_name
 from holdfast.sweep.plan import Plan
 

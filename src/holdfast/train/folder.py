@@ -13,7 +13,8 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.files import locked, make_folder, writable, write_atomically
-from holdfast.parts import differences, from_json, to_json
+from holdfast.part_json import from_json, to_json
+from holdfast.parts import differences
 from holdfast.sealed import parsed, unsealed
 from holdfast.train.config import TrainConfig
 

@@ -21,7 +21,7 @@ from holdfast.files import writable, write_atomically
 from holdfast.models.resolve import build_model
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput, Objective
-from holdfast.parts import config_hash
+from holdfast.part_json import config_hash
 from holdfast.sealed import sealed
 from holdfast.seeding import seed_of
 from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint, share_checkpoint
