@@ -14,6 +14,7 @@ from torch import Tensor
 from holdfast.attacks.base import Attack, Images, Labels, borrowed, per_image
 from holdfast.attribution.base import Attribution
 from holdfast.errors import NotFinite
+from holdfast.metrics.pairs import real
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_share
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
@@ -90,7 +91,7 @@ class Scores:
     ) -> None:
         self.model, self.labels, self.attribution = model, labels, attribution
         self.select, self.k = select, k
-        self.clean = self.magnitudes(images, labels)
+        self.clean = real(self.magnitudes(images, labels))
         check_ranked(self.clean)
         if select == "topk":
             check_k(k, self.clean.flatten(1).shape[1])

@@ -14,7 +14,7 @@ from holdfast.attacks.fab import FAB
 from holdfast.attacks.square import Square
 from holdfast.models.state import Model
 from holdfast.seeding import fresh_generator
-from holdfast.validate import check_count, check_positive
+from holdfast.validate import check_count, check_radius
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class AutoAttack(Attack):
     targets: int = 9
 
     def __post_init__(self) -> None:
-        check_positive("eps", self.eps, zero=True)
+        check_radius(self.eps, self.norm)
         for name in ("steps", "queries", "targets"):
             check_count(name, getattr(self, name))
 

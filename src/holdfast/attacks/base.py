@@ -18,7 +18,7 @@ from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
 from holdfast.seeding import fresh_generator
-from holdfast.validate import ONE_OUTPUT, check_count, check_images, check_labels, check_positive
+from holdfast.validate import ONE_OUTPUT, check_count, check_images, check_labels, check_positive, check_radius
 
 Norm = Literal["Linf", "L2"]
 Images = Float[Tensor, "B *image"]
@@ -157,7 +157,7 @@ class GradientAscent(Attack):
     restarts: int = 1
 
     def __post_init__(self) -> None:
-        check_positive("eps", self.eps, zero=True)
+        check_radius(self.eps, self.norm)
         check_positive("alpha", self.alpha)
         check_count("steps", self.steps)
         check_count("restarts", self.restarts)

@@ -16,7 +16,7 @@ from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.errors import unknown_name
 from holdfast.models.state import Model
-from holdfast.validate import check_count, check_positive
+from holdfast.validate import check_count, check_positive, check_radius
 
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of the budget at which blocks are halved (Andriushchenko et al., 2020: 10, 50, 200, ... of 10,000)."""
@@ -59,7 +59,7 @@ class BlockSearch(AttributionAttack):
     share: float = 0.1
 
     def __post_init__(self) -> None:
-        check_positive("eps", self.eps, zero=True)
+        check_radius(self.eps)
         check_positive("share", self.share)
         check_count("queries", self.queries)
         check_count("k", self.k)
@@ -115,8 +115,8 @@ class BlockSearch(AttributionAttack):
         right = max(right, 1)
         adv = adv.clone()
         for i, g in enumerate(draws):
-            top = int(torch.randint(height - down + 1, (), generator=g))
-            left = int(torch.randint(width - right + 1, (), generator=g))
+            top = int(torch.randint(height - down + 1, (), generator=g, device=g.device))
+            left = int(torch.randint(width - right + 1, (), generator=g, device=g.device))
             signs = _signs(x.shape[1], g).to(x).view(-1, 1, 1)
             block = (i, slice(None), slice(top, top + down), slice(left, left + right))
             moved = (x[block] + self.eps * signs).clamp(0, 1)
@@ -125,7 +125,7 @@ class BlockSearch(AttributionAttack):
 
 
 def _signs(count: int, generator: torch.Generator) -> Tensor:
-    return 2.0 * torch.randint(2, (count,), generator=generator) - 1
+    return 2.0 * torch.randint(2, (count,), generator=generator, device=generator.device) - 1
 
 
 def _as_grid(images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from holdfast.attacks.base import Attack, per_image, project
 from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.attacks.pgd import margin
 from holdfast.models.state import Model
-from holdfast.validate import check_count, check_positive
+from holdfast.validate import check_count, check_positive, check_radius
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries of 10,000 after which the area of squares is halved."""
@@ -47,7 +47,7 @@ class Square(Attack):
     share: float = 0.8
 
     def __post_init__(self) -> None:
-        check_positive("eps", self.eps, zero=True)
+        check_radius(self.eps)
         check_positive("share", self.share)
         check_count("queries", self.queries)
 
@@ -83,9 +83,9 @@ class Square(Attack):
         at = query * 10_000 // self.queries
         share = self.share / 2 ** sum(at > h for h in HALVINGS)
         side = min(max(round(math.sqrt(share * height * width)), 1), height, width)
-        top = int(torch.randint(height - side + 1, (), generator=draws))
-        left = int(torch.randint(width - side + 1, (), generator=draws))
-        signs = 2.0 * torch.randint(2, (channels, 1, 1), generator=draws) - 1
-        delta = torch.zeros(channels, height, width)
+        top = int(torch.randint(height - side + 1, (), generator=draws, device=draws.device))
+        left = int(torch.randint(width - side + 1, (), generator=draws, device=draws.device))
+        signs = 2.0 * torch.randint(2, (channels, 1, 1), generator=draws, device=draws.device) - 1
+        delta = torch.zeros(channels, height, width, device=draws.device)
         delta[:, top : top + side, left : left + side] = 2 * self.eps * signs
         return delta.to(images)
