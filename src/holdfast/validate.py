@@ -28,15 +28,14 @@ def check_positive(name: str, value: float, *, zero: bool = False) -> None:
         raise HoldfastError(f"{name} is {value}; it must be a finite number of {allowed}.")
 
 
-def check_radius(eps: float, norm: str = "Linf") -> None:
-    """Raise unless ``eps`` is a radius; warn of one that no two images in [0, 1] are apart."""
-    check_positive("eps", eps, zero=True)
+def question_radius(eps: float, norm: str) -> None:
+    """Warn of an ``eps`` that no two images in [0, 1] are apart."""
     if norm == "Linf" and eps > 1:
         warnings.warn(
             f"eps is {eps:g} in pixels of [0, 1], so that every image is allowed; give {eps:g} / 255 if pixels of "
             "0..255 were meant.",
             HoldfastWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import holdfast as hf
-from holdfast.attacks import FGSM
+from holdfast.attacks import FGSM, Square
 from holdfast.models.resolve import build_model
 
 X, Y = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1])
@@ -94,15 +94,17 @@ def test_the_model_belongs_to_the_call(net: nn.Module, attack: Any) -> None:
     one_line(lambda: attack(net), r"model.*attack\(model, x, y\)")
 
 
-@pytest.mark.parametrize("make", [lambda: hf.PGD(8, 2), lambda: hf.IFIA(8.0), lambda: FGSM(16), lambda: hf.PGD(1.01)])
-def test_a_radius_of_other_pixels_is_questioned(make: Callable[[], Any]) -> None:
+@pytest.mark.parametrize(
+    "attack", [hf.PGD(8, 2, 2), hf.IFIA(8.0, 2.0, 2, 4), FGSM(16), hf.PGD(1.01, 0.1, 2), Square(8.0, 5)]
+)
+def test_a_radius_of_other_pixels_is_questioned(net: nn.Module, attack: Any) -> None:
     with pytest.warns(hf.HoldfastWarning, match=r"eps is .* / 255"):
-        make()
+        attack(net, X, Y)
 
 
-@pytest.mark.parametrize("make", [lambda: hf.PGD(1.0), lambda: hf.PGD(2.0, norm="L2"), lambda: hf.PGD(np.float32(0.1))])
-def test_a_radius_that_may_be(make: Callable[[], Any]) -> None:
-    make()
+@pytest.mark.parametrize("attack", [hf.PGD(1.0), hf.PGD(2.0, norm="L2"), hf.PGD(np.float32(0.1))])
+def test_a_radius_that_may_be(net: nn.Module, attack: Any) -> None:
+    attack(net, X, Y)
 
 
 @pytest.mark.parametrize("inputs", [X.numpy(), X.tolist(), (X * 255).to(torch.uint8), X[:0], None])

@@ -14,7 +14,7 @@ from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model
-from holdfast.validate import check_count, check_positive, check_radius
+from holdfast.validate import check_count, check_positive
 
 Loss = Literal["ce", "dlr", "targeted"]
 CLASSES = {"ce": 2, "dlr": 3, "targeted": 4}
@@ -66,7 +66,7 @@ class APGD(Attack):
     rho: float = 0.75
 
     def __post_init__(self) -> None:
-        check_radius(self.eps, self.norm)
+        check_positive("eps", self.eps, zero=True)
         check_positive("rho", self.rho)
         for name in ("steps", "restarts", "targets"):
             check_count(name, getattr(self, name))

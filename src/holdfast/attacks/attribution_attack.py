@@ -70,7 +70,7 @@ class AttributionAttack(Attack):
             attribution: what is attacked. None, and any of the kind of the attack's own ``attribution``, is attacked
                 with the settings of that one (few points in the attack, many in the score).
         """
-        with borrowed(model, x, y) as (images, labels):
+        with borrowed(self, model, x, y) as (images, labels):
             generator = generator or fresh_generator(x.device)
             return self.search(model, images, labels, self.attacked(attribution), generator)
 

@@ -21,7 +21,7 @@ from holdfast.attribution import IntegratedGradients, Saliency
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.state import Model
-from holdfast.validate import check_count, check_positive, check_radius
+from holdfast.validate import check_count, check_positive
 
 Budget = Literal["quick", "standard", "thorough"]
 Start = Literal["image", "random", "found"]
@@ -91,7 +91,7 @@ class AutoIFIA(AttributionAttack):
     attribution: Attribution = IntegratedGradients(n_steps=50)
 
     def __post_init__(self) -> None:
-        check_radius(self.eps)
+        check_positive("eps", self.eps, zero=True)
         check_positive("scale", self.scale)
         check_count("k", self.k)
         if self.budget not in get_args(Budget):

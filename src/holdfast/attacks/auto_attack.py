@@ -14,7 +14,7 @@ from holdfast.attacks.fab import FAB
 from holdfast.attacks.square import Square
 from holdfast.models.state import Model
 from holdfast.seeding import fresh_generator
-from holdfast.validate import check_count, check_radius
+from holdfast.validate import check_count, check_positive
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class AutoAttack(Attack):
     targets: int = 9
 
     def __post_init__(self) -> None:
-        check_radius(self.eps, self.norm)
+        check_positive("eps", self.eps, zero=True)
         for name in ("steps", "queries", "targets"):
             check_count(name, getattr(self, name))
 
@@ -92,7 +92,7 @@ class AutoAttack(Attack):
 
     def run(self, model: Model, x: Images, y: Labels, *, generator: torch.Generator | None = None) -> Ensembled:
         """The attack with its accounting: what each member left standing."""
-        with borrowed(model, x, y) as (images, labels):
+        with borrowed(self, model, x, y) as (images, labels):
             return self._ensemble(model, images, labels, generator or fresh_generator(x.device))
 
     def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,7 @@ from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.errors import unknown_name
 from holdfast.models.state import Model
-from holdfast.validate import check_count, check_positive, check_radius
+from holdfast.validate import check_count, check_positive
 
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of the budget at which blocks are halved (Andriushchenko et al., 2020: 10, 50, 200, ... of 10,000)."""
@@ -59,7 +59,7 @@ class BlockSearch(AttributionAttack):
     share: float = 0.1
 
     def __post_init__(self) -> None:
-        check_radius(self.eps)
+        check_positive("eps", self.eps, zero=True)
         check_positive("share", self.share)
         check_count("queries", self.queries)
         check_count("k", self.k)

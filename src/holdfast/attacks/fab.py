@@ -13,7 +13,7 @@ from holdfast.attacks.base import Attack, Norm, per_image
 from holdfast.errors import unknown_name
 from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model
-from holdfast.validate import check_count, check_positive, check_radius
+from holdfast.validate import check_count, check_positive
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class FAB(Attack):
     back: float = 0.9
 
     def __post_init__(self) -> None:
-        check_radius(self.eps, self.norm)
+        check_positive("eps", self.eps, zero=True)
         for name in ("pull", "beyond", "back"):
             check_positive(name, getattr(self, name))
         for name in ("steps", "targets"):

@@ -17,7 +17,7 @@ from holdfast.errors import unknown_name
 from holdfast.gradient.grouped import by_whole_paths
 from holdfast.models.state import Model
 from holdfast.models.twin import SoftplusTwin
-from holdfast.validate import check_count, check_positive, check_radius
+from holdfast.validate import check_count, check_positive
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class IFIA(AttributionAttack):
     select: Select = "kendall"
 
     def __post_init__(self) -> None:
-        check_radius(self.eps)
+        check_positive("eps", self.eps, zero=True)
         check_positive("alpha", self.alpha)
         for name in ("steps", "k", "restarts"):
             check_count(name, getattr(self, name))
@@ -143,7 +143,7 @@ class RandomSigns(AttributionAttack):
     select: Select = "kendall"
 
     def __post_init__(self) -> None:
-        check_radius(self.eps)
+        check_positive("eps", self.eps, zero=True)
         check_count("draws", self.draws)
         check_count("k", self.k)
         if self.select not in get_args(Select):

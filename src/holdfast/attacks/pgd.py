@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.attacks.base import Attack, GradientAscent, random_start
 from holdfast.models.state import Model
-from holdfast.validate import check_radius
+from holdfast.validate import check_positive
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class FGSM(Attack):
     eps: float = 8 / 255
 
     def __post_init__(self) -> None:
-        check_radius(self.eps)
+        check_positive("eps", self.eps, zero=True)
 
     @property
     def cost(self) -> float:

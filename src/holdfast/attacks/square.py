@@ -12,7 +12,7 @@ from holdfast.attacks.base import Attack, per_image, project
 from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.attacks.pgd import margin
 from holdfast.models.state import Model
-from holdfast.validate import check_count, check_positive, check_radius
+from holdfast.validate import check_count, check_positive
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries of 10,000 after which the area of squares is halved."""
@@ -47,7 +47,7 @@ class Square(Attack):
     share: float = 0.8
 
     def __post_init__(self) -> None:
-        check_radius(self.eps)
+        check_positive("eps", self.eps, zero=True)
         check_positive("share", self.share)
         check_count("queries", self.queries)
 
