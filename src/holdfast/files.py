@@ -6,11 +6,16 @@ import errno
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from holdfast.errors import HoldfastError
+
+LEFT_BEHIND_SECONDS = 3600.0
+"""No write takes this long: an older unfinished file has nobody who writes it."""
 
 
 @contextmanager
@@ -45,6 +50,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with writable(path):
+        _remove_leftovers(path)
         try:
             with open(unfinished, "wb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
@@ -54,6 +60,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove unfinished copies of ``path`` that a kill left behind; younger ones may be another process's at work."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.????????.part"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFT_BEHIND_SECONDS:
+                leftover.unlink()
 
 
 @contextmanager

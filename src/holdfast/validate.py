@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import warnings
+from numbers import Real
 
-from holdfast.errors import HoldfastError, NotFinite
+import torch
+from torch import Tensor, nn
+
+from holdfast.errors import HoldfastError, HoldfastWarning, NotFinite
 
 
 def check_positive(name: str, value: float, *, zero: bool = False) -> None:
@@ -17,8 +20,23 @@ def check_positive(name: str, value: float, *, zero: bool = False) -> None:
     holdfast.errors.HoldfastError: eps is -0.1; it must be a finite number of at least 0.
     """
     allowed = "at least 0" if zero else "more than 0"
+    if isinstance(value, nn.Module):
+        raise HoldfastError(f"{name} is a model; give settings first and the model with the call: attack(model, x, y).")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise HoldfastError(f"{name} is {value!r}; it must be one number of {allowed}, such as 8 / 255.")
     if not (0 <= value < float("inf")) or (value == 0 and not zero):
         raise HoldfastError(f"{name} is {value}; it must be a finite number of {allowed}.")
+
+
+def question_radius(eps: float, norm: str) -> None:
+    """Warn of an ``eps`` that no two images in [0, 1] are apart."""
+    if norm == "Linf" and eps > 1:
+        warnings.warn(
+            f"eps is {eps:g} in pixels of [0, 1], so that every image is allowed; give {eps:g} / 255 if pixels of "
+            "0..255 were meant.",
+            HoldfastWarning,
+            stacklevel=5,
+        )
 
 
 ONE_OUTPUT = "wrap it in holdfast.Logits, which reads one logit an image as that of the second of two."
@@ -72,4 +90,7 @@ def check_logits(logits: Tensor, batch: int) -> None:
     """Raise unless a model's output is ``(batch, classes)``."""
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != batch:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise HoldfastError(f"the model returned {shape}; it must return logits of shape ({batch}, classes).")
+        raise HoldfastError(
+            f"the model returned {shape}; it must return logits of shape ({batch}, classes): wrap it in "
+            "holdfast.Logits, which finds them in a dict, tuple or object."
+        )

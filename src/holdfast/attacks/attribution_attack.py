@@ -14,6 +14,7 @@ from torch import Tensor
 from holdfast.attacks.base import Attack, Images, Labels, borrowed, per_image
 from holdfast.attribution.base import Attribution
 from holdfast.errors import NotFinite
+from holdfast.metrics.pairs import real
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_share
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
@@ -69,7 +70,7 @@ class AttributionAttack(Attack):
             attribution: what is attacked. None, and any of the kind of the attack's own ``attribution``, is attacked
                 with the settings of that one (few points in the attack, many in the score).
         """
-        with borrowed(model, x, y) as (images, labels):
+        with borrowed(self, model, x, y) as (images, labels):
             generator = generator or fresh_generator(x.device)
             return self.search(model, images, labels, self.attacked(attribution), generator)
 
@@ -90,7 +91,7 @@ class Scores:
     ) -> None:
         self.model, self.labels, self.attribution = model, labels, attribution
         self.select, self.k = select, k
-        self.clean = self.magnitudes(images, labels)
+        self.clean = real(self.magnitudes(images, labels))
         check_ranked(self.clean)
         if select == "topk":
             check_k(k, self.clean.flatten(1).shape[1])

@@ -92,7 +92,7 @@ class AutoAttack(Attack):
 
     def run(self, model: Model, x: Images, y: Labels, *, generator: torch.Generator | None = None) -> Ensembled:
         """The attack with its accounting: what each member left standing."""
-        with borrowed(model, x, y) as (images, labels):
+        with borrowed(self, model, x, y) as (images, labels):
             return self._ensemble(model, images, labels, generator or fresh_generator(x.device))
 
     def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:

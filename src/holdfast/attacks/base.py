@@ -19,7 +19,7 @@ from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
 from holdfast.seeding import fresh_generator
-from holdfast.validate import ONE_OUTPUT, check_count, check_images, check_labels, check_positive
+from holdfast.validate import ONE_OUTPUT, check_count, check_images, check_labels, check_positive, question_radius
 
 Norm = Literal["Linf", "L2"]
 Images = Float[Tensor, "B *image"]
@@ -109,7 +109,7 @@ class Attack(Part, ABC):
         Raises:
             HoldfastError: pixels outside [0, 1], labels that are no classes, a gradient that is NaN.
         """
-        with borrowed(model, x, y) as (images, labels):
+        with borrowed(self, model, x, y) as (images, labels):
             adv = self.perturb(model, images, labels, generator or fresh_generator(x.device))
         broken = adv.flatten(1).isnan().any(1)
         if broken.any():
@@ -135,8 +135,9 @@ class Attack(Part, ABC):
 
 
 @contextmanager
-def borrowed(model: Model, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def borrowed(attack: Part, model: Model, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Inside, the model is in evaluation mode; yields the checked inputs, outside any graph and usable by autograd."""
+    question_radius(getattr(attack, "eps", 0.0), getattr(attack, "norm", "Linf"))
     check_images(x)
     check_labels(y, len(x))
     if check_target(model, x, y) < 2:

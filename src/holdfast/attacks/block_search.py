@@ -115,8 +115,8 @@ class BlockSearch(AttributionAttack):
         right = max(right, 1)
         adv = adv.clone()
         for i, g in enumerate(draws):
-            top = int(torch.randint(height - down + 1, (), generator=g))
-            left = int(torch.randint(width - right + 1, (), generator=g))
+            top = int(torch.randint(height - down + 1, (), generator=g, device=g.device))
+            left = int(torch.randint(width - right + 1, (), generator=g, device=g.device))
             signs = _signs(x.shape[1], g).to(x).view(-1, 1, 1)
             block = (i, slice(None), slice(top, top + down), slice(left, left + right))
             moved = (x[block] + self.eps * signs).clamp(0, 1)
@@ -125,7 +125,7 @@ class BlockSearch(AttributionAttack):
 
 
 def _signs(count: int, generator: torch.Generator) -> Tensor:
-    return 2.0 * torch.randint(2, (count,), generator=generator) - 1
+    return 2.0 * torch.randint(2, (count,), generator=generator, device=generator.device) - 1
 
 
 def _as_grid(images: Tensor) -> Tensor:

@@ -83,9 +83,9 @@ class Square(Attack):
         at = query * 10_000 // self.queries
         share = self.share / 2 ** sum(at > h for h in HALVINGS)
         side = min(max(round(math.sqrt(share * height * width)), 1), height, width)
-        top = int(torch.randint(height - side + 1, (), generator=draws))
-        left = int(torch.randint(width - side + 1, (), generator=draws))
-        signs = 2.0 * torch.randint(2, (channels, 1, 1), generator=draws) - 1
-        delta = torch.zeros(channels, height, width)
+        top = int(torch.randint(height - side + 1, (), generator=draws, device=draws.device))
+        left = int(torch.randint(width - side + 1, (), generator=draws, device=draws.device))
+        signs = 2.0 * torch.randint(2, (channels, 1, 1), generator=draws, device=draws.device) - 1
+        delta = torch.zeros(channels, height, width, device=draws.device)
         delta[:, top : top + side, left : left + side] = 2 * self.eps * signs
         return delta.to(images)

@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.attacks.attribution_attack import Found, exactly
 from holdfast.attribution.base import Attribution
 from holdfast.errors import NotFinite
-from holdfast.metrics.pairs import cosine_similarity
+from holdfast.metrics.pairs import cosine_similarity, real
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_indices, topk_share
 from holdfast.models.state import Model
 
@@ -62,7 +62,7 @@ class Worst:
         self.model, self.labels, self.attribution, self.k = model, labels, attribution, k
         with exactly(images.device), torch.no_grad():
             self.right = model(images).argmax(1) == labels
-            self.clean = attribution.map(model, images, labels).detach()
+            self.clean = real(attribution.map(model, images, labels).detach())
         check_ranked(self.clean)
         if {"topk", SHARE} & set(metrics):
             check_k(k, self.clean.flatten(1).shape[1])
@@ -123,7 +123,7 @@ class Shortlist:
     """The iterates of each image that score lowest by a cheap score, ``size`` of them for each metric."""
 
     def __init__(self, images: Tensor, metrics: tuple[str, ...], size: int) -> None:
-        self.score = {m: images.new_full((size, len(images)), float("inf")) for m in metrics}
+        self.score = {m: real(images).new_full((size, len(images)), float("inf")) for m in metrics}
         self.images = {m: images.expand(size, *images.shape).clone() for m in metrics}
         self.step = {m: torch.zeros(size, len(images), dtype=torch.int64, device=images.device) for m in metrics}
 

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
-from holdfast.models.state import Model, evaluating, outside_inference_mode
+from holdfast.models.state import Model, evaluating, naming_types, outside_inference_mode
 from holdfast.parts import Part
 from holdfast.validate import check_classes, check_count, check_labels, check_logits
 
@@ -136,20 +136,8 @@ def check_target(model: Model, x: Tensor, target: Tensor) -> int:
     """
     if isinstance(model, nn.Module):
         _check_batch_norm(model)
-    try:
-        with evaluating(model), torch.no_grad():
-            logits = model(x[:1])
-    except RuntimeError as error:
-        kinds = (
-            {p.dtype for p in model.parameters() if p.is_floating_point()} if isinstance(model, nn.Module) else set()
-        )
-        if len(kinds) == 1 and x.dtype not in kinds:
-            kind = str(*kinds).removeprefix("torch.")
-            raise HoldfastError(
-                f"images are {x.dtype} and the model's weights torch.{kind}: pass images.to(torch.{kind}), or convert "
-                "the model."
-            ) from error
-        raise
+    with naming_types(model, x), evaluating(model), torch.no_grad():
+        logits = model(x[:1])
     check_logits(logits, 1)
     check_classes(target, logits.shape[1])
     return logits.shape[1]

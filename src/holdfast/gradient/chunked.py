@@ -60,6 +60,17 @@ def versions(model: Model) -> list[int]:
     return [b._version for b in model.buffers()] if isinstance(model, nn.Module) else []
 
 
+def check_still(model: Model, before: list[int]) -> None:
+    """Raise if the pass since ``before``, in evaluation mode, changed buffers: every chunk would be another network."""
+    if versions(model) != before and isinstance(model, nn.Module):
+        named = zip((name for name, _ in model.named_buffers()), before, versions(model), strict=True)
+        names = ", ".join(name for name, old, new in named if old != new)
+        raise HoldfastError(
+            f"the model's forward pass itself changes its buffers ({names}) in evaluation mode, so that chunks cannot "
+            "be recomputed: keep counters and caches in plain attributes, or leave internal_batch_size at None."
+        )
+
+
 def check_versions(model: Model, before: list[int]) -> None:
     """Raise if buffers changed since: what is recomputed would be the gradient of another network."""
     if versions(model) != before:
@@ -76,7 +87,9 @@ class _ChunkedSum(Function):
         ctx.path, ctx.rows, ctx.versions = path, rows, versions(path.model)
         ctx.autocast = autocast_state(x.device)
         ctx.save_for_backward(x, baseline, *parameters)
-        return sum_without_graph(path, x, baseline, rows)
+        total = sum_without_graph(path, x, baseline, rows)
+        check_still(path.model, ctx.versions)
+        return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from holdfast.gradient.chunked import add, check_versions, versions
+from holdfast.gradient.chunked import add, check_still, check_versions, versions
 from holdfast.gradient.explained import explained
 from holdfast.gradient.leaves import others, share_nodes
 from holdfast.gradient.points import Path, block_rows, holds_graph
@@ -122,6 +122,7 @@ class _Grouped(Function):
         ctx.save_for_backward(*given)
         wanted = ctx.needs_input_grad[2 : 2 + count]
         found, ctx.own, ctx.sums = groups.differentiate(given[:count], given[count:], wanted)
+        check_still(groups.model, ctx.versions)
         return found
 
     @staticmethod

@@ -42,7 +42,12 @@ def _multiplied(path: Path, inputs: Tensor, baseline: Tensor, total: Tensor) -> 
 
 def expanded_baseline(baselines: Tensor | float, inputs: Tensor) -> Tensor:
     """The baseline of each input."""
-    baseline = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+    try:
+        baseline = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise HoldfastError(
+            f"baselines are {type(baselines).__name__}; pass a number, or one tensor that broadcasts to the inputs."
+        ) from None
     try:
         return baseline.expand_as(inputs)
     except RuntimeError:

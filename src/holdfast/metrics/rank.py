@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Literal, get_args
 
 import torch
@@ -61,7 +62,7 @@ def tau_b(a: Float[Tensor, "B N"], b: Float[Tensor, "B N"]) -> Float[Tensor, " B
 
 def _scipy_tau_b(a: Tensor, b: Tensor) -> Tensor:
     rows = zip(a.detach().numpy(), b.detach().numpy(), strict=True)
-    statistics = torch.tensor([kendalltau(x, y).statistic for x, y in rows], dtype=torch.float64)
+    statistics = torch.tensor([kendalltau(x, y).statistic for x, y in rows], dtype=torch.float64, device="cpu")
     return statistics.nan_to_num(nan=0.0)
 
 
@@ -134,8 +135,8 @@ def topk_indices(maps: Float[Tensor, "B ..."], k: int) -> Tensor:
 
 def check_k(k: int, features: int) -> None:
     """Raise unless ``k`` of the features can be chosen."""
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= features:
-        raise HoldfastError(f"k is {k}; it must be an integer from 1 to the {features} features.")
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= features:
+        raise HoldfastError(f"k is {k!r}; it must be an integer from 1 to the {features} features.")
 
 
 def _top(flat: Tensor, k: int) -> Tensor:

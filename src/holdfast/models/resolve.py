@@ -15,7 +15,7 @@ from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
 from holdfast.imports import imported
 from holdfast.models.resnet import ResNet18
 from holdfast.models.small_cnn import SmallCNN
-from holdfast.models.state import evaluating
+from holdfast.models.state import evaluating, naming_types
 from holdfast.validate import check_logits
 
 BUILT_IN: dict[str, Callable[..., nn.Module]] = {
@@ -62,10 +62,13 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
     """Raise unless ``model`` maps images of ``shape`` to enough logits; warn if they look like probabilities."""
     example = next(model.parameters(), torch.empty(()))
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(4, *shape, generator=generator).to(example.device, example.dtype)
+    images = torch.rand(4, *shape, generator=generator).to(example.device)
     with evaluating(model), torch.no_grad():
         try:
-            logits = model(images)
+            with naming_types(model, images):
+                logits = model(images)
+        except HoldfastError:
+            raise
         except Exception as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise HoldfastError(
@@ -79,6 +82,24 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
             "build it with enough outputs."
         )
     warn_of_probabilities(spec, logits)
+
+
+def check_training_pass(model: nn.Module, spec: str, images: Tensor) -> None:
+    """Raise unless ``model`` gives logits of ``images`` in training mode; leaves its buffers as they are."""
+    before = [b.clone() for b in model.buffers()]
+    remedy = "it must return logits in training mode as in evaluation"
+    if len(images) == 1:
+        remedy = "an epoch's last batch holds 1 image; choose another --optim.batch-size or --data.train-size"
+    model.train()
+    try:
+        with torch.no_grad():
+            check_logits(model(images), len(images))
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise HoldfastError(f"model {spec} cannot be trained on batches of {len(images)}: {first}; {remedy}.") from None
+    with torch.no_grad():
+        for buffer, old in zip(model.buffers(), before, strict=True):
+            buffer.copy_(old)
 
 
 def warn_of_probabilities(name: str, logits: Tensor) -> None:

@@ -15,6 +15,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrize
 
+from holdfast.errors import HoldfastError
+
 Model = Callable[[Tensor], Tensor]
 """Maps images (B, C, H, W) in [0, 1] to logits (B, classes)."""
 
@@ -125,7 +127,8 @@ def evaluating(model: Model) -> Iterator[None]:
     >>> net.training, net[1].training
     (True, False)
     """
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    every = model.modules() if isinstance(model, nn.Module) else []
+    modules = [m for m in every if hasattr(m, "training")]  # frozen TorchScript has no modes
     with _lock:
         for module in modules:
             _borrowed.setdefault(id(module), _Borrowed(module, module.training)).users += 1
@@ -144,6 +147,23 @@ def evaluating(model: Model) -> Iterator[None]:
                     module.training = entry.training
                     del _borrowed[id(module)]
         torch.clear_autocast_cache()
+
+
+@contextmanager
+def naming_types(model: Model, images: Tensor) -> Iterator[None]:
+    """Turn PyTorch's error about images and weights of two types into one line with the remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        weights = model.parameters() if isinstance(model, nn.Module) else ()
+        kinds = {p.dtype for p in weights if p.is_floating_point()}
+        if len(kinds) == 1 and images.dtype not in kinds:
+            kind = str(*kinds).removeprefix("torch.")
+            raise HoldfastError(
+                f"images are {images.dtype} and the model's weights torch.{kind}: pass images.to(torch.{kind}), or "
+                f"convert the model with model.to({images.dtype})."
+            ) from error
+        raise
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def _shown(module: nn.Module) -> Any:
     if isinstance(module, torch._dynamo.OptimizedModule):
         original: Any = module._orig_mod
         return _shown(original)
-    children = {name: child and _shown(child) for name, child in module._modules.items()}
+    children = {name: None if child is None else _shown(child) for name, child in module._modules.items()}
     if all(child is module._modules[name] for name, child in children.items()):
         return module
     shown = copy.copy(module)

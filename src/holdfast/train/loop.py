@@ -18,7 +18,7 @@ from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
 from holdfast.errors import HoldfastError, HoldfastWarning, NotFinite
 from holdfast.files import writable, write_atomically
-from holdfast.models.resolve import build_model
+from holdfast.models.resolve import build_model, check_training_pass
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput, Objective
 from holdfast.part_json import config_hash
@@ -100,6 +100,8 @@ def _network_and_loaders(
     torch.manual_seed(seed_of(config.seed, "weights"))
     model = build_model(config.model, train_data.shape, train_data.num_classes).to(device)
     model = lay_out(model, config.precision, torch.device(device))
+    if not any(p.requires_grad for p in model.parameters()):
+        raise HoldfastError(f"model {config.model} has no weights to train; choose another.")
     train_loader = DeviceLoader(
         train_data,
         batch_size=config.optim.batch_size,
@@ -109,6 +111,8 @@ def _network_and_loaders(
         rank=world.rank,
         world_size=world.size,
     )
+    for rows in sorted({max(1, len(train_loader.share(i))) for i in (0, len(train_loader) - 1)}):
+        check_training_pass(model, config.model, train_loader.batch(0, 0)[0][:rows][:2])
     return model, train_loader, DeviceLoader(val_data, batch_size=200, device=device, shuffle=False)
 
 
