@@ -18,6 +18,7 @@ import holdfast as hf
 from holdfast.audit.measure import ssim
 from holdfast.audit.result import AuditResult, _crossing
 from holdfast.audit.run import pictures_of
+from holdfast.audit.settings import fitted_settings
 from holdfast.cli import main
 from holdfast.errors import HoldfastError
 
@@ -307,3 +308,44 @@ def test_bad_input_is_one_line(words: str, message: str, capsys: pytest.CaptureF
 def test_a_time_limit_shorter_than_one_image(net: nn.Module, images: Tensor) -> None:
     with pytest.raises(HoldfastError, match="shorter than one image"):
         hf.audit(net, images, SETTINGS, time_limit=1e-6)
+
+
+def test_the_light_budget_keeps_the_ball_and_counts_noise_as_an_attack(net: nn.Module, images: Tensor) -> None:
+    explanations = (hf.IntegratedGradients(4), hf.External("captum.attr:Saliency"))
+    settings = hf.AuditSettings(explanations, eps=(0.02, 0.05, 0.1), k=6, images=2, certify=False, budget="light")
+    found = hf.audit(net, images, settings)
+    for row in found.records[found.records["what"] == "attack"].itertuples():
+        assert row.largest_change <= row.eps + 1e-6
+    for name in found.explanations:
+        attack, noise = (
+            np.stack([found.per_image(name, what, found.topk, eps) for eps in settings.eps])
+            for what in ("attack", "noise")
+        )
+        assert (attack <= noise).all()
+        assert (np.diff(attack, axis=0) <= 0).all(), "what a smaller radius allows, a larger one does"
+    assert found.mean(found.explanations[0], "attack", found.topk, 0.1).mean < 0.9
+
+
+def test_quick_is_light_on_large_images_alone() -> None:
+    for side, budget, draws in ((64, "quick", 5), (65, "light", 1)):
+        x = torch.rand(1, 1, side, side)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(side * side, 2))
+        fitted = fitted_settings(hf.AuditSettings(), net, x)
+        assert (fitted.budget, fitted.draws) == (budget, draws)
+        assert fitted_settings(hf.AuditSettings(budget="standard"), net, x).budget == "standard"
+
+
+def test_a_method_whose_maps_are_all_blank_is_not_the_verdict(images: Tensor) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+    settings = hf.AuditSettings(
+        (hf.Saliency(), hf.External(f"{__file__}:blank")), eps=(0.05,), k=6, images=1, certify=False
+    )
+    found = hf.audit(net, images, settings)
+    assert found.measured == ["Saliency"]
+    assert found.score == found.mean("Saliency", "attack", found.topk, 0.05).mean
+    assert "every map of blank is blank" in found.verdict()
+
+
+def blank(x: Tensor, target: Tensor) -> Tensor:
+    return torch.zeros_like(x)

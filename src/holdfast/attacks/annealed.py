@@ -10,7 +10,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from holdfast.attacks.attribution_attack import AttributionAttack, Found
+from holdfast.attacks.attribution_attack import READABLE, AttributionAttack, Found
 from holdfast.attacks.base import ascent_of, per_image, project, unit
 from holdfast.attacks.goals import Goal, TopKGoal
 from holdfast.attacks.pgd import margin
@@ -175,7 +175,7 @@ class AnnealedIFIA(AttributionAttack):
             gradient, maps = self._gradient(SoftplusTwin(model, first * (last / first) ** done, POOLING), followed)(
                 adv, labels, *reference
             )
-            keep, now = _margin_gradient(model, adv, labels)
+            keep, now = _margin_gradient(model, adv, labels, least)
             lacking = ((least - now) / least.clamp(min=torch.finfo(least.dtype).tiny)).clamp(0, 1)
             values = {m: similarity(m, maps, clean, self.k).masked_fill(now <= 0, float("inf")) for m in metrics}
             yield Iterate(adv, values, now > 0, gradient.flatten(1).any(1))
@@ -202,8 +202,11 @@ class AnnealedIFIA(AttributionAttack):
         return gradient
 
 
-def _margin_gradient(model: Model, adv: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _margin_gradient(model: Model, adv: Tensor, labels: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """The margin's gradient and the margin; the gradient is 0 where that is cheap to know to be of no use."""
     with torch.enable_grad():
         adv = adv.detach().requires_grad_()
         value = margin(model(adv), labels)
+        if adv.device.type in READABLE and bool((value >= least).all()):
+            return torch.zeros_like(adv), value.detach().to(adv.dtype)
         return torch.autograd.grad(value.sum(), adv)[0], value.detach().to(adv.dtype)

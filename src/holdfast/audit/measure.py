@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from holdfast.attacks import AutoIFIA, RandomSigns
 from holdfast.attacks.auto import AutoFound
 from holdfast.attacks.flags import attribution_flags, ensemble_flags, gradient_flags, label_flags, model_flags
+from holdfast.attribution import Saliency
 from holdfast.attribution.base import Attribution
-from holdfast.audit.settings import AuditSettings
+from holdfast.audit.light import LightAttack
+from holdfast.audit.settings import AuditSettings, reference_of
 from holdfast.certify import VotedMap
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import name_of
@@ -80,16 +82,49 @@ def _measured(
             yield {**base, "what": "map", "blank": True}, None
             continue
         yield {**base, "what": "map", "blank": False, **_faithful(model, x, target, clean, attribution, settings)}, None
-        for eps in settings.eps:
-            for what in (ATTACK, NOISE):
-                adv, extra = _perturbed(what, model, x, target, attribution, eps, index, settings)
-                after = attribution(model, adv, target).detach()
-                values = {m.key: float(m(after, clean)) for m in metrics_of(settings)}
-                row = {**base, "what": what, "eps": eps, **values, **extra, **_visible(x, adv)}
-                shown = Pictured(x[0], clean[0], adv[0], after[0], float(TopK(settings.k or 1)(after, clean)))
-                yield row, shown if what == ATTACK else None
+        moves = _lightly_moved if settings.budget == "light" else _moved
+        for what, eps, adv, after, extra in moves(model, x, target, attribution, clean, index, settings):
+            values = {m.key: float(m(after, clean)) for m in metrics_of(settings)}
+            row = {**base, "what": what, "eps": eps, **values, **extra, **_visible(x, adv)}
+            shown = Pictured(x[0], clean[0], adv[0], after[0], float(TopK(settings.k or 1)(after, clean)))
+            yield row, shown if what == ATTACK else None
     if settings.certify:
         yield from ((row, None) for row in _certified(model, x, target, index, settings))
+
+
+Moves = Iterator[tuple[str, float, Tensor, Tensor, Row]]
+"""Kind of perturbation, radius, perturbed image, its map, and what else is recorded."""
+
+
+def _moved(
+    model: Model,
+    x: Tensor,
+    target: Tensor,
+    attribution: Attribution,
+    clean: Tensor,
+    index: int,
+    settings: AuditSettings,
+) -> Moves:
+    for eps in settings.eps:
+        for what in (ATTACK, NOISE):
+            adv, extra = _perturbed(what, model, x, target, attribution, eps, index, settings)
+            yield what, eps, adv, attribution(model, adv, target).detach(), extra
+
+
+def _lightly_moved(
+    model: Model,
+    x: Tensor,
+    target: Tensor,
+    attribution: Attribution,
+    clean: Tensor,
+    index: int,
+    settings: AuditSettings,
+) -> Moves:
+    attack = LightAttack(settings.eps, reference_of(settings.eps), settings.k or 1)
+    generator = generator_of(settings.seed, "light", index, name_of(attribution), device=x.device)
+    for eps, attacked, noise in attack.run(model, x, target, attribution, clean, generator):
+        for what, moved in ((ATTACK, attacked), (NOISE, noise)):
+            yield what, eps, moved.adv, moved.after, {"succeeded": bool(moved.member), "member": moved.member}
 
 
 def _is_flat(maps: Tensor) -> bool:
@@ -112,14 +147,20 @@ def _perturbed(
         noise = RandomSigns(eps, settings.draws, k, select="topk")
         found = noise.run(model, x, target, attribution=attribution, generator=generator)
         return found.adv_images, {"succeeded": bool(found.succeeded)}
-    attack = AutoIFIA(eps, k, settings.budget, metrics=("topk",), attribution=attribution)
-    strongest = attack.run(model, x, target, generator=generator)
+    strongest = full_attack(settings, eps, attribution).run(model, x, target, generator=generator)
     assert isinstance(strongest, AutoFound)
     won = int(strongest.winner["topk"])
     return strongest.adv_images, {
         "succeeded": bool(strongest.succeeded),
         "member": strongest.members[won] if won >= 0 else "",
     }
+
+
+def full_attack(settings: AuditSettings, eps: float, attribution: Attribution) -> AutoIFIA:
+    """The attack of one radius; with the light budget that of the self-checks alone."""
+    if settings.budget == "light":
+        return AutoIFIA(eps, settings.k or 1, "quick", metrics=("topk",), scale=1 / 3, attribution=attribution)
+    return AutoIFIA(eps, settings.k or 1, settings.budget, metrics=("topk",), attribution=attribution)
 
 
 def _visible(x: Tensor, adv: Tensor) -> Row:
@@ -150,12 +191,13 @@ def _faithful(
 ) -> Row:
     generator = generator_of(settings.seed, "faithfulness", name_of(attribution), device=x.device)
     rival = random_order(x, generator)
+    steps, samples = (8, 20) if settings.budget == "light" else (20, 50)
     found = {
-        "deletion": float(deletion(model, x, target, clean)),
-        "deletion_random": float(deletion(model, x, target, rival)),
-        "insertion": float(insertion(model, x, target, clean)),
-        "insertion_random": float(insertion(model, x, target, rival)),
-        "infidelity": float(infidelity(model, x, target, clean, generator=generator)),
+        "deletion": float(deletion(model, x, target, clean, steps=steps)),
+        "deletion_random": float(deletion(model, x, target, rival, steps=steps)),
+        "insertion": float(insertion(model, x, target, clean, steps=steps)),
+        "insertion_random": float(insertion(model, x, target, rival, steps=steps)),
+        "infidelity": float(infidelity(model, x, target, clean, samples=samples, generator=generator)),
     }
     if isinstance(model, nn.Module):
         try:
@@ -192,12 +234,12 @@ def flags_of(model: nn.Module, x: Tensor, settings: AuditSettings) -> list[str]:
             model = OneLabel(model, int(model(x[:1]).argmax()))
     with evaluating(model), torch.no_grad():
         target = model(x).argmax(1)
-    attribution = settings.attributions[0]
-    attack = AutoIFIA(settings.eps[-1], settings.k or 1, settings.budget, metrics=("topk",), attribution=attribution)
+    attribution: Attribution = Saliency() if settings.budget == "light" else settings.attributions[0]
+    attack = full_attack(settings, settings.eps[-1], attribution)
     generator = generator_of(settings.seed, "flags", device=x.device)
     found = attack.run(model, x, target, generator=generator)
     assert isinstance(found, AutoFound)
-    if settings.budget != "quick":
+    if settings.budget not in ("light", "quick"):
         return attribution_flags(attack, model, x, target, found, attribution=attribution, seed=settings.seed)
     beta = attack.members()[0].climb.surrogate_beta[1]
     problem = check_surrogate(model, x, target, beta).problem

@@ -85,7 +85,7 @@ def curves(result: AuditResult) -> Figure:
     drawing = Drawing(figsize=(6.4, 3.6), layout="constrained")
     axis = drawing.subplots()
     levels = [255 * eps for eps in result.settings.eps]
-    for explanation, colour in run_colours(result.explanations).items():
+    for explanation, colour in run_colours(result.measured).items():
         for what, dash in (("attack", DASHES[0]), ("noise", DASHES[1])):
             found = [result.mean(explanation, what, result.topk, eps) for eps in result.settings.eps]
             axis.plot([0, *levels], [1, *(f.mean for f in found)], dash, color=colour, marker="o", markersize=3,
@@ -108,6 +108,11 @@ def curves(result: AuditResult) -> Figure:
     axis.legend(frameon=False, fontsize=8)
     plain(axis)
     caption = "Means over images; the band is the 95 % interval of the attack."
+    if result.settings.budget == "light":
+        caption += (
+            f" The light budget attacks {255 * result.reference:.3g}/255 by one short climb and starts the other radii "
+            "from what it found there: a stronger attack may leave less than is shown."
+        )
     alt = "Share of the most important features that is left, against the radius of the perturbation"
     return figure_of(drawing, "curves", "", caption, alt)
 

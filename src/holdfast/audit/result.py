@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from holdfast.audit.settings import AuditSettings
+from holdfast.audit.settings import AuditSettings, reference_of
 from holdfast.evaluate import name_of
 from holdfast.metrics.stats import Interval, mean_interval
 
@@ -104,23 +104,32 @@ class AuditResult:
     @property
     def reference(self) -> float:
         """The radius that the verdict speaks of: the one nearest to 2/255."""
-        return min(self.settings.eps, key=lambda e: abs(e - 2 / 255))
+        return reference_of(self.settings.eps)
 
     @property
     def best(self) -> str:
         """The explanation that keeps most of its top features at the reference radius, blank ones aside."""
-        usable = [e for e in self.explanations if self.blank(e) < HALF] or self.explanations
+        usable = [e for e in self.measured if self.blank(e) < HALF] or self.measured or self.explanations
         return max(usable, key=lambda e: _number(self.mean(e, "attack", self.topk, self.reference).mean))
 
     @property
+    def measured(self) -> list[str]:
+        """The explanations with at least one map that is not blank, which alone can be attacked."""
+        return [e for e in self.explanations if self.mean(e, "attack", self.topk, self.reference).n]
+
+    @property
     def score(self) -> float:
-        """The least share of top features left under attack at the reference radius, over the explanations."""
-        return min(_number(self.mean(e, "attack", self.topk, self.reference).mean) for e in self.explanations)
+        """The least share of top features left under attack at the reference radius, over the explanations; NaN where
+        every map is blank."""
+        found = (self.mean(e, "attack", self.topk, self.reference).mean for e in self.measured)
+        return min(found, default=float("nan"))
 
     def verdict(self) -> str:
         """One sentence in plain words with its numbers."""
         eps = self.reference
-        found = {e: self.mean(e, "attack", self.topk, eps) for e in self.explanations}
+        found = {e: self.mean(e, "attack", self.topk, eps) for e in self.measured}
+        if not found:
+            return f"Nothing can be said: every map of the {self.images} images is blank, the same everywhere."
         best, worst = self.best, min(found, key=lambda e: _number(found[e].mean))
         noise = self.mean(worst, "noise", self.topk, eps)
         levels = _levels(eps)
@@ -134,6 +143,8 @@ class AuditResult:
             opening = "The explanations of this model hold only in part"
         what = f"{self.label(worst)} keeps {_percent(found[worst])} of its {self.settings.k} most important features"
         others = f"; {self.label(best)}, which holds best, keeps {_percent(found[best])}" if best != worst else ""
+        blank = ", ".join(self.label(e) for e in self.explanations if e not in found)
+        others += f"; every map of {blank} is blank" if blank else ""
         return (
             f"{opening}: when an attacker may change every pixel by {levels} without changing the prediction, {what} "
             f"(under noise of that size {_percent(noise)}){others}. Mean over {self.images} images."
@@ -143,13 +154,15 @@ class AuditResult:
         """What an engineer can do."""
         eps, best = self.reference, self.best
         steps = []
+        if not self.measured:
+            steps.append("Explain by another method, such as integrated gradients: a blank map says nothing.")
         if self.score < HOLDS:
             steps.append(
                 f"Train with the attribution regulariser at this radius, starting from your own factory: holdfast "
                 f"train DATASET-trades-igr --model file.py:factory --objective.base.attack.eps {eps:.4g}; then audit "
                 "again."
             )
-        if len(self.explanations) > 1:
+        if len(self.measured) > 1:
             steps.append(f"Show {self.label(best)}: of the explanations audited it keeps most under attack.")
         half = self.half_gone(best)
         if half is not None:
@@ -160,7 +173,7 @@ class AuditResult:
         for explanation in self.explanations:
             if self.blank(explanation) > 0:
                 steps.append(f"{self.label(explanation)} is blank on {self.blank(explanation):.0%} of the images.")
-        if self.settings.budget == "quick":
+        if self.settings.budget in ("light", "quick"):
             steps.append("For a number to quote, run again with --budget standard and at least 50 images.")
         return steps
 
@@ -189,7 +202,7 @@ class AuditResult:
             "model": self.model,
             "data": self.data,
             "verdict": self.verdict(),
-            "score": self.score,
+            "score": self.score if self.measured else None,
             "reference_eps": self.reference,
             "k": self.settings.k,
             "images": self.images,

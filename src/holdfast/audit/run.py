@@ -17,10 +17,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from holdfast.attacks import AutoIFIA
-from holdfast.audit.measure import Pictured, flags_of, measure
+from holdfast.attribution import Saliency
+from holdfast.audit.light import LightAttack
+from holdfast.audit.measure import Pictured, flags_of, full_attack, measure
 from holdfast.audit.result import AuditResult
-from holdfast.audit.settings import SEALED, AuditSettings, fitted_settings
+from holdfast.audit.settings import SEALED, AuditSettings, fitted_settings, reference_of
 from holdfast.data import default_split, load_dataset
 from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
 from holdfast.errors import HoldfastError
@@ -33,7 +34,7 @@ from holdfast.part_json import to_plain
 from holdfast.sealed import sealed, unsealed
 
 FLAGGED = 3
-"""Images that the self-checks of the attack run on."""
+"""Images that the self-checks of the attack run on; one with the light budget."""
 OnImage = Callable[[int, int], None]
 
 
@@ -115,7 +116,7 @@ def audit(
         if on_image is not None:
             on_image(len(x), len(x))
         accuracy, unknown = _accuracy(found, data, x, chosen)
-        flags = store.flags(lambda: flags_of(found.model, x[:FLAGGED], chosen))
+        flags = store.flags(lambda: flags_of(found.model, x[: _flagged(chosen)], chosen))
         result = AuditResult(
             found.name,
             data.source,
@@ -179,7 +180,7 @@ def _images(
 def _audited(
     model: nn.Module, x: Tensor, index: int, settings: AuditSettings
 ) -> tuple[list[dict[str, Any]], dict[str, Pictured]]:
-    reference = min(settings.eps, key=lambda e: abs(e - 2 / 255))
+    reference = reference_of(settings.eps)
     rows, pictures = [], {}
     for row, picture in measure(model, x, index, settings):
         rows.append(row)
@@ -226,12 +227,23 @@ def _labels_per_image(model: nn.Module, x: Tensor) -> float:
 
 def estimated_seconds(model: nn.Module, x: Tensor, settings: AuditSettings) -> float:
     """How long the audit of ``x`` will take, from a timed pass and the cost of its parts."""
-    per_image = 0.0
+    light = settings.budget == "light"
+    per_image = 2.0 * settings.samples if settings.certify else 0.0
     for attribution in settings.attributions:
-        attack = AutoIFIA(settings.eps[0], settings.k or 1, settings.budget, metrics=("topk",), attribution=attribution)
-        per_image += len(settings.eps) * (attack.cost + (settings.draws + 4) * 2 * attribution.points) + 150
-    per_image += 2.0 * settings.samples if settings.certify else 0.0
-    return len(x) * per_image * _seconds_per_pass(model, x[:1])
+        map_cost = 2.0 * attribution.points
+        if light:
+            per_image += LightAttack.cost(attribution, len(settings.eps)) + 2 * map_cost + 56
+        else:
+            attack = full_attack(settings, settings.eps[0], attribution)
+            per_image += len(settings.eps) * (attack.cost + (settings.draws + 4) * map_cost) + 150
+    checks = (
+        min(len(x), _flagged(settings)) * full_attack(settings, settings.eps[-1], Saliency()).cost if light else 0.0
+    )
+    return (len(x) * per_image + checks) * _seconds_per_pass(model, x[:1])
+
+
+def _flagged(settings: AuditSettings) -> int:
+    return 1 if settings.budget == "light" else FLAGGED
 
 
 def _seconds_per_pass(model: nn.Module, x: Tensor) -> float:

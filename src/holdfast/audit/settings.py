@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from holdfast.attacks.auto import Budget
 from holdfast.attribution import GradCAM, IntegratedGradients, Saliency
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.state import Model
 from holdfast.validate import check_count
 
+Effort = Literal["light", "quick", "standard", "thorough"]
+"""How hard an audit tries: those of `AutoIFIA`, and before them the attack of `LightAttack`."""
 RADII = tuple(levels / 255 for levels in (0.5, 1, 2, 4, 8))
 FEW_RADII = tuple(levels / 255 for levels in (1, 2, 4))
 SEALED = ("settings.json", "records.parquet")
@@ -28,7 +30,8 @@ class AuditSettings:
     """Everything that decides the numbers of an audit."""
 
     attributions: tuple[Attribution, ...] = ()
-    """The explanations; none: integrated gradients, saliency and, where it fits the network, Grad-CAM."""
+    """The explanations; none: integrated gradients, saliency and, where it fits the network, Grad-CAM. Where it fits
+    and images have more than 4096 features, integrated gradients and Grad-CAM alone."""
     eps: tuple[float, ...] = ()
     """Radii of the attack, Linf, pixels in [0, 1]; none: 0.5, 1, 2, 4, 8 of 255, and 1, 2, 4 of 255 on images of more
     than 4096 features."""
@@ -36,10 +39,11 @@ class AuditSettings:
     """Features that count as the most important ones; None takes a tenth of them."""
     images: int = 20
     """Images attacked: the first ones of the set."""
-    budget: Budget = "quick"
-    """How hard the attack tries: quick, standard or thorough."""
+    budget: Effort = "quick"
+    """How hard the attack tries: light, quick, standard or thorough. On images of more than 4096 features quick is
+    light: one climb at the reference radius, from whose perturbation the other radii start."""
     draws: int = 5
-    """Perturbations of random signs, of which the worst counts as noise."""
+    """Perturbations of random signs, of which the worst counts as noise; one with the light budget."""
     certify: bool | None = None
     """Whether voted maps are certified; None does so for small images (at most 4096 features)."""
     samples: int = 1000
@@ -59,8 +63,13 @@ class AuditSettings:
             check_count(name, getattr(self, name))
         if self.k is not None:
             check_count("k", self.k)
-        if self.budget not in get_args(Budget):
-            raise unknown_name("budget", str(self.budget), get_args(Budget))
+        if self.budget not in get_args(Effort):
+            raise unknown_name("budget", str(self.budget), get_args(Effort))
+
+
+def reference_of(radii: Sequence[float]) -> float:
+    """The radius that a verdict speaks of: the one nearest to 2/255."""
+    return min(radii, key=lambda eps: abs(eps - 2 / 255))
 
 
 def fitted_settings(settings: AuditSettings, model: Model, x: Tensor) -> AuditSettings:
@@ -73,19 +82,25 @@ def fitted_settings(settings: AuditSettings, model: Model, x: Tensor) -> AuditSe
     k = max(1, round(features / 10)) if settings.k is None else settings.k
     if k >= features:
         raise HoldfastError(f"k is {k}; it must be less than the {features} features of an image.")
-    chosen = settings.attributions or usual_attributions(model, x)
-    certify = features <= FEW_FEATURES if settings.certify is None else settings.certify
-    radii = settings.eps or (RADII if features <= FEW_FEATURES else FEW_RADII)
-    return replace(settings, attributions=chosen, eps=tuple(sorted(set(radii))), k=k, certify=certify)
+    few = features <= FEW_FEATURES
+    budget: Effort = "light" if settings.budget == "quick" and not few else settings.budget
+    return replace(
+        settings,
+        attributions=settings.attributions or usual_attributions(model, x, few=not few),
+        eps=tuple(sorted(set(settings.eps or (RADII if few else FEW_RADII)))),
+        k=k,
+        budget=budget,
+        draws=1 if budget == "light" else settings.draws,
+        certify=few if settings.certify is None else settings.certify,
+    )
 
 
-def usual_attributions(model: Model, x: Tensor) -> tuple[Attribution, ...]:
-    """The explanations that fit a network."""
-    found: list[Attribution] = [IntegratedGradients(n_steps=20), Saliency()]
+def usual_attributions(model: Model, x: Tensor, *, few: bool = False) -> tuple[Attribution, ...]:
+    """The explanations that fit a network; ``few`` leaves out saliency where Grad-CAM fits, and half of the points."""
+    path, gradient = IntegratedGradients(n_steps=10 if few else 20), Saliency()
     try:
         with torch.no_grad():
             GradCAM().map(model, x[:1], torch.zeros(1, dtype=torch.int64, device=x.device))
-        found.append(GradCAM())
     except HoldfastError:
-        pass
-    return tuple(found)
+        return path, gradient
+    return (path, GradCAM()) if few else (path, gradient, GradCAM())
