@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import holdfast as hf
-from holdfast.attacks.base import random_start
-from holdfast.attacks.noise import normal
+from holdfast.attacks.base import normal, random_start
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_cost
 from holdfast.seeding import ImageGenerator
 

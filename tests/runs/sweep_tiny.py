@@ -65,8 +65,8 @@ class DieOnce:
         if self.kind == "training" and report.step == 11:  # type: ignore[attr-defined]
             self.die()
 
-    def batch(self, kind: str, done: int, total: int) -> None:
-        if self.kind == "evaluation" and (kind, done) == ("accuracy", 1):
+    def images(self, kind: str, done: float, total: int) -> None:
+        if self.kind == "evaluation" and kind == "accuracy" and done > 0:
             self.die()
 
     def die(self) -> None:

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from holdfast.attacks.noise import normal, uniform
+from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.attribution.base import check_target
 from holdfast.errors import HoldfastError, NotFinite, unknown_name
 from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
-from holdfast.seeding import fresh_generator
+from holdfast.seeding import ImageGenerator, fresh_generator
 from holdfast.validate import ONE_OUTPUT, check_count, check_images, check_labels, check_positive, question_radius
 
 Norm = Literal["Linf", "L2"]
@@ -63,6 +63,20 @@ def ascent_of(value: Tensor, adv: Tensor) -> Tensor:
         return torch.zeros_like(adv)
     (gradient,) = torch.autograd.grad(value, adv, allow_unused=True, materialize_grads=True)
     return gradient
+
+
+def uniform(images: Tensor, size: float, generator: torch.Generator) -> Tensor:
+    """Numbers in [-size, size] of the shape of ``images``; an `ImageGenerator` gives each image its own."""
+    if isinstance(generator, ImageGenerator):
+        return size * noise_of(images, drawn_seed(generator), "uniform")
+    return torch.empty_like(images).uniform_(-size, size, generator=generator)
+
+
+def normal(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal numbers of the shape of ``images``; an `ImageGenerator` gives each image its own."""
+    if isinstance(generator, ImageGenerator):
+        return noise_of(images, drawn_seed(generator), "normal", normal=True)
+    return torch.empty_like(images).normal_(generator=generator)
 
 
 def random_start(images: Tensor, eps: float, norm: Norm, generator: torch.Generator) -> Tensor:

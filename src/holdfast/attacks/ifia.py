@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attribution_attack import AttributionAttack, Found, Scores, Select
-from holdfast.attacks.base import ascent_of, project, random_start, step
+from holdfast.attacks.base import ascent_of, normal, project, random_start, step
 from holdfast.attacks.goals import Goal, TopKGoal
-from holdfast.attacks.noise import normal
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
 from holdfast.errors import unknown_name

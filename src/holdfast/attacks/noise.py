@@ -7,26 +7,12 @@ import hashlib
 import torch
 from torch import Tensor
 
-from holdfast.seeding import ImageGenerator, generator_of
+from holdfast.seeding import generator_of
 
 
 def drawn_seed(generator: torch.Generator) -> int:
     """The number of a generator on which all else depends."""
     return int(torch.randint(2**62, (), generator=generator, device=generator.device))
-
-
-def uniform(images: Tensor, size: float, generator: torch.Generator) -> Tensor:
-    """Numbers in [-size, size] of the shape of ``images``; an `ImageGenerator` gives each image its own."""
-    if isinstance(generator, ImageGenerator):
-        return size * noise_of(images, drawn_seed(generator), "uniform")
-    return torch.empty_like(images).uniform_(-size, size, generator=generator)
-
-
-def normal(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Normal numbers of the shape of ``images``; an `ImageGenerator` gives each image its own."""
-    if isinstance(generator, ImageGenerator):
-        return noise_of(images, drawn_seed(generator), "normal", normal=True)
-    return torch.empty_like(images).normal_(generator=generator)
 
 
 def noise_of(images: Tensor, seed: int, name: str, *, normal: bool = False) -> Tensor:

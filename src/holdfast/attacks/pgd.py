@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from holdfast.attacks.base import Attack, GradientAscent, random_start
-from holdfast.attacks.noise import normal
+from holdfast.attacks.base import Attack, GradientAscent, normal, random_start
 from holdfast.models.state import Model
 from holdfast.validate import check_positive
 

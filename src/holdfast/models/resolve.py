@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
 from holdfast.imports import imported
+from holdfast.models.arithmetic import float32_products
 from holdfast.models.resnet import ResNet18
 from holdfast.models.small_cnn import SmallCNN
 from holdfast.models.state import evaluating, naming_types
@@ -85,14 +86,15 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
 
 
 def check_training_pass(model: nn.Module, spec: str, images: Tensor) -> None:
-    """Raise unless ``model`` gives logits of ``images`` in training mode; leaves its buffers as they are."""
+    """Raise unless ``model`` gives logits of ``images`` in training mode; leaves its buffers and the global seed."""
     before = [b.clone() for b in model.buffers()]
     remedy = "it must return logits in training mode as in evaluation"
     if len(images) == 1:
         remedy = "an epoch's last batch holds 1 image; choose another --optim.batch-size or --data.train-size"
     model.train()
+    devices = [images.device] if images.is_cuda else []
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=devices), float32_products(tf32=False):
             check_logits(model(images), len(images))
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
