@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from holdfast.attacks.annealed import POOLING
 from holdfast.attacks.auto import RANDOM, SEARCH, TRANSFER, AutoIFIA
 from holdfast.attacks.auto_found import AutoFound
 from holdfast.attacks.worst import Worst
@@ -243,7 +244,7 @@ def attribution_flags(
 ) -> list[str]:
     """All flags of an attack on attributions; arguments as `effort_flags`."""
     beta = attack.members()[0].climb.surrogate_beta[1]
-    problem = check_surrogate(model, x, y, beta).problem
+    problem = check_surrogate(model, x, y, beta, POOLING).problem
     return [
         *model_flags(model, x),
         *([problem] if problem else []),

@@ -37,7 +37,7 @@ def document_of(result: AuditResult) -> Document:
         Section("Settings", (Facts(_settings(result)), Facts(tuple(result.environment.items()))), True),
         Section("Make it again", (Code((_command(result),)),), True),
     ]
-    facts = [f"{result.images} images", result.data]
+    facts = [f"{result.images} image{'' if result.images == 1 else 's'}", result.data]
     if result.accuracy is not None:
         facts.append(f"accuracy on them {result.accuracy:.0%}")
     return Document(f"Audit of {result.model}", result.verdict(), tuple(sections), tuple(facts))
@@ -52,6 +52,8 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
     if not len(rows) or result.folder is None:
         return (Words(("Pictures are made where the audit is kept in a folder (--out).",)),)
     places = {"worst": 0, "median": len(rows) // 2, "best": len(rows) - 1}
+    if len(rows) < len(places):
+        places = dict(zip(("worst", "best") if len(rows) == 2 else ("the one image",), range(len(rows)), strict=True))
     tiles: list[Tile] = []
     for name, place in places.items():
         row = rows.iloc[place]
@@ -151,7 +153,7 @@ def _meaning(result: AuditResult) -> str:
         f"Top-{result.settings.k}: the share of the {result.settings.k} most important features (a tenth of all unless "
         "said otherwise) that are still among them. Kendall τ compares the order of all features, LENS counts a "
         "feature as kept when its neighbour is. Half gone: the median radius at which half of the top features are "
-        "replaced (– beyond all that were tried)."
+        "replaced, linear between those tried (– beyond all of them)."
     )
 
 

@@ -144,10 +144,11 @@ class AuditResult:
         what = f"{self.label(worst)} keeps {_percent(found[worst])} of its {self.settings.k} most important features"
         others = f"; {self.label(best)}, which holds best, keeps {_percent(found[best])}" if best != worst else ""
         blank = ", ".join(self.label(e) for e in self.explanations if e not in found)
+        images = "1 image" if self.images == 1 else f"{self.images} images"
         others += f"; every map of {blank} is blank" if blank else ""
         return (
             f"{opening}: when an attacker may change every pixel by {levels} without changing the prediction, {what} "
-            f"(under noise of that size {_percent(noise)}){others}. Mean over {self.images} images."
+            f"(under noise of that size {_percent(noise)}){others}. Mean over {images}."
         )
 
     def next_steps(self) -> list[str]:
