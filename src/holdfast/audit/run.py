@@ -30,6 +30,7 @@ from holdfast.files import locked, make_folder, write_atomically
 from holdfast.models.find import FoundModel, find_model, fitted
 from holdfast.models.resolve import BUILT_IN
 from holdfast.models.state import evaluating
+from holdfast.models.timing import seconds_per_pass
 from holdfast.part_json import to_plain
 from holdfast.sealed import sealed, unsealed
 
@@ -239,23 +240,11 @@ def estimated_seconds(model: nn.Module, x: Tensor, settings: AuditSettings) -> f
     checks = (
         min(len(x), _flagged(settings)) * full_attack(settings, settings.eps[-1], Saliency()).cost if light else 0.0
     )
-    return (len(x) * per_image + checks) * _seconds_per_pass(model, x[:1])
+    return (len(x) * per_image + checks) * seconds_per_pass(model, x[:1].repeat(4, *[1] * (x.ndim - 1)))
 
 
 def _flagged(settings: AuditSettings) -> int:
     return 1 if settings.budget == "light" else FLAGGED
-
-
-def _seconds_per_pass(model: nn.Module, x: Tensor) -> float:
-    batch = x.repeat(4, *[1] * (x.ndim - 1))
-    with evaluating(model):
-        for timed in (False, True):
-            started = time.perf_counter()
-            z = batch.clone().requires_grad_()
-            torch.autograd.grad(model(z).amax(1).sum(), z)
-            if timed:
-                return (time.perf_counter() - started) / (3 * len(batch))
-    return 0.0
 
 
 class _Store:
