@@ -207,6 +207,6 @@ def _margin_gradient(model: Model, adv: Tensor, labels: Tensor, least: Tensor) -
     with torch.enable_grad():
         adv = adv.detach().requires_grad_()
         value = margin(model(adv), labels)
-        if adv.device.type in READABLE and bool((value >= least).all()):
-            return torch.zeros_like(adv), value.detach().to(adv.dtype)
-        return torch.autograd.grad(value.sum(), adv)[0], value.detach().to(adv.dtype)
+        useless = adv.device.type in READABLE and bool((value >= least).all())
+        gradient = torch.zeros_like(adv) if useless else torch.autograd.grad(value.sum(), adv)[0]
+    return gradient, value.detach().to(adv.dtype)

@@ -29,6 +29,17 @@ FIRST, LATER = 0.4, 0.2
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """One explanation of one image (1, C, H, W): its map of the ``target``, and what made it."""
+
+    model: Model
+    x: Tensor
+    target: Tensor
+    attribution: Attribution
+    clean: Tensor
+
+
+@dataclass(frozen=True)
 class Moved:
     """A perturbed image that keeps its label, its map, and the share of the top features left in it."""
 
@@ -58,50 +69,32 @@ class LightAttack:
         step = 6.0 * _followed(attribution).points + 2
         return step * (STEPS + MORE * (radii - 1)) + 2 * radii * (2.0 * attribution.points + 1)
 
-    def run(
-        self,
-        model: Model,
-        x: Tensor,
-        target: Tensor,
-        attribution: Attribution,
-        clean: Tensor,
-        generator: torch.Generator,
-    ) -> list[tuple[float, Moved, Moved]]:
+    def run(self, of: Explanation, generator: torch.Generator) -> list[tuple[float, Moved, Moved]]:
         """Radius, what the attack found and what noise did, the reference radius first."""
-        seed = drawn_seed(generator)
-        unmoved = Moved(x, clean, 1.0, "")
+        seed, x = drawn_seed(generator), of.x
+        unmoved = Moved(x, of.clean, 1.0, "")
         known: dict[float, Moved] = {}
         rows = []
-        with evaluating(model):
+        with evaluating(of.model):
             for eps in sorted(self.radii, key=lambda e: abs(e - self.reference)):
                 corner = project(x + eps * noise_of(x, seed, f"signs {eps!r}").sign(), x, eps)
-                noise = self._scored(model, corner, target, attribution, clean, RANDOM)
+                noise = self._scored(of, corner, RANDOM)
                 start, steps = x, STEPS
                 if known:
                     near = min(known, key=lambda e: abs(e - eps))
                     start, steps = project(x + eps / near * (known[near].adv - x), x, eps), MORE
-                climbed = self._climbed(model, x, target, attribution, clean, start, eps, steps)
+                climbed = self._climbed(of, start, eps, steps)
                 smaller = [moved for other, moved in known.items() if other < eps]
                 found = [moved for moved in (noise, climbed, *smaller) if moved is not None]
                 known[eps] = min(found, key=lambda moved: moved.topk, default=unmoved)
                 rows.append((eps, known[eps], noise or unmoved))
         return rows
 
-    def _climbed(
-        self,
-        model: Model,
-        x: Tensor,
-        target: Tensor,
-        attribution: Attribution,
-        clean: Tensor,
-        start: Tensor,
-        eps: float,
-        steps: int,
-    ) -> Moved | None:
+    def _climbed(self, of: Explanation, start: Tensor, eps: float, steps: int) -> Moved | None:
         first = FIRST if steps == STEPS else LATER
         climb = AnnealedIFIA(eps, steps, self.k, SoftTopKGoal(), first_step=first)
         best, value = None, float("inf")
-        way = climb.climb(model, x, target, _followed(attribution), clean, start, ("topk",))
+        way = climb.climb(of.model, of.x, of.target, _followed(of.attribution), of.clean, start, ("topk",))
         for iterate in islice(way, steps // 2, steps):
             score = float(iterate.values["topk"])
             if score < value:
@@ -109,24 +102,22 @@ class LightAttack:
         if best is None:
             return None
         name = "light climb" if steps == STEPS else "light climb from another radius"
-        return self._scored(model, best, target, attribution, clean, name)
+        return self._scored(of, best, name)
 
-    def _scored(
-        self, model: Model, adv: Tensor, target: Tensor, attribution: Attribution, clean: Tensor, name: str
-    ) -> Moved | None:
+    def _scored(self, of: Explanation, adv: Tensor, name: str) -> Moved | None:
         """None where the label is lost or the map is the same everywhere."""
         with exactly(adv.device), torch.no_grad():
-            logits = model(adv)
+            logits = of.model(adv)
             if bool(logits.isnan().any()):
                 raise NotFinite("the logits of an attacked image are NaN; find out where the network breaks.")
-            if int(logits.argmax(1)) != int(target):
+            if int(logits.argmax(1)) != int(of.target):
                 return None
-            after = attribution.map(model, adv, target).detach()
+            after = of.attribution.map(of.model, adv, of.target).detach()
         check_ranked(after)
         size = after.flatten(1).abs()
         if bool(size.amax() == size.amin()):
             return None
-        return Moved(adv, after, float(topk_share(size, clean.flatten(1).abs(), self.k)), name)
+        return Moved(adv, after, float(topk_share(size, of.clean.flatten(1).abs(), self.k)), name)
 
 
 def _followed(attribution: Attribution) -> Attribution:

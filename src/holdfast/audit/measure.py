@@ -17,7 +17,7 @@ from holdfast.attacks.auto import AutoFound
 from holdfast.attacks.flags import attribution_flags, ensemble_flags, gradient_flags, label_flags, model_flags
 from holdfast.attribution import Saliency
 from holdfast.attribution.base import Attribution
-from holdfast.audit.light import LightAttack
+from holdfast.audit.light import Explanation, LightAttack
 from holdfast.audit.settings import AuditSettings, reference_of
 from holdfast.certify import VotedMap
 from holdfast.errors import HoldfastError
@@ -79,12 +79,13 @@ def _measured(
     for attribution in settings.attributions:
         base = {"attribution": name_of(attribution)}
         clean = attribution(model, x, target).detach()
+        of = Explanation(model, x, target, attribution, clean)
         if _is_flat(clean):
             yield {**base, "what": "map", "blank": True}, None
             continue
-        yield {**base, "what": "map", "blank": False, **_faithful(model, x, target, clean, attribution, settings)}, None
+        yield {**base, "what": "map", "blank": False, **_faithful(of, settings)}, None
         moves = _lightly_moved if settings.budget == "light" else _moved
-        for what, eps, adv, after, extra in moves(model, x, target, attribution, clean, index, settings):
+        for what, eps, adv, after, extra in moves(of, index, settings):
             values = {m.key: float(m(after, clean)) for m in metrics_of(settings)}
             row = {**base, "what": what, "eps": eps, **values, **extra, **_visible(x, adv)}
             shown = Pictured(x[0], clean[0], adv[0], after[0], float(TopK(settings.k or 1)(after, clean)))
@@ -97,33 +98,17 @@ Moves = Iterator[tuple[str, float, Tensor, Tensor, Row]]
 """Kind of perturbation, radius, perturbed image, its map, and what else is recorded."""
 
 
-def _moved(
-    model: Model,
-    x: Tensor,
-    target: Tensor,
-    attribution: Attribution,
-    clean: Tensor,
-    index: int,
-    settings: AuditSettings,
-) -> Moves:
+def _moved(of: Explanation, index: int, settings: AuditSettings) -> Moves:
     for eps in settings.eps:
         for what in (ATTACK, NOISE):
-            adv, extra = _perturbed(what, model, x, target, attribution, eps, index, settings)
-            yield what, eps, adv, attribution(model, adv, target).detach(), extra
+            adv, extra = _perturbed(what, of, eps, index, settings)
+            yield what, eps, adv, of.attribution(of.model, adv, of.target).detach(), extra
 
 
-def _lightly_moved(
-    model: Model,
-    x: Tensor,
-    target: Tensor,
-    attribution: Attribution,
-    clean: Tensor,
-    index: int,
-    settings: AuditSettings,
-) -> Moves:
+def _lightly_moved(of: Explanation, index: int, settings: AuditSettings) -> Moves:
     attack = LightAttack(settings.eps, reference_of(settings.eps), settings.k or 1)
-    generator = generator_of(settings.seed, "light", index, name_of(attribution), device=x.device)
-    for eps, attacked, noise in attack.run(model, x, target, attribution, clean, generator):
+    generator = generator_of(settings.seed, "light", index, name_of(of.attribution), device=of.x.device)
+    for eps, attacked, noise in attack.run(of, generator):
         for what, moved in ((ATTACK, attacked), (NOISE, noise)):
             yield what, eps, moved.adv, moved.after, {"succeeded": bool(moved.member), "member": moved.member}
 
@@ -132,23 +117,14 @@ def _is_flat(maps: Tensor) -> bool:
     return bool(maps.amax() == maps.amin())
 
 
-def _perturbed(
-    what: str,
-    model: Model,
-    x: Tensor,
-    target: Tensor,
-    attribution: Attribution,
-    eps: float,
-    index: int,
-    settings: AuditSettings,
-) -> tuple[Tensor, Row]:
-    generator = generator_of(settings.seed, what, index, name_of(attribution), repr(eps), device=x.device)
+def _perturbed(what: str, of: Explanation, eps: float, index: int, settings: AuditSettings) -> tuple[Tensor, Row]:
+    generator = generator_of(settings.seed, what, index, name_of(of.attribution), repr(eps), device=of.x.device)
     k = settings.k or 1
     if what == NOISE:
         noise = RandomSigns(eps, settings.draws, k, select="topk")
-        found = noise.run(model, x, target, attribution=attribution, generator=generator)
+        found = noise.run(of.model, of.x, of.target, attribution=of.attribution, generator=generator)
         return found.adv_images, {"succeeded": bool(found.succeeded)}
-    strongest = full_attack(settings, eps, attribution).run(model, x, target, generator=generator)
+    strongest = full_attack(settings, eps, of.attribution).run(of.model, of.x, of.target, generator=generator)
     assert isinstance(strongest, AutoFound)
     won = int(strongest.winner["topk"])
     return strongest.adv_images, {
@@ -159,9 +135,10 @@ def _perturbed(
 
 def full_attack(settings: AuditSettings, eps: float, attribution: Attribution) -> AutoIFIA:
     """The attack of one radius; with the light budget that of the self-checks alone."""
-    if settings.budget == "light":
-        return AutoIFIA(eps, settings.k or 1, "quick", metrics=("topk",), scale=1 / 3, attribution=attribution)
-    return AutoIFIA(eps, settings.k or 1, settings.budget, metrics=("topk",), attribution=attribution)
+    budget, scale = settings.budget, 1.0
+    if budget == "light":
+        budget, scale = "quick", 1 / 3
+    return AutoIFIA(eps, settings.k or 1, budget, metrics=("topk",), scale=scale, attribution=attribution)
 
 
 def _visible(x: Tensor, adv: Tensor) -> Row:
@@ -187,10 +164,9 @@ def ssim(x: Tensor, y: Tensor, window: int = 7) -> Tensor:
     return value.flatten(1).mean(1).to(x.dtype)
 
 
-def _faithful(
-    model: Model, x: Tensor, target: Tensor, clean: Tensor, attribution: Attribution, settings: AuditSettings
-) -> Row:
-    generator = generator_of(settings.seed, "faithfulness", name_of(attribution), device=x.device)
+def _faithful(of: Explanation, settings: AuditSettings) -> Row:
+    model, x, target, clean = of.model, of.x, of.target, of.clean
+    generator = generator_of(settings.seed, "faithfulness", name_of(of.attribution), device=x.device)
     rival = random_order(x, generator)
     steps, samples = (8, 20) if settings.budget == "light" else (20, 50)
     found = {
@@ -202,7 +178,7 @@ def _faithful(
     }
     if isinstance(model, nn.Module):
         try:
-            other = randomised_maps(model, x, target, attribution, seed=settings.seed)
+            other = randomised_maps(model, x, target, of.attribution, seed=settings.seed)
             found["randomised"] = math.nan if _is_flat(other) else float(Spearman()(other.detach(), clean))
         except (HoldfastError, RuntimeError):
             found["randomised"] = math.nan

@@ -12,6 +12,7 @@ from holdfast.palette import DASHES, INK, MUTED, run_colours
 from holdfast.report.document import Block, Code, Column, Document, Facts, Figure, Row, Section, Table, Tile, Words
 from holdfast.report.figures import figure_of, plain
 from holdfast.report.pictures import TIMES, difference, overlay, picture
+from holdfast.report.words import counted
 
 DIFFERENCE = f"The difference is shown {TIMES} times as large as it is: white (in colour images grey) is none."
 
@@ -37,7 +38,7 @@ def document_of(result: AuditResult) -> Document:
         Section("Settings", (Facts(_settings(result)), Facts(tuple(result.environment.items()))), True),
         Section("Make it again", (Code((_command(result),)),), True),
     ]
-    facts = [f"{result.images} image{'' if result.images == 1 else 's'}", result.data]
+    facts = [counted(result.images, "image"), result.data]
     if result.accuracy is not None:
         facts.append(f"accuracy on them {result.accuracy:.0%}")
     return Document(f"Audit of {result.model}", result.verdict(), tuple(sections), tuple(facts))

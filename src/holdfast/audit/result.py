@@ -13,6 +13,7 @@ import pandas as pd
 from holdfast.audit.settings import AuditSettings, reference_of
 from holdfast.evaluate import name_of
 from holdfast.metrics.stats import Interval, mean_interval
+from holdfast.report.words import counted
 
 HOLDS, FRAGILE = 0.8, 0.5
 """Shares of the important features left under attack from which maps hold, and below which they are fragile."""
@@ -144,11 +145,10 @@ class AuditResult:
         what = f"{self.label(worst)} keeps {_percent(found[worst])} of its {self.settings.k} most important features"
         others = f"; {self.label(best)}, which holds best, keeps {_percent(found[best])}" if best != worst else ""
         blank = ", ".join(self.label(e) for e in self.explanations if e not in found)
-        images = "1 image" if self.images == 1 else f"{self.images} images"
         others += f"; every map of {blank} is blank" if blank else ""
         return (
             f"{opening}: when an attacker may change every pixel by {levels} without changing the prediction, {what} "
-            f"(under noise of that size {_percent(noise)}){others}. Mean over {images}."
+            f"(under noise of that size {_percent(noise)}){others}. Mean over {counted(self.images, 'image')}."
         )
 
     def next_steps(self) -> list[str]:

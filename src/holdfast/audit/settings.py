@@ -86,7 +86,7 @@ def fitted_settings(settings: AuditSettings, model: Model, x: Tensor) -> AuditSe
     budget: Effort = "light" if settings.budget == "quick" and not few else settings.budget
     return replace(
         settings,
-        attributions=settings.attributions or usual_attributions(model, x, few=not few),
+        attributions=settings.attributions or usual_attributions(model, x, cheap=not few),
         eps=tuple(sorted(set(settings.eps or (RADII if few else FEW_RADII)))),
         k=k,
         budget=budget,
@@ -95,12 +95,12 @@ def fitted_settings(settings: AuditSettings, model: Model, x: Tensor) -> AuditSe
     )
 
 
-def usual_attributions(model: Model, x: Tensor, *, few: bool = False) -> tuple[Attribution, ...]:
-    """The explanations that fit a network; ``few`` leaves out saliency where Grad-CAM fits, and half of the points."""
-    path, gradient = IntegratedGradients(n_steps=10 if few else 20), Saliency()
+def usual_attributions(model: Model, x: Tensor, *, cheap: bool = False) -> tuple[Attribution, ...]:
+    """The explanations that fit a network; ``cheap``: no saliency where Grad-CAM fits, half the points."""
+    path, gradient = IntegratedGradients(n_steps=10 if cheap else 20), Saliency()
     try:
         with torch.no_grad():
             GradCAM().map(model, x[:1], torch.zeros(1, dtype=torch.int64, device=x.device))
     except HoldfastError:
         return path, gradient
-    return (path, GradCAM()) if few else (path, gradient, GradCAM())
+    return (path, GradCAM()) if cheap else (path, gradient, GradCAM())

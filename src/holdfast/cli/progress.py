@@ -30,7 +30,6 @@ class Display:
             disable=not self.console.is_terminal,
         )
         self.tasks: dict[str, object] = {}
-        self.told: set[str] = set()
         self.first: tuple[int, float] | None = None
 
     def __enter__(self) -> Display:
@@ -64,8 +63,7 @@ class Display:
     def images(self, kind: str, done: float, total: int) -> None:
         """Told how many images of an evaluation are done, a batch in work by its share."""
         self._show(kind, kind, int(done), total, "images ")
-        if done == total and kind not in self.told and not self.console.is_terminal:
-            self.told.add(kind)
+        if done == total and not self.console.is_terminal:
             self._say(f"{self.title}  {kind}  {total} images done")
 
     def _say(self, text: str) -> None:

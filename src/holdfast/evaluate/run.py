@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -217,12 +218,17 @@ class _Job:
         """About how long this shard will take, from a timed pass and what the attacks cost."""
         size, forward_passes = self.protocol.batch_size, 0.0
         attacked = min(self.protocol.n_attribution, images) if self.protocol.attributions else 0
-        for kind, count, cost in zip(KINDS, (images, attacked), protocol_cost(self.protocol), strict=True):
+        for kind, count in zip(KINDS, (images, attacked), strict=True):
             batches = -(-count // size)
             left = len([*self._folder(kind).missing(batches, self.rank, self.world_size)])
-            forward_passes += count * cost * left / max(batches, 1)
+            forward_passes += count * self._costs[kind] * left / max(batches, 1)
         few, _ = batch_of(self.data, torch.arange(min(TIMED, size, len(self.data))), self.device)
         return forward_passes * seconds_per_pass(self.model, few) if forward_passes else 0.0
+
+    @cached_property
+    def _costs(self) -> dict[str, float]:
+        """Forward passes per image of each kind of records."""
+        return dict(zip(KINDS, protocol_cost(self.protocol), strict=True))
 
     def _folder(self, kind: str) -> RecordFolder:
         protocol = self.protocol
@@ -245,7 +251,7 @@ class _Job:
 
     def _teller(self, kind: str, before: int, count: int, total: int) -> Tell:
         """What reports a batch of ``count`` images, after ``before`` others, by the share of its work that is done."""
-        whole = protocol_cost(self.protocol)[KINDS.index(kind)]
+        whole = self._costs[kind]
         passes = 0.0
 
         def tell(made: float) -> None:

@@ -111,8 +111,9 @@ def _network_and_loaders(
         rank=world.rank,
         world_size=world.size,
     )
-    for rows in sorted({max(1, len(train_loader.share(i))) for i in (0, len(train_loader) - 1)}):
-        check_training_pass(model, config.model, train_loader.batch(0, 0)[0][:rows][:2])
+    images = train_loader.batch(0, 0)[0]
+    for rows in sorted({min(max(1, len(train_loader.share(i))), 2) for i in (0, len(train_loader) - 1)}):
+        check_training_pass(model, config.model, images[:rows])
     return model, train_loader, DeviceLoader(val_data, batch_size=200, device=device, shuffle=False)
 
 
