@@ -202,4 +202,5 @@ def _result(place: Path, numbers: dict[str, Any], settings: AuditSettings, recor
         numbers["environment"],
         place,
         tuple(numbers["class_names"]),
+        numbers.get("images_wanted", numbers["images"]),
     )

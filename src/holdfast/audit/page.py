@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from holdfast.audit.result import AuditResult
-from holdfast.audit.run import pictures_of
+from holdfast.audit.store import pictures_of
 from holdfast.palette import DASHES, INK, MUTED, run_colours
 from holdfast.report.document import Block, Code, Column, Document, Facts, Figure, Row, Section, Table, Tile, Words
 from holdfast.report.figures import figure_of, plain
@@ -41,7 +43,17 @@ def document_of(result: AuditResult) -> Document:
     facts = [counted(result.images, "image"), result.data]
     if result.accuracy is not None:
         facts.append(f"accuracy on them {result.accuracy:.0%}")
-    return Document(f"Audit of {result.model}", result.verdict(), tuple(sections), tuple(facts))
+    return Document(f"Audit of {result.model}", result.verdict(), tuple(sections), tuple(facts), _unfinished(result))
+
+
+def _unfinished(result: AuditResult) -> tuple[str, ...]:
+    if result.images >= result.wanted:
+        return ()
+    done = f"{result.images} of {counted(result.wanted, 'image')}"
+    return (
+        f"This page is of {done}: the audit was at work when it was written, or stopped at its time limit; the same "
+        "command goes on.",
+    )
 
 
 def _pictures(result: AuditResult) -> tuple[Block, ...]:
@@ -85,7 +97,7 @@ def strip_of(result: AuditResult, row: pd.Series, name: str) -> list[Tile]:
 
 def curves(result: AuditResult) -> Figure:
     """Share of the top features left against the radius: attack, noise, certificate and chance."""
-    drawing = Drawing(figsize=(6.4, 3.6), layout="constrained")
+    drawing = Drawing(figsize=(6.4, 4.2), layout="constrained")
     axis = drawing.subplots()
     levels = [255 * eps for eps in result.settings.eps]
     for explanation, colour in run_colours(result.measured).items():
@@ -108,7 +120,7 @@ def curves(result: AuditResult) -> Figure:
     axis.set_ylim(0, 1.03)
     axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
     axis.set_ylabel(f"share of the top {result.settings.k} left", fontsize=9, color=INK)
-    axis.legend(frameon=False, fontsize=8)
+    drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     plain(axis)
     caption = "Means over images; the band is the 95 % interval of the attack."
     if result.settings.budget == "light":
@@ -244,6 +256,11 @@ def _settings(result: AuditResult) -> tuple[tuple[str, str], ...]:
 
 
 def _command(result: AuditResult) -> str:
-    radii = " ".join(f"--eps {255 * e:.4g}/255" for e in result.settings.eps)
     s = result.settings
-    return f"holdfast audit {result.model} IMAGES --images {s.images} --budget {s.budget} {radii}"
+    words = ["holdfast audit", result.model, "IMAGES"]
+    words += [f"--attribution {shlex.quote(explanation)}" for explanation in result.explanations]
+    words += [f"--eps {255 * eps:.4g}/255" for eps in s.eps]
+    words += [f"--images {s.images} --k {s.k} --budget {s.budget} --seed {s.seed}"]
+    words += ["--multi-label"] if s.multi_label else []
+    words += ["--certify" if s.certify else "--no-certify"]
+    return " ".join(words)

@@ -38,6 +38,8 @@ class AuditResult:
     folder: Path | None = None
     classes: tuple[str, ...] = ()
     """Names of the model's classes, where they are known."""
+    wanted: int = 0
+    """Images that were asked for: more than `images` while the audit is at work, or after its time limit."""
 
     @property
     def images(self) -> int:
@@ -207,6 +209,7 @@ class AuditResult:
             "reference_eps": self.reference,
             "k": self.settings.k,
             "images": self.images,
+            "images_wanted": self.wanted,
             "features": self.features,
             "class_names": list(self.classes),
             "accuracy": self.accuracy,

@@ -32,7 +32,9 @@ def announce(what: str, seconds: float, device: str, *, yes: bool) -> None:
     if seconds < ASK_SECONDS or yes or not sys.stdin.isatty():
         return
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise HoldfastError("not started; choose a smaller --profile or fewer images, or --yes to start unasked.")
+        raise HoldfastError(
+            "not started; choose a smaller --profile, --budget or fewer images, or --yes to start unasked."
+        )
 
 
 def estimated_seconds(work: Iterable[Work], device: str) -> float:
