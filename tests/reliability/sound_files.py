@@ -15,6 +15,7 @@ import holdfast as hf
 from holdfast.attacks.base import GradientAscent
 from holdfast.audit.measure import Pictured
 from holdfast.audit.result import AuditResult
+from holdfast.audit.store import Store
 from holdfast.data.cache import write_cache
 from holdfast.data.digits import load_digits
 from holdfast.data.image_data import ImageData, to_unit_interval

@@ -260,7 +260,6 @@ def _command(result: AuditResult) -> str:
     words = ["holdfast audit", result.model, "IMAGES"]
     words += [f"--attribution {shlex.quote(explanation)}" for explanation in result.explanations]
     words += [f"--eps {255 * eps:.4g}/255" for eps in s.eps]
-    words += [f"--images {s.images} --k {s.k} --budget {s.budget} --seed {s.seed}"]
+    words += [f"--images {s.images} --k {s.k} --budget {s.budget} --certify {s.certify} --seed {s.seed}"]
     words += ["--multi-label"] if s.multi_label else []
-    words += ["--certify" if s.certify else "--no-certify"]
     return " ".join(words)
