@@ -24,7 +24,7 @@ from holdfast.models.find import FoundModel
 
 SIDE = 24
 CLASSES = "clear", "opacity"
-EPS = 4 / 255
+EPS = 8 / 255
 
 
 def chest(rng: np.random.Generator, ill: bool) -> np.ndarray:
@@ -77,7 +77,7 @@ def train(objective: hf.Objective, x: Tensor, y: Tensor, epochs: int) -> nn.Modu
     return net.eval()
 
 
-def main(out: Path, *, train_images: int = 400, audited: int = 20, epochs: int = 30) -> hf.AuditComparison:
+def main(out: Path, *, train_images: int = 400, audited: int = 20, epochs: int = 60) -> hf.AuditComparison:
     for part, count, seed in (("train", train_images, 0), ("test", 10 * audited, 1)):
         write_images(out / "images" / part, count, seed)
     data = hf.load_dataset(str(out / "images"), "train")

@@ -43,7 +43,7 @@ def document_of(result: AuditResult) -> Document:
     facts = [counted(result.images, "image"), result.data]
     if result.accuracy is not None:
         facts.append(f"accuracy on them {result.accuracy:.0%}")
-    return Document(f"Audit of {result.model}", result.verdict(), tuple(sections), tuple(facts), _unfinished(result))
+    return Document(f"Audit of {result.title}", result.verdict(), tuple(sections), tuple(facts), _unfinished(result))
 
 
 def _unfinished(result: AuditResult) -> tuple[str, ...]:
@@ -257,7 +257,7 @@ def _settings(result: AuditResult) -> tuple[tuple[str, str], ...]:
 
 def _command(result: AuditResult) -> str:
     s = result.settings
-    words = ["holdfast audit", result.model, "IMAGES"]
+    words = ["holdfast audit", shlex.quote(result.model), "IMAGES"]
     words += [f"--attribution {shlex.quote(explanation)}" for explanation in result.explanations]
     words += [f"--eps {255 * eps:.4g}/255" for eps in s.eps]
     words += [f"--images {s.images} --k {s.k} --budget {s.budget} --certify {s.certify} --seed {s.seed}"]

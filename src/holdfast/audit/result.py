@@ -25,6 +25,7 @@ class AuditResult:
     """What an audit found. ``records`` has a row per image, explanation, radius and kind of perturbation."""
 
     model: str
+    """As it was asked for, or its name."""
     data: str
     settings: AuditSettings
     records: pd.DataFrame = field(repr=False)
@@ -49,6 +50,12 @@ class AuditResult:
     @property
     def explanations(self) -> list[str]:
         return [name_of(a) for a in self.settings.attributions]
+
+    @property
+    def title(self) -> str:
+        """The model as people read it: a file without its folders."""
+        file, colon, factory = self.model.partition(".py:")
+        return f"{Path(file).name}{colon}{factory}" if colon or Path(self.model).is_absolute() else self.model
 
     def label(self, explanation: str) -> str:
         """An explanation as people read it: its title, with its settings where two have one title."""

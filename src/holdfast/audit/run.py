@@ -110,7 +110,7 @@ def audit(
 
     def result(flags: Sequence[str], accuracy: float | None = None, unknown: str = "") -> AuditResult:
         return AuditResult(
-            found.name,
+            model if isinstance(model, str) else found.name,
             data.source,
             chosen,
             store.records(),
