@@ -25,6 +25,19 @@ class HoldfastWarning(UserWarning):
     """Something that does not stop the work but may make its result untrustworthy."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, without a full stop; its kind where it says nothing.
+
+    TorchScript puts the message last, behind a traceback.
+
+    >>> first_line(RuntimeError("shapes differ.\\nsee above")), first_line(KeyError())
+    ('shapes differ', 'KeyError')
+    """
+    lines = str(error).split("Traceback of TorchScript")
+    said = lines[-1].strip().splitlines()[-1] if len(lines) > 1 else next(iter(lines[0].strip().splitlines()), "")
+    return said.rstrip(".") or type(error).__name__
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> HoldfastError:
     """An error for a misspelt name, with the nearest known names first.
 

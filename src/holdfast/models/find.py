@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from holdfast.data.decode import Interpolation
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 from holdfast.models.load import of_run
 from holdfast.models.outputs import Logits, Normalized, adapted, logits_of
 from holdfast.models.pretrained import load_pretrained, pretrained_names
 from holdfast.models.resolve import BUILT_IN, build_model, warn_of_probabilities
-from holdfast.models.state import evaluating
+from holdfast.models.state import evaluating, naming_types
 from holdfast.models.weights import load_weights
 from holdfast.seeding import seed_of
 
@@ -114,12 +114,14 @@ def fitted(found: FoundModel, images: torch.Tensor) -> FoundModel:
     """
     with evaluating(found.model), torch.no_grad():
         try:
-            output = found.model(images[:2])
+            with naming_types(found.model, images, found.name):
+                output = found.model(images[:2])
+        except HoldfastError:
+            raise
         except Exception as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise HoldfastError(
-                f"model {found.name} cannot take images of shape {tuple(images.shape[1:])}: {first}. Choose another "
-                "--image-size, or a model for such images."
+                f"model {found.name} cannot take images of shape {tuple(images.shape[1:])}: {first_line(error)}. "
+                "Choose another --image-size, or a model for such images."
             ) from None
     model = adapted(found.model, output, len(images[:2]))
     logits = logits_of(output, len(images[:2]))
@@ -162,9 +164,9 @@ def _from_program(path: Path) -> FoundModel:
             warnings.simplefilter("ignore", DeprecationWarning)
             return FoundModel(torch.jit.load(path, map_location="cpu"), path.stem)
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        said = first_line(error)[:120]
         raise HoldfastError(
-            f"{path} cannot be read as a program ({first}); save it with torch.export.save or torch.jit.save. A state "
+            f"{path} cannot be read as a program ({said}); save it with torch.export.save or torch.jit.save. A state "
             "dict goes with --weights, beside file.py:factory."
         ) from None
 
@@ -225,7 +227,7 @@ def _from_hugging_face(name: str, weights: str | None) -> FoundModel:
     labels = getattr(config, "id2label", {}) or {}
     side = getattr(config, "image_size", None)
     size = (side, side) if isinstance(side, int) else tuple(side) if side else None
-    found = FoundModel(model, Path(name).name, size, getattr(config, "num_channels", None))
+    found = FoundModel(model.float(), Path(name).name, size, getattr(config, "num_channels", None))
     found = replace(found, classes=tuple(str(labels[i]) for i in sorted(labels)), notes=_untrained(weights))
     return _processed(library, name, found)
 
@@ -262,8 +264,8 @@ def _library(module: str, extra: str) -> Any:
 
 
 def _not_made(scheme: str, name: str, error: Exception) -> HoldfastError:
-    first = (str(error).splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+    said = first_line(error)[:160]
     return HoldfastError(
-        f"{scheme}:{name} cannot be loaded ({first}); check the name, give --weights FILE where there is no network, "
+        f"{scheme}:{name} cannot be loaded ({said}); check the name, give --weights FILE where there is no network, "
         "or --weights random for an untrained one."
     )
