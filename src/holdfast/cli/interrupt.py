@@ -1,13 +1,51 @@
-"""Ctrl-C and SIGTERM end the work after the step at hand, once it is saved; a second one ends it at once."""
+"""Ctrl-C and SIGTERM: what they end, and the command that goes on.
+
+Training runs and sweeps end after the step at hand, once it is saved, and at once at a second signal. Other commands
+end at once: they keep every batch or image that is done.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ended(KeyboardInterrupt):
+    """SIGTERM, where nothing else caught it."""
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM raises `Ended`, as Ctrl-C raises KeyboardInterrupt; in the main thread alone."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def that_goes_on(argv: Sequence[str]) -> str:
+    """The words that take an interrupted command up where it was left.
+
+    >>> that_goes_on(["train", "digits-at", "--out", "my run"])
+    "Go on with: holdfast train digits-at --out 'my run' --resume"
+    """
+    resumed = ["--resume"] if argv[0] == "train" and "--resume" not in argv else []
+    return f"Go on with: holdfast {shlex.join([*argv, *resumed])}"
 
 
 class Interrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from holdfast.cli.interrupt import Interrupt
+    from holdfast.cli.interrupt import Interrupt, that_goes_on
     from holdfast.cli.progress import Display
     from holdfast.cli.where import pick_device
     from holdfast.train import train
@@ -92,6 +91,5 @@ def run(argv: Sequence[str]) -> int:
         if world.leads and folder.finished:
             print(f"Trained {name}: {out}\nNext: holdfast evaluate {out}")
         elif world.leads:
-            again = [*argv, *([] if options.resume else ["--resume"])]
-            print(f"Stopped and saved: {out}\nGo on with: holdfast train {shlex.join(again)}")
+            print(f"Stopped and saved: {out}\n{that_goes_on(['train', *argv])}")
     return 0 if folder.finished else interrupt.code
