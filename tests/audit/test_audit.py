@@ -338,7 +338,7 @@ def test_the_command_of_the_page_makes_the_same_settings(result: AuditResult) ->
     [
         ("audit", "the model is missing"),
         ("audit mnist/trades-igr", "the folder of images is missing"),
-        ("audit nope nowhere", "'nope' is no model"),
+        ("audit nope nowhere", "unknown model 'nope'"),
         ("audit mnist/trades-igr nowhere --eps 8", "eps is 8; it is a part of the pixel range"),
         ("audit mnist/trades-igr nowhere --eps 0", "eps is 0"),
         ("audit mnist/trades-igr nowhere --time-limit soon", "--time-limit is 'soon'"),

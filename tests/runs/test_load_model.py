@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from holdfast import HoldfastError, load_model
+from holdfast.data.catalogue import KNOWN
+from holdfast.data.image_data import ImageData
 from holdfast.evaluate.target import resolve_target
+from holdfast.models.pretrained import load_pretrained, pretrained_names
 from holdfast.train import RunFolder
 
 
@@ -69,5 +72,17 @@ def test_what_a_target_is(copy: Path) -> None:
     assert (model.name, model.dataset, model.weights) == ("nets_mine-make", None, Path("w.pt"))
     with pytest.raises(HoldfastError, match="brings its own weights"):
         resolve_target(str(copy), weights="w.pt")
-    with pytest.raises(HoldfastError, match="neither a run folder nor a model"):
+    with pytest.raises(HoldfastError, match="unknown run or model"):
         resolve_target("nothing")
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_a_network_of_the_zoo_is_a_target(name: str) -> None:
+    dataset, _, method = name.partition("/")
+    target = resolve_target(name)
+    images, classes = torch.zeros(1, 1, 28, 28, dtype=torch.uint8), KNOWN[dataset].classes
+    data = ImageData(dataset, "test", images, torch.zeros(1, dtype=torch.int64), classes, "none")
+    found, wanted = target.load(data, "cpu").state_dict(), load_pretrained(method, dataset=dataset).state_dict()
+    assert (target.dataset, target.recipe) == (dataset, None)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)

@@ -57,7 +57,7 @@ class EvaluateOptions:
 
 DESCRIPTION = (
     "holdfast evaluate RUN_OR_MODEL [--profile smoke|laptop|fast|paper] [options]: a folder that holdfast train "
-    "wrote (its own profile sets the defaults), small_cnn, resnet18, "
+    "wrote (its own profile sets the defaults), a network of the zoo (mnist/trades-igr), small_cnn, resnet18, "
     "module:factory or file.py:factory (with --dataset and --weights). On several GPUs: "
     "torchrun --nproc-per-node 4 -m holdfast evaluate RUN_OR_MODEL [options]."
 )

@@ -1,4 +1,4 @@
-"""What ``holdfast evaluate`` is pointed at: a finished run, or any model with or without weights."""
+"""What ``holdfast evaluate`` is pointed at: a finished run, a network of the zoo, or any model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from holdfast.data.image_data import ImageData
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, unknown_name
+from holdfast.models.pretrained import FOLDER as ZOO
+from holdfast.models.pretrained import model_card, pretrained_names
 from holdfast.models.resolve import BUILT_IN, build_model
 from holdfast.models.weights import load_weights
 from holdfast.seeding import seed_of
@@ -42,10 +44,10 @@ class Target:
 
 
 def resolve_target(spec: str, *, checkpoint: Checkpoint = "last", weights: str | None = None) -> Target:
-    """Tell a run folder from a model.
+    """Tell a run folder from a network of the zoo and from any other model.
 
     Raises:
-        HoldfastError: neither a run nor a model, an unfinished run, weights given twice.
+        HoldfastError: none of these, an unfinished run, weights given twice.
     """
     path = Path(spec)
     if path.is_dir():
@@ -58,10 +60,14 @@ def resolve_target(spec: str, *, checkpoint: Checkpoint = "last", weights: str |
             remedy = f"finish it with holdfast train {config.recipe} --out {path} --resume"
             raise HoldfastError(f"{path} has no {run.result.name} yet: the run is not finished; {remedy}.")
         return Target(path.name, config.model, config.data.name, file, path, config.profile, config.recipe)
-    if spec not in BUILT_IN and ":" not in spec:
-        raise HoldfastError(
-            f"{spec!r} is neither a run folder nor a model; give a folder that holdfast train wrote, "
-            f"one of {', '.join(BUILT_IN)}, module:factory or file.py:factory."
-        )
     name = spec.replace("/", "_").replace(":", "-").replace(".py", "")
+    if spec in pretrained_names():
+        if weights is not None:
+            raise HoldfastError(f"{spec} comes with its own weights; drop --weights, or give a model instead.")
+        dataset, _, method = spec.partition("/")
+        model, profile = (model_card(method, dataset=dataset)[key] for key in ("model", "profile"))
+        return Target(name, model, dataset, ZOO / f"{spec}.safetensors", Path("runs") / name, profile)
+    if spec not in BUILT_IN and ":" not in spec:
+        others = "Or give a folder that holdfast train wrote, module:factory or file.py:factory."
+        raise unknown_name("run or model", spec, (*BUILT_IN, *pretrained_names()), others)
     return Target(name, spec, None, None if weights is None else Path(weights), Path("runs") / name)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from holdfast.data.decode import Interpolation
-from holdfast.errors import HoldfastError, first_line
+from holdfast.errors import HoldfastError, first_line, unknown_name
 from holdfast.models.load import of_run
 from holdfast.models.outputs import Logits, Normalized, adapted, logits_of
 from holdfast.models.pretrained import load_pretrained, pretrained_names
@@ -90,10 +90,8 @@ def find_model(
     elif spec in BUILT_IN or colon:
         found = _from_factory(spec, shape, num_classes)
     else:
-        raise HoldfastError(
-            f"{spec!r} is no model: give a run folder, one of {', '.join((*BUILT_IN, *pretrained_names()))}, "
-            "module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or a TorchScript file."
-        )
+        others = "Or give a run folder, module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or TorchScript file."
+        raise unknown_name("model", spec, (*BUILT_IN, *pretrained_names()), others)
     if weights not in (None, RANDOM):
         load_weights(_innermost(found.model), Path(str(weights)))
     if mean is not None or std is not None:
