@@ -87,9 +87,9 @@ def main(out: Path, *, train_images: int = 400, audited: int = 20, epochs: int =
     held_out = hf.load_dataset(str(out / "images"), "test")
     order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))
     audits = []
-    for name, objective in (("standard", hf.Standard()), ("with IGR", igr)):
+    for name, objective in (("chest-standard", hf.Standard()), ("chest-igr", igr)):
         model = train(objective, x, y, epochs)
-        found = hf.audit(FoundModel(model, name), held_out.take(order), settings, out=out / name.replace(" ", "-"))
+        found = hf.audit(FoundModel(model, name), held_out.take(order), settings, out=out / name)
         print(found, f"\naccuracy on the audited images: {found.accuracy:.0%}\n")
         audits.append(found)
     both = hf.compare_audits(*audits)

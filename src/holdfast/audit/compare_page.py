@@ -74,7 +74,8 @@ def _curves(found: AuditComparison, explanation: str) -> Figure:
             axis.plot([0, *levels], [1, *(m.mean for m in means)], dash, color=colour, marker="o", markersize=3,
                       label=f"{name}, {what}")  # fmt: skip
             if what == "attack" and all(m.low is not None for m in means):
-                axis.fill_between(levels, [m.low for m in means], [m.high for m in means], color=colour, alpha=0.15)  # type: ignore[arg-type]
+                ends = [1, *(m.low for m in means)], [1, *(m.high for m in means)]
+                axis.fill_between([0, *levels], *ends, color=colour, alpha=0.15)  # type: ignore[arg-type]
     axis.set_ylim(0, 1.03)
     axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
     axis.set_ylabel(f"share of the top {found.first.settings.k} left", fontsize=9, color=INK)

@@ -57,11 +57,10 @@ def _unfinished(result: AuditResult) -> tuple[str, ...]:
 
 
 def _pictures(result: AuditResult) -> tuple[Block, ...]:
-    """The image that suffers most, the median and the one that suffers least, for the explanation that holds best."""
-    explanation, eps = result.best, result.reference
-    rows = result.records
-    rows = rows[(rows["attribution"] == explanation) & (rows["what"] == "attack")]
-    rows = rows[np.isclose(rows["eps"].astype(float), eps)].sort_values(result.topk)
+    """The image that suffers most, the median and the one that suffers least, for the explanation that holds worst, and
+    the median for the one that holds best."""
+    worst, best = result.worst, result.best
+    rows = _attacked(result, worst)
     if not len(rows) or result.folder is None:
         return (Words(("Pictures are made where the audit is kept in a folder (--out).",)),)
     places = {"worst": 0, "median": len(rows) // 2, "best": len(rows) - 1}
@@ -69,12 +68,21 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
         places = dict(zip(("worst", "best") if len(rows) == 2 else ("the one image",), range(len(rows)), strict=True))
     tiles: list[Tile] = []
     for name, place in places.items():
-        row = rows.iloc[place]
-        tiles += strip_of(result, row, name)
-    words = f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. {DIFFERENCE}"
+        tiles += strip_of(result, rows.iloc[place], f"{result.label(worst)}, {name}")
+    if best != worst:
+        kept = _attacked(result, best)
+        tiles += strip_of(result, kept.iloc[len(kept) // 2], f"{result.label(best)}, median")
+    words = f"At a radius of {255 * result.reference:.3g}/255, where the prediction stays. {DIFFERENCE}"
     drawing = Drawing(figsize=(1, 1))
     blank = figure_of(drawing, "pictures", "", words, words)
     return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)
+
+
+def _attacked(result: AuditResult, explanation: str) -> pd.DataFrame:
+    """The records of the attack at the reference radius, the image that suffers most first."""
+    rows = result.records
+    rows = rows[(rows["attribution"] == explanation) & (rows["what"] == "attack")]
+    return rows[np.isclose(rows["eps"].astype(float), result.reference)].sort_values(result.topk)
 
 
 def strip_of(result: AuditResult, row: pd.Series, name: str) -> list[Tile]:
@@ -106,7 +114,8 @@ def curves(result: AuditResult) -> Figure:
             axis.plot([0, *levels], [1, *(f.mean for f in found)], dash, color=colour, marker="o", markersize=3,
                       label=f"{result.label(explanation)}, {what}")  # fmt: skip
             if what == "attack" and all(f.low is not None for f in found):
-                axis.fill_between(levels, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15)  # type: ignore[arg-type]
+                ends = [1, *(f.low for f in found)], [1, *(f.high for f in found)]
+                axis.fill_between([0, *levels], *ends, color=colour, alpha=0.15)  # type: ignore[arg-type]
     certified = result.records[result.records["what"] == "certificate"]
     certified = certified[certified["eps"].notna()] if len(certified) else certified
     if len(certified):

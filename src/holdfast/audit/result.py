@@ -123,6 +123,12 @@ class AuditResult:
         return max(usable, key=lambda e: _number(self.mean(e, "attack", self.topk, self.reference).mean))
 
     @property
+    def worst(self) -> str:
+        """The explanation that keeps least of its top features at the reference radius."""
+        usable = self.measured or self.explanations
+        return min(usable, key=lambda e: _number(self.mean(e, "attack", self.topk, self.reference).mean))
+
+    @property
     def measured(self) -> list[str]:
         """The explanations with at least one map that is not blank, which alone can be attacked."""
         return [e for e in self.explanations if self.mean(e, "attack", self.topk, self.reference).n]
@@ -140,7 +146,7 @@ class AuditResult:
         found = {e: self.mean(e, "attack", self.topk, eps) for e in self.measured}
         if not found:
             return f"Nothing can be said: every map of the {self.images} images is blank, the same everywhere."
-        best, worst = self.best, min(found, key=lambda e: _number(found[e].mean))
+        best, worst = self.best, self.worst
         noise = self.mean(worst, "noise", self.topk, eps)
         levels = _levels(eps)
         if found[worst].mean >= HOLDS:
