@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from holdfast import HoldfastError
 from holdfast.cli.estimate import announce, estimated_seconds
 from holdfast.cli.progress import line_of
-from holdfast.train import Report
+from holdfast.imports import imported
+from holdfast.train import Report, TrainConfig, train
+from holdfast.train.validation import training_cost
 
 WORK = [("small_cnn", (1, 8, 8), 1e6), ("small_cnn", (1, 8, 8), 2e6), ("resnet18", (3, 32, 32), 4999.0)]
 
@@ -56,12 +60,39 @@ def test_said_and_asked(
     monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr("builtins.input", ask)
     if asked and answer != "y":
-        with pytest.raises(HoldfastError, match=r"not started; choose a smaller --profile or fewer images, or --yes"):
+        with pytest.raises(HoldfastError, match=r"not started; choose a smaller --profile, .* fewer images, or --yes"):
             announce("it", passes / 1000, "cpu", yes=yes)
     else:
         announce("it", passes / 1000, "cpu", yes=yes)
     assert ("it will take about" in capsys.readouterr().err) == said
     assert (questions == ["Go on? [y/N] "]) == asked
+
+
+COUNTING = """
+from torch import nn
+seen = 0
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    def forward(self, x):
+        global seen
+        seen += len(x)
+        return self.net(x)
+"""
+
+
+@pytest.mark.parametrize("method", ["standard", "at", "trades", "trades-igr"])
+def test_a_training_run_costs_about_what_is_counted(
+    method: str, tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    """A pass that is differentiated counts for two or three, one that is not for one."""
+    path = tmp_path / "counting.py"
+    path.write_text(COUNTING)
+    config = tiny(f"digits-{method}", model=f"{path}:Net")
+    train(config, tmp_path / "run")
+    counted = 2 * imported(f"{path}:Net", "model").forward.__globals__["seen"]
+    assert 0.5 <= training_cost(config, 64) / counted <= 2.0
 
 
 def test_the_longest_line_of_an_epoch_fits() -> None:

@@ -65,6 +65,7 @@ def run(argv: Sequence[str]) -> int:
     from holdfast.cli.where import pick_device
     from holdfast.train import train
     from holdfast.train.distributed import joined
+    from holdfast.train.validation import training_cost
 
     out = Path(options.out or f"runs/{name}")
     with joined() as world, Interrupt() as interrupt:
@@ -73,8 +74,8 @@ def run(argv: Sequence[str]) -> int:
 
         def estimate(loader: DeviceLoader) -> None:
             _, channels, height, width = loader.batch(0, 0)[0].shape
-            images = config.optim.epochs * len(loader) * config.optim.batch_size / world.size
-            work = config.model, (channels, height, width), images * config.objective.cost
+            cost = training_cost(config, len(loader) * config.optim.batch_size) / world.size
+            work = config.model, (channels, height, width), cost
             announce(name, estimated_seconds([work], device), device, yes=options.yes)
 
         with Display(name, Console(stderr=True, quiet=not world.leads), note) as display:

@@ -22,6 +22,7 @@ from holdfast.recipes import (
 )
 from holdfast.sealed import parsed
 from holdfast.train.config import TrainConfig
+from holdfast.train.validation import training_cost
 
 PLANS: dict[str, tuple[str, ...]] = {
     "core": TABLE3,
@@ -77,7 +78,7 @@ class Run:
             or {"train": known.train, "val": known.val, "test": known.test}[self.evaluation.split]
         )
         prediction, attribution = protocol_cost(protocol_of(self.evaluation))
-        training = int(self.train.objective.cost) * images * self.train.optim.epochs
+        training = training_cost(self.train, images)
         return int(training + prediction * shown + attribution * min(self.evaluation.n_attribution, shown))
 
 

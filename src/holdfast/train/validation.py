@@ -29,6 +29,12 @@ def validate(model: nn.Module, loader: DeviceLoader, config: TrainConfig) -> dic
     return dict(zip(("natural", "adversarial", "cosine"), (total / sums[3] for total in sums), strict=False))
 
 
+def training_cost(config: TrainConfig, images: int) -> float:
+    """Forward passes of a run whose epochs have ``images`` images, with what is measured after each of them."""
+    measured = config.validation.cost + 2 * 2 * POINTS + 2
+    return config.optim.epochs * (config.objective.cost * images + measured * config.val_size)
+
+
 def _totals(model: nn.Module, x: Tensor, y: Tensor, i: int, config: TrainConfig) -> tuple[int, int, float, int]:
     """The sums over batch ``i`` of the three measures, and its number of images."""
     generator = generator_of(config.seed, "validation", i, device=x.device)
