@@ -137,7 +137,15 @@ def check_target(model: Model, x: Tensor, target: Tensor) -> int:
     if isinstance(model, nn.Module):
         _check_batch_norm(model)
     with naming_types(model, x), evaluating(model), torch.no_grad():
-        logits = model(x[:1])
+        try:
+            logits = model(x[:1])
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise HoldfastError(
+                "the model normalises by the statistics of the batch in evaluation mode too, which one image does not "
+                "have; track statistics in its batch normalisation (track_running_stats=True), and train it so."
+            ) from None
     check_logits(logits, 1)
     check_classes(target, logits.shape[1])
     return logits.shape[1]
