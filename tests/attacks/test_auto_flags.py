@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from holdfast import HoldfastError
 from holdfast.attacks import PGD, AutoIFIA, Square
 from holdfast.attacks.annealed import AnnealedIFIA
 from holdfast.attacks.auto_found import AutoFound
@@ -206,3 +207,9 @@ def test_square_sees_what_pgd_does_not(known: Known) -> None:
 def test_accuracies_that_contradict_each_other(accuracy: dict[str, float], beginning: str) -> None:
     (flag,) = prediction_flags(accuracy)
     assert flag.startswith(beginning)
+
+
+def test_a_model_that_cannot_take_one_image_is_one_line() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, 3))
+    with pytest.raises(HoldfastError, match="which one image does not have; track statistics"):
+        model_flags(net, torch.rand(4, 1, 8, 8))

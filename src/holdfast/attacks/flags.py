@@ -14,7 +14,7 @@ from holdfast.attacks.auto_found import AutoFound
 from holdfast.attacks.worst import Worst
 from holdfast.attribution.base import Attribution
 from holdfast.models import check_surrogate
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, evaluating, naming_misfits
 
 FEW = 10
 """Images on which an attack is run again."""
@@ -35,7 +35,7 @@ def model_flags(model: Model, x: Tensor) -> list[str]:
     >>> model_flags(net, torch.rand(5, 1, 2, 2))[0].split(":")[0]
     'the outputs are probabilities, not logits (each row sums to 1, all of 5)'
     """
-    with evaluating(model), torch.no_grad():
+    with naming_misfits(model, x), evaluating(model), torch.no_grad():
         logits, again = model(x), model(x)
         alone = torch.cat([model(image[None]) for image in x[:FEW]])
     flags = []

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
-from holdfast.models.state import Model, evaluating, naming_types, outside_inference_mode
+from holdfast.models.state import Model, evaluating, naming_misfits, outside_inference_mode
 from holdfast.parts import Part
 from holdfast.validate import check_classes, check_count, check_labels, check_logits
 
@@ -136,16 +136,8 @@ def check_target(model: Model, x: Tensor, target: Tensor) -> int:
     """
     if isinstance(model, nn.Module):
         _check_batch_norm(model)
-    with naming_types(model, x), evaluating(model), torch.no_grad():
-        try:
-            logits = model(x[:1])
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise HoldfastError(
-                "the model normalises by the statistics of the batch in evaluation mode too, which one image does not "
-                "have; track statistics in its batch normalisation (track_running_stats=True), and train it so."
-            ) from None
+    with naming_misfits(model, x), evaluating(model), torch.no_grad():
+        logits = model(x[:1])
     check_logits(logits, 1)
     check_classes(target, logits.shape[1])
     return logits.shape[1]

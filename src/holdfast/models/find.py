@@ -17,7 +17,7 @@ from holdfast.models.load import of_run
 from holdfast.models.outputs import Logits, Normalized, adapted, logits_of
 from holdfast.models.pretrained import load_pretrained, pretrained_names
 from holdfast.models.resolve import BUILT_IN, build_model, warn_of_probabilities
-from holdfast.models.state import evaluating, naming_types
+from holdfast.models.state import evaluating, naming_misfits
 from holdfast.models.weights import load_weights
 from holdfast.seeding import seed_of
 
@@ -112,7 +112,7 @@ def fitted(found: FoundModel, images: torch.Tensor) -> FoundModel:
     """
     with evaluating(found.model), torch.no_grad():
         try:
-            with naming_types(found.model, images, found.name):
+            with naming_misfits(found.model, images, found.name):
                 output = found.model(images[:2])
         except HoldfastError:
             raise

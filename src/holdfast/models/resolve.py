@@ -16,7 +16,7 @@ from holdfast.imports import imported
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.resnet import ResNet18
 from holdfast.models.small_cnn import SmallCNN
-from holdfast.models.state import evaluating, naming_types
+from holdfast.models.state import evaluating, naming_misfits
 from holdfast.validate import check_logits
 
 BUILT_IN: dict[str, Callable[..., nn.Module]] = {
@@ -66,7 +66,7 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
     images = torch.rand(4, *shape, generator=generator).to(example.device)
     with evaluating(model), torch.no_grad():
         try:
-            with naming_types(model, images, spec):
+            with naming_misfits(model, images, spec):
                 logits = model(images)
         except HoldfastError:
             raise

@@ -150,13 +150,20 @@ def evaluating(model: Model) -> Iterator[None]:
 
 
 @contextmanager
-def naming_types(model: Model, images: Tensor, name: str | None = None) -> Iterator[None]:
-    """Turn PyTorch's error about images and weights of two types into one line with the remedy.
+def naming_misfits(model: Model, images: Tensor, name: str | None = None) -> Iterator[None]:
+    """Turn PyTorch's error about two types, or about one image in a batch, into one line with the remedy.
 
     A model that is found by its ``name`` is for the images of the command line, which have one type: it must change.
     """
     try:
         yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise HoldfastError(
+            "the model normalises by the statistics of the batch in evaluation mode too, which one image does not "
+            "have; track statistics in its batch normalisation (track_running_stats=True), and train it so."
+        ) from None
     except RuntimeError as error:
         weights = model.parameters() if isinstance(model, nn.Module) else ()
         kinds = sorted({str(p.dtype) for p in weights if p.is_floating_point()})
