@@ -28,12 +28,11 @@ WITHOUT_GRADIENT = ("square", "random")
 SHORT = ("fgsm",)
 
 
-def model_flags(model: Model, x: Tensor) -> list[str]:
-    """What is odd about a model's outputs before any attack. Cost: 4 forward passes, and one image by itself.
+def coupling_flags(model: Model, x: Tensor) -> list[str]:
+    """Whether a model is random, or an image's logits depend on those beside it. Cost: 3 forward passes.
 
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1))
-    >>> model_flags(net, torch.rand(5, 1, 2, 2))[0].split(":")[0]
-    'the outputs are probabilities, not logits (each row sums to 1, all of 5)'
+    >>> coupling_flags(lambda x: x.flatten(1) - x.flatten(1).mean(0), torch.rand(3, 1, 2, 2))[0].split(" (")[0]
+    "an image's logits depend on the images beside it"
     """
     with naming_misfits(model, x), evaluating(model), torch.no_grad():
         logits, again = model(x), model(x)
@@ -52,6 +51,19 @@ def model_flags(model: Model, x: Tensor) -> list[str]:
             f"an image's logits depend on the images beside it (by {beside:.2g} standard deviations): batch statistics "
             "are in use; freeze them, or attack one image at a time."
         )
+    return flags
+
+
+def model_flags(model: Model, x: Tensor) -> list[str]:
+    """What is odd about a model's outputs before any attack. Cost: 5 forward passes, and one image by itself.
+
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1))
+    >>> model_flags(net, torch.rand(5, 1, 2, 2))[0].split(":")[0]
+    'the outputs are probabilities, not logits (each row sums to 1, all of 5)'
+    """
+    flags = coupling_flags(model, x)
+    with evaluating(model), torch.no_grad():
+        logits = model(x)
     sums = logits.sum(1)
     if bool((logits >= 0).all()) and float((sums - 1).abs().max()) < 1e-3:
         flags.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attacks import Attack
+from holdfast.attacks.flags import coupling_flags
 from holdfast.attribution.base import Attribution
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.evaluate.accuracy import accuracy_rows, predict
 from holdfast.evaluate.attribution import attribution_rows
 from holdfast.evaluate.cost import Tell, protocol_cost
@@ -193,7 +195,10 @@ class _Job:
         logits = logits_of(output, len(images))
         check_classes(self.data.labels, logits.shape[1])
         warn_of_probabilities(self.subject["model"], logits)
-        return adapted(model, output, len(images))
+        found = adapted(model, output, len(images))
+        for flag in coupling_flags(found, images):
+            warnings.warn(f"model {self.subject['model']}: {flag}", HoldfastWarning, stacklevel=4)
+        return found
 
     def _admit(self) -> None:
         """Raise unless records of this network, these images and these settings may be written into the folder."""
