@@ -31,7 +31,7 @@ from holdfast.data.cache import read_cache
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.models import SmallCNN
-from holdfast.models.load import of_run
+from holdfast.models.find import of_run
 from holdfast.models.weights import load_weights, read_weights
 from holdfast.part_json import to_plain
 from holdfast.results import load_result

@@ -206,7 +206,7 @@ BAD = [
     # evaluate
     ("evaluate", "the run or model is missing", "holdfast evaluate runs/digits-trades-igr"),
     ("evaluate --dataset digits", "the run or model is missing", "for example"),
-    ("evaluate nothing", "'nothing' is neither a run folder nor a model", "module:factory or file.py:factory"),
+    ("evaluate nothing", "'nothing' is neither a run folder nor a model", "module:factory, file.py:factory"),
     ("evaluate empty", "empty/config.json does not exist", "give a folder that holdfast train wrote"),
     ("evaluate nets.py:linear", "a model without a data set", "--dataset mnist"),
     ("evaluate nets.py:linear --dataset", "--dataset", "Missing value"),

@@ -31,8 +31,8 @@ from holdfast.files import make_folder, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
-from holdfast.models.resolve import warn_of_probabilities
-from holdfast.models.state import Model, evaluating, naming_types
+from holdfast.models.resolve import output_of, warn_of_probabilities
+from holdfast.models.state import Model
 from holdfast.models.timing import seconds_per_pass
 from holdfast.part_json import to_json
 from holdfast.sealed import sealed
@@ -188,8 +188,7 @@ class _Job:
     def _with_logits(self, model: Model) -> Model:
         """The model itself, or around it what reads the logits in what it returns."""
         images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
-        with naming_types(model, images), evaluating(model), torch.no_grad(), float32_products(tf32=False):
-            output = model(images)
+        output = output_of(model, self.subject["model"], images)
         logits = logits_of(output, len(images))
         check_classes(self.data.labels, logits.shape[1])
         warn_of_probabilities(self.subject["model"], logits)

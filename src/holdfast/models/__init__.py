@@ -1,6 +1,6 @@
 """Networks, the user's own ones, and what can be done to them without editing their code."""
 
-from holdfast.models.load import load_model
+from holdfast.models.find import FoundModel, find_model
 from holdfast.models.resnet import ResNet18
 from holdfast.models.resolve import build_model
 from holdfast.models.small_cnn import SmallCNN
@@ -9,6 +9,7 @@ from holdfast.models.surrogate import SurrogateCheck, check_surrogate
 from holdfast.models.twin import SoftplusTwin
 
 __all__ = [
+    "FoundModel",
     "Model",
     "ResNet18",
     "SmallCNN",
@@ -17,5 +18,5 @@ __all__ = [
     "build_model",
     "check_surrogate",
     "evaluating",
-    "load_model",
+    "find_model",
 ]

@@ -16,7 +16,7 @@ from holdfast.imports import imported
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.resnet import ResNet18
 from holdfast.models.small_cnn import SmallCNN
-from holdfast.models.state import evaluating, naming_types
+from holdfast.models.state import Model, evaluating, naming_types
 from holdfast.validate import check_logits
 
 BUILT_IN: dict[str, Callable[..., nn.Module]] = {
@@ -64,18 +64,7 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
     example = next(model.parameters(), torch.empty(()))
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(4, *shape, generator=generator).to(example.device)
-    with evaluating(model), torch.no_grad():
-        try:
-            with naming_types(model, images):
-                logits = model(images)
-        except HoldfastError:
-            raise
-        except Exception as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise HoldfastError(
-                f"model {spec} cannot take images of shape {shape}: {first.rstrip('.')}. "
-                "Choose a model for this shape, or another data set."
-            ) from None
+    logits = output_of(model, spec, images)
     check_logits(logits, len(images))
     if logits.shape[1] < num_classes:
         raise HoldfastError(
@@ -83,6 +72,26 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
             "build it with enough outputs."
         )
     warn_of_probabilities(spec, logits)
+
+
+def output_of(model: Model, name: str, images: Tensor) -> Any:
+    """What ``model`` returns for ``images`` in evaluation mode, in full float32.
+
+    Raises:
+        HoldfastError: the network cannot take such images.
+    """
+    with evaluating(model), torch.no_grad(), float32_products(tf32=False):
+        try:
+            with naming_types(model, images):
+                return model(images)
+        except HoldfastError:
+            raise
+        except Exception as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise HoldfastError(
+                f"model {name} cannot take images of shape {tuple(images.shape[1:])}: {first}. Choose a model for this "
+                "shape, or another data set (of another --image-size)."
+            ) from error
 
 
 def check_training_pass(model: nn.Module, spec: str, images: Tensor) -> None:

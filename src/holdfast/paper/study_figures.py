@@ -9,7 +9,7 @@ from torch import nn
 from holdfast.data import load_dataset
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.target import resolve_target
+from holdfast.models.find import find_model
 from holdfast.paper.claims import FOUND
 from holdfast.paper.concordance import SUBSTITUTES, concordance, concordance_claims
 from holdfast.paper.drawings import BASE_COLOURS, activation_figure, concordance_figure
@@ -150,4 +150,5 @@ def pictured_examples(study: Study, base: str, dataset: str) -> list[ExampleView
 
 def _model(study: Study, run: RunResult, data: ImageData) -> nn.Module:
     folder = study.runs / Run(run.train, run.evaluation).name
-    return resolve_target(str(folder)).load(data, study.device)
+    found = find_model(str(folder), shape=data.shape, num_classes=data.num_classes)
+    return found.model.to(study.device)

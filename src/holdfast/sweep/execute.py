@@ -17,8 +17,8 @@ from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import evaluate, protocol_of
 from holdfast.evaluate.protocol import protocol_differences, read_protocol
-from holdfast.evaluate.target import resolve_target
 from holdfast.files import make_folder, write_atomically
+from holdfast.models.find import find_model
 from holdfast.part_json import from_json
 from holdfast.sweep.plan import Run
 from holdfast.sweep.watch import Silent, Watch, Watcher
@@ -151,7 +151,7 @@ def _evaluate(run: Run, root: Path, device: str, data_dir: str | None, display: 
 
     config, folder = run.evaluation, root / run.name
     data = load_dataset(config.dataset, config.split, data_dir=data_dir)
-    model = resolve_target(str(folder)).load(data, device)
+    model = find_model(str(folder), shape=data.shape, num_classes=data.num_classes).model.to(device)
     evaluate(model, data, protocol_of(config), folder / run.evaluation_name, device=device, on_images=on_images)
 
 
