@@ -139,7 +139,7 @@ def _cam(model: Model, name: str, x: Tensor, target: Tensor, *, weights: bool) -
     assert isinstance(model, nn.Module)
     seen: list[Tensor] = []
     x = x if x.requires_grad else x.detach().requires_grad_()
-    with evaluating(model), torch.enable_grad(), explained(), eagerly():
+    with evaluating(model), torch.enable_grad(), explained():
         with SecondOrder(weights=weights) as mode, _hooked(model.get_submodule(name), lambda _, out: seen.append(out)):
             output = selected_logits(model(x), target)
         if len(seen) != 1 or not isinstance(seen[0], Tensor) or seen[0].ndim != 4:

@@ -8,13 +8,6 @@ from contextlib import contextmanager
 from holdfast.errors import HoldfastError
 
 REMEDIES = {
-    "use_reentrant=True": (
-        "the network is checkpointed with use_reentrant=True, through which PyTorch takes no gradient to the images: "
-        "pass use_reentrant=False to torch.utils.checkpoint, or switch checkpointing off."
-    ),
-    "torch.utils.checkpoint: ": (
-        "a checkpointed part of the network did not run the same way twice: switch checkpointing off for attributions."
-    ),
     "is not implemented": (
         "the network has an operation that PyTorch cannot differentiate twice: write it in operations that can "
         "be (attention: F.scaled_dot_product_attention), or choose an attribution that needs no second derivative."
