@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -115,8 +114,6 @@ class AdvAAT(Objective):
         >>> list(objective(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).parts)
         ['ce', 'pcl']
     """
-
-    formula: ClassVar[str] = r"CE(f(\tilde x), y) + \lambda\, PCL(IG(x), IG(\tilde x))"
 
     attack: Attack = AdvAATAttack()
     lam: float = 1.0

@@ -29,7 +29,6 @@ class Standard(Objective):
     (['ce'], None)
     """
 
-    formula: ClassVar[str] = r"CE(f(x), y)"
     chooses_by: ClassVar[Literal["adversarial", "natural"]] = "natural"
 
     attack: Attack | None = None
@@ -57,8 +56,6 @@ class AT(Objective):
     torch.Size([3, 1, 2, 2])
     """
 
-    formula: ClassVar[str] = r"CE(f(\tilde x), y)"
-
     attack: Attack = PGD()
 
     @property
@@ -81,8 +78,6 @@ class TRADES(Objective):
         beta: weight of the divergence.
         clean: False puts the cross-entropy at x_adv, as Table 1 prints it.
     """
-
-    formula: ClassVar[str] = r"CE(f(x), y) + \beta\, KL(p(x) \,\|\, p(\tilde x))"
 
     attack: Attack = TPGD()
     beta: float = 6.0
@@ -120,8 +115,6 @@ class MART(Objective):
         attack: makes x_adv; the method's own is PGD on the cross-entropy.
         beta: weight of the weighted divergence.
     """
-
-    formula: ClassVar[str] = r"BCE(p(\tilde x), y) + \beta\, KL(p(x) \,\|\, p(\tilde x))\,(1 - p_y(x))"
 
     attack: Attack = PGD()
     beta: float = 5.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -169,8 +168,6 @@ class ART(Objective):
         >>> list(objective(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).parts)
         ['ce', 'margin']
     """
-
-    formula: ClassVar[str] = r"CE(f(\tilde x), y) + \lambda \log(1 + \exp(-(d_{an} - d_{ap})))"
 
     attack: Attack = ARTAttack()
     lam: float = 0.5

@@ -31,8 +31,6 @@ class Objective(Part, ABC):
 
     kind: ClassVar[str] = "objective"
     package: ClassVar[str | tuple[str, ...]] = "holdfast.objectives"
-    formula: ClassVar[str] = ""
-    """The loss in LaTeX, for pages."""
     chooses_by: ClassVar[Literal["adversarial", "natural"]] = "adversarial"
     """The held-out accuracy that the best checkpoint is chosen by."""
 

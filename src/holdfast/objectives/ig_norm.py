@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -152,8 +151,6 @@ class IGNorm(Objective):
         ['ce', 'ig_norm']
     """
 
-    formula: ClassVar[str] = r"CE(f(x), y) + \lambda \max_{\tilde x} \|IG(x, \tilde x)\|_1"
-
     attack: Attack = IGNormAttack()
     lam: float = 1.0
     n_steps: int = 10
@@ -204,8 +201,6 @@ class IGSumNorm(IGNorm):
         >>> list(objective(net, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1])).parts)
         ['ce', 'ig_norm']
     """
-
-    formula: ClassVar[str] = r"CE(f(\tilde x), y) + \lambda \|IG(x, \tilde x)\|_1"
 
     attack: Attack = IGSumNormAttack()
     lam: float = 0.1

@@ -70,10 +70,6 @@ class IGR(Objective):
         return f"{self.base.title}+IGR{own}{other}"
 
     @property
-    def formula(self) -> str:  # type: ignore[override]
-        return rf"{self.base.formula} + \lambda\,(1 - \cos(IG(x), IG(\tilde x)))"
-
-    @property
     def cost(self) -> float:
         attack = 0.0 if self.attack is None else self.attack.cost
         return self.base.cost + self.share * 2 * 4 * self.attribution.points + attack

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -53,11 +52,6 @@ class LGA(Objective):
         >>> list(out.parts), out.x_adv
         (['ce', 'l2', 'cosine'], None)
     """
-
-    formula: ClassVar[str] = (
-        r"CE(f(x), y) + E_\delta[\lambda_2 \|g(x + \delta) - g(x)\|_2^2"
-        r" + \lambda_c (1 - \cos(g(x + \delta), g(x))) / 2]"
-    )
 
     eps: float = 4 / 255
     lam_l2: float = 0.01

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -71,8 +70,6 @@ class R2ET(Objective):
         >>> list(out.parts), out.x_adv
         (['ce', 'thickness', 'curvature'], None)
     """
-
-    formula: ClassVar[str] = r"CE(f(x), y) - \lambda_1\, thickness_k(|\nabla_x CE|) + \lambda_2 \|H\|_2"
 
     k: int = 100
     lam1: float = 1.0

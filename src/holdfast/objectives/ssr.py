@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -114,8 +113,6 @@ class SSR(Objective):
         >>> list(out.parts), out.x_adv
         (['ce', 'eigenvalue'], None)
     """
-
-    formula: ClassVar[str] = r"CE(f(x), y) + \lambda \max_i \xi_i"
 
     lam: float = 6.6
 

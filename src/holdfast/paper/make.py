@@ -9,7 +9,6 @@ from pathlib import Path
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.timing import seconds_per_forward
-from holdfast.paper.facts import profile_of
 from holdfast.paper.overview import overview
 from holdfast.paper.study import Study
 from holdfast.paper.targets import default_datasets, parts_of, plans_of
@@ -76,8 +75,8 @@ def _from_results(request: Request) -> Study:
     found = load_results(request.results)
     if not found:
         raise HoldfastError(f"{request.results} holds no results; give another folder, or drop --results to run.")
-    profiles = {profile_of(result) for result in found}
-    profile = request.profile or profile_of(found[0])
+    profiles = {result.train.profile for result in found}
+    profile = request.profile or found[0].train.profile
     if profiles != {profile}:
         others = listed(sorted(profiles - {profile}))
         raise HoldfastError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -98,6 +99,28 @@ def plain(axis: Axes) -> None:
     axis.grid(color=FAINT, linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[:].set_visible(False)
+
+
+def panels(count: int, width: float = 3.9, height: float = 3.4) -> tuple[Drawing, list[Axes]]:
+    """A drawing of plain panels side by side, each ``width`` by ``height`` inches."""
+    figure = Drawing(figsize=(width * count, height), layout=ConstrainedLayoutEngine(wspace=0.06))
+    axes = [*figure.subplots(1, count, squeeze=False)[0]]
+    for axis in axes:
+        plain(axis)
+    return figure, axes
+
+
+def named(axis: Axes, title: str, x: str = "", y: str = "") -> None:
+    """Write the title of a panel, and what its axes are."""
+    axis.set_title(title, fontsize=9.5, loc="left", color=INK)
+    axis.set_xlabel(x, fontsize=8.5, color=INK)
+    axis.set_ylabel(y, fontsize=8.5, color=INK)
+
+
+def legend(axis: Axes, **where: Any) -> None:
+    """A legend inside a panel, without a frame."""
+    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": INK, **where}
+    axis.legend(**look)
 
 
 def forest_figure(effects: Mapping[str, Sequence[Effect]]) -> Drawing:
