@@ -24,7 +24,8 @@ from holdfast.metrics.stats import Interval, Sample, contrast
 from holdfast.models.find import find_model
 from holdfast.objectives import IGR
 from holdfast.recipes import evaluation, method_recipe
-from holdfast.report.document import Column, Document, Row, Section, Table
+from holdfast.report.document import Document, Section
+from holdfast.report.table import Column, Row, Table
 from holdfast.train import RunFolder, train
 from holdfast.train.folder import read_training
 

@@ -26,7 +26,7 @@ from holdfast.report.words import dataset_title
 from holdfast.report.write import write_report
 from holdfast.results.result import RunResult, result_of
 from holdfast.results.store import read_run
-from holdfast.sweep.watch import Silent, Watch
+from holdfast.sweep.execute import Silent, Watch
 from holdfast.train import RunFolder, TrainConfig, train
 from holdfast.train.folder import load_config
 

@@ -23,8 +23,8 @@ from holdfast.evaluate import Protocol, evaluate
 from holdfast.models.find import FoundModel
 from holdfast.parts import changed_parts
 from holdfast.recipes import recipe
+from holdfast.sweep.drive import claim
 from holdfast.sweep.plan import load_plan
-from holdfast.sweep.settings import claim
 from holdfast.train import train
 
 ROOT = Path(__file__).parents[2]

@@ -36,8 +36,8 @@ from holdfast.models.weights import load_weights, read_weights
 from holdfast.part_json import to_plain
 from holdfast.results import load_result
 from holdfast.results.store import read_run
+from holdfast.sweep.drive import check_settings
 from holdfast.sweep.plan import load_plan
-from holdfast.sweep.settings import check_settings
 from holdfast.train import RunFolder
 from holdfast.train.checkpoint import load_checkpoint
 from holdfast.train.folder import load_config, read_training

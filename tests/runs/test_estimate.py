@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from holdfast import HoldfastError
-from holdfast.cli.estimate import announce, estimated_seconds
+from holdfast.cli.here import announce, estimated_seconds
 from holdfast.cli.progress import line_of
 from holdfast.train import Report
 
@@ -23,7 +23,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         asked.append(network)
         return 1e-3
 
-    monkeypatch.setattr("holdfast.models.timing.seconds_per_forward", seconds)
+    monkeypatch.setattr("holdfast.models.resolve.seconds_per_forward", seconds)
     return asked
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from holdfast.cli.interrupt import Interrupt
+from holdfast.cli.here import Interrupt
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 TINY = Path(__file__).with_name("sweep_tiny.py")

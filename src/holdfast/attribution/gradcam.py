@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, unknown_name
-from holdfast.gradient.explained import explained
-from holdfast.gradient.points import block_rows, selected_logits
+from holdfast.gradient.points import block_rows, explained, selected_logits
 from holdfast.gradient.second_order import SecondOrder
 from holdfast.models.state import Model, eagerly, evaluating
 

@@ -28,9 +28,8 @@ from holdfast.errors import HoldfastError
 from holdfast.evaluate.subject import environment_of, subject_of
 from holdfast.files import locked, make_folder, write_atomically
 from holdfast.models.find import FoundModel, find_model, fitted
-from holdfast.models.resolve import BUILT_IN
+from holdfast.models.resolve import BUILT_IN, seconds_per_pass
 from holdfast.models.state import evaluating
-from holdfast.models.timing import seconds_per_pass
 from holdfast.part_json import to_plain
 from holdfast.sealed import sealed, unsealed
 

@@ -144,7 +144,7 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from holdfast.audit import AuditSettings, audit
-    from holdfast.cli.where import pick_device
+    from holdfast.cli.here import pick_device
     from holdfast.report.words import duration
 
     settings = AuditSettings(

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from holdfast.cli.estimate import Work, announce, estimated_seconds
-from holdfast.cli.interrupt import Interrupt
+from holdfast.cli.here import Interrupt, Work, announce, estimated_seconds
 from holdfast.cli.parse import known_profile, parse, seconds_of, take_name, whole_numbers, words
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError
@@ -86,8 +85,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None, stop: Interrupt) -> Iterator[Outcome]:
+    from holdfast.cli.here import pick_device
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import pick_device
     from holdfast.sweep.drive import sweep_here, sweep_on_ray
 
     if options.executor == "ray":
@@ -155,8 +154,8 @@ def _list(plan: Plan, root: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from holdfast.sweep.drive import check_settings
     from holdfast.sweep.execute import state_of
-    from holdfast.sweep.settings import check_settings
 
     check_settings(plan, root)
     runs = plan.runs()

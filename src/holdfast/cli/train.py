@@ -10,9 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from holdfast.cli.estimate import announce, estimated_seconds
-from holdfast.cli.parse import parse, take_name, take_profile
-from holdfast.cli.part_options import take_parts
+from holdfast.cli.here import announce, estimated_seconds
+from holdfast.cli.parse import parse, take_name, take_parts, take_profile
 from holdfast.data.loader import DeviceLoader
 from holdfast.recipes import METHODS, SETUPS, recipe
 from holdfast.train.config import TrainConfig
@@ -61,9 +60,8 @@ def run(argv: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from holdfast.cli.interrupt import Interrupt
+    from holdfast.cli.here import Interrupt, pick_device
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import pick_device
     from holdfast.train import train
     from holdfast.train.distributed import joined
 

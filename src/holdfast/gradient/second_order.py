@@ -176,7 +176,8 @@ class SecondOrder(TorchFunctionMode):
                 return func(*args, **kwargs)
         if not _differentiates_one_tensor(args, kwargs):
             return func(*args, **kwargs)
-        if func in IN_PLACE or (func in ACTIVATIONS and _asks_in_place(func, args, kwargs)):
+        asked = kwargs.get("inplace") or (len(args) > 1 and args[-1] is True)
+        if func in IN_PLACE or (func in ACTIVATIONS and asked):
             x, *rest = args
             kwargs.pop("inplace", None)
             if rest and isinstance(rest[-1], bool):
@@ -210,10 +211,6 @@ def _differentiates_one_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if not args or any(isinstance(value, Tensor) for value in (*args[1:], *kwargs.values())):
         return False
     return isinstance(args[0], Tensor) and args[0].is_floating_point() and args[0].requires_grad
-
-
-def _asks_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return bool(kwargs.get("inplace")) or (len(args) > 1 and args[-1] is True)
 
 
 def _convolve(
@@ -296,11 +293,7 @@ def _frozen_batch_norm(
 ) -> Tensor:
     if training or running_mean is None or running_var is None:
         return func(input, running_mean, running_var, weight, bias, training, momentum, eps, *rest)
-    scale = (running_var + eps).rsqrt()
-    if weight is not None:
-        scale = scale * weight
-    shift = -running_mean * scale
-    if bias is not None:
-        shift = shift + bias
+    scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
+    shift = (0 if bias is None else bias) - running_mean * scale
     shape = (1, -1) + (1,) * (input.ndim - 2)
     return torch.addcmul(shift.view(shape), input, scale.view(shape))

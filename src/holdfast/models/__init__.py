@@ -1,9 +1,8 @@
 """Networks, the user's own ones, and what can be done to them without editing their code."""
 
+from holdfast.models.built_in import ResNet18, SmallCNN
 from holdfast.models.find import FoundModel, find_model
-from holdfast.models.resnet import ResNet18
 from holdfast.models.resolve import build_model
-from holdfast.models.small_cnn import SmallCNN
 from holdfast.models.state import Model, evaluating
 from holdfast.models.surrogate import SurrogateCheck, check_surrogate
 from holdfast.models.twin import SoftplusTwin

@@ -1,9 +1,8 @@
 """Training objectives: one method, one class, ``objective(model, x, y) -> LossOutput``."""
 
 from holdfast.objectives.advaat import AdvAAT, AdvAATAttack
-from holdfast.objectives.adversarial import AT, MART, TRADES, Standard
 from holdfast.objectives.art import ART, ARTAttack
-from holdfast.objectives.base import LossOutput, Objective
+from holdfast.objectives.base import AT, MART, TRADES, LossOutput, Objective, Standard
 from holdfast.objectives.ig_norm import IGNorm, IGNormAttack, IGSumNorm, IGSumNormAttack
 from holdfast.objectives.igr import IGR, IGRAttack
 from holdfast.objectives.lga import LGA

@@ -13,9 +13,8 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.metrics.pairs import cosine_similarity
 from holdfast.models.state import Model
-from holdfast.objectives.adversarial import AT
 from holdfast.objectives.ascent import AttributionAscent
-from holdfast.objectives.base import LossOutput, Objective
+from holdfast.objectives.base import AT, LossOutput, Objective
 from holdfast.seeding import fresh_generator
 from holdfast.validate import check_positive
 

@@ -20,10 +20,11 @@ from holdfast.paper.tables import TABLES, self_checks
 from holdfast.recipes import PROFILES, TITLES
 from holdfast.report.claim import VERDICTS, Claim, Effect
 from holdfast.report.comparison import curves_of
-from holdfast.report.document import Block, Claims, Code, Document, Facts, Figure, Section, Table, Words
+from holdfast.report.document import Block, Claims, Code, Document, Facts, Figure, Section, Words
 from holdfast.report.figures import curves_figure, figure_of, forest_figure
 from holdfast.report.quantities import QUANTITIES, heading
 from holdfast.report.settings import by_dataset, settings_tables
+from holdfast.report.table import Table
 from holdfast.report.words import counted, dataset_title, duration, listed
 
 GAINS = "What IGR adds, ours and the paper's"

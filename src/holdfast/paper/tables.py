@@ -21,8 +21,8 @@ from holdfast.paper.facts import changes
 from holdfast.paper.published import published, published_difference
 from holdfast.paper.study import Study
 from holdfast.recipes import TABLE2, TABLE3, TITLES
-from holdfast.report.document import Cell, Column, Row, Table
 from holdfast.report.quantities import QUANTITIES
+from holdfast.report.table import Cell, Column, Row, Table
 from holdfast.report.words import counted, dataset_title, listed, span
 from holdfast.results import RunResult
 

@@ -1,12 +1,15 @@
-"""Drawings that any document may hold: training curves, and differences with their intervals (a forest plot)."""
+"""Drawings that any document may hold (training curves, a forest plot), and figures as bytes and data URIs."""
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -16,7 +19,6 @@ from holdfast.errors import HoldfastError
 from holdfast.palette import COLOURS, DASHES, FAINT, INK, MUTED, run_colours
 from holdfast.report.claim import Effect
 from holdfast.report.document import Figure
-from holdfast.report.images import to_png_bytes, to_svg
 
 DPI = 160
 _FEW_POINTS = 25
@@ -163,3 +165,29 @@ def _forest_row(axis: Axes, y: int, effect: Effect) -> None:
         clear = found.low > 0 or found.high < 0
     fill = COLOURS[0] if clear else "white"
     axis.plot([scale * found.mean], [y], "o", color=COLOURS[0], markerfacecolor=fill, markersize=5)
+
+
+def to_png_bytes(figure: Drawing, dpi: int = 200) -> bytes:
+    """The figure as PNG at ``dpi`` dots an inch; equal figures give equal bytes."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    return out.getvalue()
+
+
+def to_svg(figure: Drawing) -> str:
+    """The figure as SVG, text as outlines; equal figures give equal text."""
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "holdfast", "svg.fonttype": "path"}):
+        figure.savefig(out, format="svg", facecolor="white", metadata={"Date": None})
+    return out.getvalue()
+
+
+def data_uri(content: bytes | str) -> str:
+    """PNG bytes or SVG text as a ``data:`` URI.
+
+    >>> data_uri("<svg/>")
+    'data:image/svg+xml;base64,PHN2Zy8+'
+    """
+    kind = "svg+xml" if isinstance(content, str) else "png"
+    raw = content.encode() if isinstance(content, str) else content
+    return f"data:image/{kind};base64,{base64.b64encode(raw).decode('ascii')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -21,9 +21,40 @@ from holdfast.files import make_folder, write_atomically
 from holdfast.models.find import find_model
 from holdfast.part_json import from_json
 from holdfast.sweep.plan import Run
-from holdfast.sweep.watch import Silent, Watch, Watcher
-from holdfast.train import RunFolder, train
+from holdfast.train import Report, RunFolder, train
 from holdfast.train.config import TrainConfig
+
+
+class Watcher(Protocol):
+    """Told after every training step, and how many images of an evaluation are done."""
+
+    def step(self, report: Report) -> None: ...
+
+    def images(self, kind: str, done: float, total: int) -> None: ...
+
+
+Watch = Callable[[str], AbstractContextManager[Watcher]]
+"""Opens a display for a run, given its title."""
+
+
+class Silent:
+    """Shows nothing: for runs in processes of their own."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def step(self, report: Report) -> None:
+        pass
+
+    def images(self, kind: str, done: float, total: int) -> None:
+        pass
+
 
 Status = Literal["finished", "skipped", "stopped", "failed"]
 State = Literal["finished", "trained", "begun", "failed", "new"]
