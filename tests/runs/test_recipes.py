@@ -12,7 +12,7 @@ import torch
 from holdfast import HoldfastError, HoldfastWarning
 from holdfast.attacks.base import GradientAscent
 from holdfast.attribution import IntegratedGradients
-from holdfast.config import EvalConfig
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.models.resolve import build_model
 from holdfast.objectives import IGR, Standard
 from holdfast.parts import changed_parts, settings

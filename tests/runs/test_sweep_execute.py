@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from holdfast import find_model
-from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import evaluate, protocol_of
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.sealed import sealed, unsealed
 from holdfast.sweep import Run
 from holdfast.sweep import execute as execute_module

@@ -12,9 +12,9 @@ import tyro
 
 from holdfast.cli.here import announce
 from holdfast.cli.parse import parse, take_name, take_profile
-from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.part_json import config_hash
 from holdfast.recipes import SETUPS, evaluation, setup, split_name
 

@@ -21,7 +21,8 @@ from holdfast.data.digits import load_digits
 from holdfast.data.folders import read_folders
 from holdfast.data.image_data import ImageData
 from holdfast.data.images import Computed, Pictures, joined, named, read_pictures
-from holdfast.data.sources import Source, cache_file, cache_root, call, locate, takes_split
+from holdfast.data.own import call, takes_split
+from holdfast.data.sources import Source, cache_file, cache_root, locate
 from holdfast.data.splits import ALL, hold_out_last, hold_out_tenth, plan_split
 from holdfast.data.tables import open_hub, open_parquet, read_tables
 from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name

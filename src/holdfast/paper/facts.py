@@ -6,8 +6,8 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.objectives import IGR, Objective
 from holdfast.parts import differences, settings
 from holdfast.recipes import SETUPS, TITLES, evaluation, method_recipe

@@ -74,9 +74,14 @@ DRAWINGS: dict[str, tuple[str, Draw, str]] = {
 """Likewise of the paper's drawings."""
 
 
+def scale_of(study: Study) -> float:
+    """How many of the random cases are drawn."""
+    return SMOKE_SCALE if study.profile == "smoke" else 1.0
+
+
 def statements(study: Study, keys: Sequence[str]) -> list[Figure]:
     """Those of `STATEMENTS` and `DRAWINGS` that are asked for, each with what becomes of every claim of it."""
-    seed, scale = study.seeds[0], SMOKE_SCALE if study.profile == "smoke" else 1.0
+    seed, scale = study.seeds[0], scale_of(study)
     drawn = attribution_space(scale, seed) if {*keys} & {*DRAWINGS} else []
     found = []
     for key in keys:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.data.catalogue import SPLITS
 from holdfast.errors import HoldfastError
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.files import make_folder, write_atomically
 from holdfast.part_json import from_json, to_json
 from holdfast.parts import differences

@@ -12,11 +12,11 @@ from typing import Literal, Protocol
 
 import torch
 
-from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import evaluate, protocol_of
 from holdfast.evaluate.protocol import protocol_differences, read_protocol
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.files import make_folder, write_atomically
 from holdfast.models.find import find_model
 from holdfast.part_json import from_json
