@@ -24,7 +24,7 @@ from holdfast.models.find import FoundModel
 
 SIDE = 24
 CLASSES = "clear", "opacity"
-EPS = 4 / 255
+EPS = 8 / 255
 
 
 def chest(rng: np.random.Generator, ill: bool) -> np.ndarray:
@@ -77,7 +77,7 @@ def train(objective: hf.Objective, x: Tensor, y: Tensor, epochs: int) -> nn.Modu
     return net.eval()
 
 
-def main(out: Path, *, train_images: int = 400, audited: int = 20, epochs: int = 30) -> hf.AuditComparison:
+def main(out: Path, *, train_images: int = 400, audited: int = 20, epochs: int = 60) -> hf.AuditComparison:
     for part, count, seed in (("train", train_images, 0), ("test", 10 * audited, 1)):
         write_images(out / "images" / part, count, seed)
     data = hf.load_dataset(str(out / "images"), "train")
@@ -87,9 +87,9 @@ def main(out: Path, *, train_images: int = 400, audited: int = 20, epochs: int =
     held_out = hf.load_dataset(str(out / "images"), "test")
     order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))
     audits = []
-    for name, objective in (("standard", hf.Standard()), ("with IGR", igr)):
+    for name, objective in (("chest-standard", hf.Standard()), ("chest-igr", igr)):
         model = train(objective, x, y, epochs)
-        found = hf.audit(FoundModel(model, name), held_out.take(order), settings, out=out / name.replace(" ", "-"))
+        found = hf.audit(FoundModel(model, name), held_out.take(order), settings, out=out / name)
         print(found, f"\naccuracy on the audited images: {found.accuracy:.0%}\n")
         audits.append(found)
     both = hf.compare_audits(*audits)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 
 class HoldfastError(ValueError):
@@ -25,6 +26,19 @@ class HoldfastWarning(UserWarning):
     """Something that does not stop the work but may make its result untrustworthy."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, without a full stop; its kind where it says nothing.
+
+    TorchScript puts the message last, behind a traceback.
+
+    >>> first_line(RuntimeError("shapes differ.\\nsee above")), first_line(KeyError())
+    ('shapes differ', 'KeyError')
+    """
+    lines = str(error).split("Traceback of TorchScript")
+    said = lines[-1].strip().splitlines()[-1] if len(lines) > 1 else next(iter(lines[0].strip().splitlines()), "")
+    return said.rstrip(".") or type(error).__name__
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> HoldfastError:
     """An error for a misspelt name, with the nearest known names first.
 
@@ -32,8 +46,20 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     "unknown recipe 'mnist-tardes'; did you mean mnist-trades? Known: mnist-trades, digits-at."
     """
     options = list(known)
-    plain = {option.lower(): option for option in reversed(options)}
-    near = [plain[found] for found in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)]
+    near = _nearest(name, options)
     guess = f"; did you mean {' or '.join(near)}?" if near else "."
     listed = f" Known: {', '.join(options)}." if len(options) <= (12 if near else 40) else ""
     return HoldfastError(f"unknown {kind} {name!r}{guess}{listed}{' ' + remedy if remedy else ''}")
+
+
+def _nearest(name: str, options: Sequence[str]) -> list[str]:
+    """Up to three that ``name`` may mean: those of which it is a whole part, or else those spelt most like it.
+
+    >>> _nearest("--lr", ["--model", "--optim.lr", "--resume"]), _nearest("--n", ["--rank", "--n-examples"])
+    (['--optim.lr'], ['--n-examples'])
+    """
+    wanted = name.lower().strip("-")
+    plain = {option.lower().strip("-"): option for option in reversed(options)}
+    whole = [known for known in plain if re.search(rf"(^|[.-]){re.escape(wanted)}($|[.-])", known)] if wanted else []
+    found = difflib.get_close_matches(wanted, whole or plain, n=3, cutoff=0.0 if whole else 0.5)
+    return [plain[known] for known in found]

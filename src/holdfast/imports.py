@@ -28,6 +28,8 @@ def imported(spec: str, what: str) -> Any:
     except Exception as error:
         missing = isinstance(error, ImportError)
         remedy = "Check the path, and that its dependencies are installed." if missing else "Mend the file."
+        if (file := Path(f"{where.replace('.', '/')}.py")).is_file() and not where.endswith(".py"):
+            remedy = f"{file} is a file: give {file}:{name}."
         reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
         raise HoldfastError(f"{what} {spec!r}: importing {where} failed with {reason}. {remedy}") from error
     if not callable(getattr(module, name, None)):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.imports import file_of, imported
@@ -31,6 +31,15 @@ class Part:
     """The packages whose modules hold the parts of this kind."""
     origins: ClassVar[Mapping[str, str]] = {}
     """Where the default of a field comes from: "paper", "cited code" or "ours"; one that is absent is ours."""
+
+    def __new__(cls, *settings: Any, **named: Any) -> Self:
+        """Raise where a model is given to the settings, as other libraries want it."""
+        if any(hasattr(value, "named_parameters") for value in (*settings[:1], named.get("model"))):
+            raise HoldfastError(
+                f"{cls.__name__} was given a model; give it settings, and the model with the call: "
+                f"{cls.kind} = {cls.__name__}(...), then {cls.kind}(model, x, y)."
+            )
+        return super().__new__(cls)
 
     @property
     def title(self) -> str:

@@ -6,7 +6,7 @@ import warnings
 from numbers import Real
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from holdfast.errors import HoldfastError, HoldfastWarning, NotFinite
 
@@ -20,8 +20,6 @@ def check_positive(name: str, value: float, *, zero: bool = False) -> None:
     holdfast.errors.HoldfastError: eps is -0.1; it must be a finite number of at least 0.
     """
     allowed = "at least 0" if zero else "more than 0"
-    if isinstance(value, nn.Module):
-        raise HoldfastError(f"{name} is a model; give settings first and the model with the call: attack(model, x, y).")
     if isinstance(value, bool) or not isinstance(value, Real):
         raise HoldfastError(f"{name} is {value!r}; it must be one number of {allowed}, such as 8 / 255.")
     if not (0 <= value < float("inf")) or (value == 0 and not zero):

@@ -250,7 +250,7 @@ def test_in_threads(kind: str, net: nn.Module) -> None:
         torch.testing.assert_close(found, alone[i % 4])
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e20])
+@pytest.mark.parametrize("scale", [1e-39, 1e-30, 1e-20, 1e20])
 def test_l2_steps_whatever_the_scale_of_the_gradient(scale: float, batch: Batch) -> None:
     """Squares of such gradients vanish or overflow in float32; the margin of a linear model has one throughout."""
     images, labels = batch[0].clamp(0.3, 0.7), batch[1]

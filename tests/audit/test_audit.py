@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from torch import Tensor, nn
 
 import holdfast as hf
 from holdfast.audit.measure import ssim
+from holdfast.audit.page import _command
 from holdfast.audit.result import AuditResult, _crossing
-from holdfast.audit.run import pictures_of
-from holdfast.audit.settings import fitted_settings
+from holdfast.audit.run import passes
+from holdfast.audit.settings import fitted_settings, with_budget
+from holdfast.audit.store import pictures_of
 from holdfast.cli import main
+from holdfast.cli.audit import AuditOptions, explanations
+from holdfast.cli.parse import parse
 from holdfast.errors import HoldfastError
 
 SETTINGS = hf.AuditSettings((hf.Saliency(), hf.IntegratedGradients(4)), eps=(0.02, 0.1), k=6, images=3, certify=False)
@@ -285,12 +290,55 @@ def test_ten_broken_files_are_named_and_the_rest_is_audited(
         hf.audit(net, str(pictures), settings, strict=True)
 
 
+def test_the_page_is_there_from_the_first_image_on(net: nn.Module, images: Tensor, tmp_path: Path) -> None:
+    pages: list[str] = []
+
+    def told(done: int, total: int) -> None:
+        if 0 < done < total:
+            pages.append((tmp_path / "a" / "report.html").read_text())
+
+    hf.audit(net, images, SETTINGS, out=tmp_path / "a", on_image=told)
+    assert len(pages) == 2
+    assert all("This page is of 1 of 3 images" in page for page in pages), "one page a minute"
+    assert "The self-checks of the attack come after the last image" in pages[0]
+    final = (tmp_path / "a" / "report.html").read_text()
+    assert "This page is of" not in final
+    assert "come after the last image" not in final
+
+
+def test_a_time_limit_weakens_the_attack_before_it_leaves_out_images(
+    net: nn.Module, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, budget="standard")
+    asked = fitted_settings(settings, net, images)
+    cost = {budget: passes(images, with_budget(asked, budget)) for budget in ("light", "quick", "standard")}
+    assert cost["light"] < cost["quick"] < cost["standard"]
+    monkeypatch.setattr("holdfast.audit.run.seconds_per_pass", lambda *_: 1.0)
+    told: list[float] = []
+    found = hf.audit(net, images, settings, out=tmp_path / "a", time_limit=cost["quick"] - 1, on_start=told.append)
+    assert (found.settings.budget, found.images, told) == ("light", 3, [cost["light"]])
+    assert "light instead of standard, to keep the time limit" in " ".join(found.notes)
+    again = hf.audit(net, images, settings, out=tmp_path / "a", time_limit=10 * cost["standard"])
+    assert again.settings.budget == "light", "a stopped audit goes on with the budget that it had"
+    fresh = hf.audit(net, images, settings, time_limit=10 * cost["standard"], on_start=told.append)
+    assert fresh.settings.budget == "standard"
+
+
+def test_the_command_of_the_page_makes_the_same_settings(result: AuditResult) -> None:
+    words = shlex.split(_command(result))
+    assert words[:4] == ["holdfast", "audit", "Sequential", "IMAGES"]
+    options = parse(AuditOptions(), words[4:], "audit", "")
+    assert explanations(options.attribution) == SETTINGS.attributions
+    assert options.eps == pytest.approx(SETTINGS.eps, rel=1e-3)
+    assert (options.images, options.k, options.certify, options.budget) == (3, 6, False, "quick")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("audit", "the model is missing"),
         ("audit mnist/trades-igr", "the folder of images is missing"),
-        ("audit nope nowhere", "'nope' is no model"),
+        ("audit nope nowhere", "unknown model 'nope'"),
         ("audit mnist/trades-igr nowhere --eps 8", "eps is 8; it is a part of the pixel range"),
         ("audit mnist/trades-igr nowhere --eps 0", "eps is 0"),
         ("audit mnist/trades-igr nowhere --time-limit soon", "--time-limit is 'soon'"),

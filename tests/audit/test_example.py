@@ -22,5 +22,5 @@ def test_the_example_draws_trains_audits_and_compares(tmp_path: Path, monkeypatc
     clear, ill = (example.chest(np.random.default_rng(0), bool(i)) for i in (0, 1))
     assert ill.mean() > clear.mean()
     found = example.main(tmp_path / "out", train_images=40, audited=2, epochs=1)
-    assert found.names == ("standard", "with IGR")
+    assert found.names == ("chest-standard", "chest-igr")
     assert (tmp_path / "out" / "compare" / "report.html").is_file()

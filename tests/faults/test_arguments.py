@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import holdfast as hf
-from holdfast.attacks import FGSM, Square
+from holdfast.attacks import FGSM, AutoAttack, Square
+from holdfast.attribution import External, GradCAM
+from holdfast.models.find import FoundModel, fitted
 from holdfast.models.resolve import build_model
 
 X, Y = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1])
@@ -89,9 +91,19 @@ def test_a_radius_that_is_no_number(eps: Any) -> None:
         one_line(lambda attack=attack: attack(eps=eps), r"^eps is .*; it must be one number")
 
 
-@pytest.mark.parametrize("attack", [hf.PGD, hf.IFIA, FGSM])
-def test_the_model_belongs_to_the_call(net: nn.Module, attack: Any) -> None:
-    one_line(lambda: attack(net), r"model.*attack\(model, x, y\)")
+@pytest.mark.parametrize("part", [hf.PGD, hf.IFIA, FGSM, AutoAttack, hf.IntegratedGradients, GradCAM, hf.Standard])
+def test_the_model_belongs_to_the_call(net: nn.Module, part: Any) -> None:
+    words = rf"^{part.__name__} was given a model; .* {part.kind}\(model, x, y\)"
+    for call in (lambda: part(net), lambda: part(net, eps=0.1), lambda: part(model=net), lambda: part(net, 0.1, 2, 3)):
+        one_line(call, words)
+
+
+def test_an_explanation_may_be_a_module(net: nn.Module) -> None:
+    class Pixels(nn.Module):
+        def forward(self, x: Tensor, target: Tensor) -> Tensor:
+            return x
+
+    torch.testing.assert_close(External(Pixels())(net, X, Y), X)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +131,7 @@ def test_frozen_programs_have_no_modes(net: nn.Module, call: str) -> None:
     torch.testing.assert_close(CALLS[call](frozen), CALLS[call](net))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_networks_of_another_type(net: nn.Module, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     other = net.to(kind)
@@ -127,4 +140,16 @@ def test_networks_of_another_type(net: nn.Module, kind: torch.dtype, monkeypatch
         one_line(lambda call=call: call(other), words)
     one_line(lambda: hf.evaluate(other, (X, Y)), words)
     monkeypatch.setattr("holdfast.models.resolve._factory", lambda spec: lambda: other)
-    one_line(lambda: build_model("any", (1, 8, 8), 3), words)
+    source = rf"^images are torch.float32 and model any's weights {re.escape(str(kind))}: convert it with \.to\(.*made"
+    one_line(lambda: build_model("any", (1, 8, 8), 3), source)
+    one_line(lambda: fitted(FoundModel(other, "any"), X), source)
+    one_line(lambda: fitted(FoundModel(torch.jit.trace(other, X.to(kind)), "any"), X), source)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_network_of_two_types(net: nn.Module) -> None:
+    net[3].double()
+    words = r"weights torch\.float32 and torch\.float64: convert (the model with model|it with )\.to\(torch\.float32\)"
+    one_line(lambda: hf.integrated_gradients(net, X, Y), words)
+    one_line(lambda: fitted(FoundModel(net, "any"), X), words)
+    one_line(lambda: fitted(FoundModel(torch.jit.trace(net[:3], X), "any"), X[:, :, 1:]), "shapes cannot be multiplied")

@@ -59,6 +59,12 @@ def test_networks_that_cannot_be_trained_so(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_share_of_one_image_is_not_called_the_last_batch() -> None:
+    with pytest.raises(HoldfastError, match=r"one of 2 processes .* 1 image; .* or fewer processes") as caught:
+        check_training_pass(with_norm(nn.BatchNorm1d(32)), "net", torch.rand(1, 1, 8, 8), processes=2)
+    assert "last batch" not in str(caught.value)
+
+
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d(32), nn.LayerNorm(32), nn.GroupNorm(4, 32), nn.Identity()])
 def test_others_pass_and_keep_their_statistics(norm: nn.Module) -> None:
     net = with_norm(norm)

@@ -114,7 +114,8 @@ def test_probabilities_are_warned_of(net: nn.Module) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("nope", "'nope' is neither a run folder nor a model"),
+        ("nope", "unknown model 'nope'.*Or give a run folder"),
+        ("mnist/trades_igr", "did you mean mnist/trades-igr"),
         ("missing.pt2", "missing.pt2 does not exist"),
         ("timm:resnet18", r"pip install 'holdfast\[timm\]'"),
         ("hf:some/model", r"pip install 'holdfast\[transformers\]'"),

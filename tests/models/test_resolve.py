@@ -75,6 +75,13 @@ def test_own_module(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(build_model("networks_of_mine:fixed", SHAPE, 10), nn.Sequential)
 
 
+def test_a_module_in_the_working_folder_is_a_file(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(mine).parent.parent)
+    folder, name = Path(mine).parent.name, Path(mine).stem
+    with pytest.raises(HoldfastError, match=rf"a file: give {folder}/{name}\.py:fixed\.$"):
+        build_model(f"{folder}.{name}:fixed", SHAPE, 10)
+
+
 def test_building_leaves_the_random_state_to_the_factory(mine: str) -> None:
     torch.manual_seed(3)
     first = build_model(f"{mine}:fixed", SHAPE, 10)
@@ -90,7 +97,7 @@ def test_building_leaves_the_random_state_to_the_factory(mine: str) -> None:
         ("fixd", "unknown model in .*'fixd'; did you mean fixed"),
         ("number", "unknown model in .*'number'"),
         ("not_a_module", "returned int"),
-        ("double", r"images are torch.float32 and the model's weights torch.float64.*convert"),
+        ("double", r"images are torch.float32 and model .*:double's weights torch.float64.*convert"),
         ("a_function", "returned function.*torch.nn.Module"),
         ("few", "3 logits.*10 classes"),
         ("maps", r"returned \(4, 1, 8, 8\)"),

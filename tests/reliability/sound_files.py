@@ -15,12 +15,12 @@ import holdfast as hf
 from holdfast.attacks.base import GradientAscent
 from holdfast.audit.measure import Pictured
 from holdfast.audit.result import AuditResult
-from holdfast.audit.run import _Store
+from holdfast.audit.store import Store
 from holdfast.data.cache import write_cache
 from holdfast.data.digits import load_digits
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate import Protocol, evaluate
-from holdfast.models.find import FoundModel
+from holdfast.evaluate.subject import subject_of
 from holdfast.parts import changed_parts
 from holdfast.recipes import recipe
 from holdfast.sweep.drive import claim
@@ -69,7 +69,7 @@ def write_audit(folder: Path, net: nn.Module, digits: ImageData) -> None:
     row = {"index": 0, "prediction": 0, "attribution": "Saliency", "what": "attack", "eps": 0.02, "top_6": 0.5}
     rows = [{**row, "kendall": 0.25, "cosine": 0.75}, {**row, "index": 1, "top_6": 0.75, "kendall": 0.5, "cosine": 1.0}]
     drawn = Pictured(*(torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(4)), topk=0.5)
-    store = _Store(folder, FoundModel(net, "net"), digits, settings)
+    store = Store(folder, settings, subject_of(net, digits))
     with store.held():
         store.keep(0, rows, {"Saliency|0": drawn})
         result = AuditResult(

@@ -26,7 +26,7 @@ import torch
 
 import holdfast as hf
 from holdfast.audit import load_audit
-from holdfast.audit.run import _kept, pictures_of
+from holdfast.audit.store import _kept, pictures_of
 from holdfast.data.cache import read_cache
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError, HoldfastWarning

@@ -58,6 +58,13 @@ def plain(num_classes: int) -> nn.Module:
     ).double()
 
 
+def flat(num_classes: int) -> nn.Module:
+    """Batch normalisation that refuses one image alone."""
+    return Normalised(
+        nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Softplus(beta=5), nn.Linear(8, num_classes)
+    ).double()
+
+
 @contextmanager
 def spoilt(step: int | None) -> Iterator[None]:
     """The loss of AT is NaN at call ``step``."""

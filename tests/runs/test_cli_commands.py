@@ -236,4 +236,5 @@ def test_interrupted(
 
     monkeypatch.setattr("holdfast.train.loop._Run.step", interrupt)
     assert main(f"train digits-at --out run {SHORT}".split()) == 130
-    assert capsys.readouterr().err == "holdfast: interrupted; what was finished is kept.\n"
+    again = f"Go on with: holdfast train digits-at --out run {SHORT} --resume"
+    assert capsys.readouterr().err == f"holdfast: interrupted; what was finished is kept. {again}\n"

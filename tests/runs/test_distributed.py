@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -37,7 +38,7 @@ from holdfast.train.distributed import ALONE, World, joined
 from holdfast.train.folder import load_config
 
 HERE = Path(__file__).parent
-PLAIN, NORMALISED = (f"{HERE / 'on_processes.py'}:{name}" for name in ("plain", "normalised"))
+PLAIN, NORMALISED, FLAT = (f"{HERE / 'on_processes.py'}:{name}" for name in ("plain", "normalised", "flat"))
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 PATIENCE = 120
@@ -76,7 +77,17 @@ ONE_STEP = {
 }
 OTHER = {"random": config_of(RANDOM, 45, model=NORMALISED), "one-left": config_of(RANDOM, 41, model=NORMALISED)}
 """Random starts, dropout and batch normalisation: not those of one process, but one network in both processes."""
-TOO_SMALL = config_of(AT(FIXED), 45, batch_size=1)
+TOO_SMALL = {
+    "too-small": (
+        config_of(AT(FIXED), 45, batch_size=1),
+        "of 1 images cannot be shared by 2 processes; .* larger batch",
+    ),
+    "too-few": (config_of(AT(FIXED), 1), "of 1 images cannot be shared by 2 processes; .* more images"),
+    "one-each": (config_of(AT(FIXED), 44, batch_size=2, model=FLAT), "share that one of 2 processes has .* 1 image"),
+    "one-left-flat": (config_of(AT(FIXED), 41, model=FLAT), "share that one of 2 processes has .* 1 image"),
+    "two-and-one": (config_of(AT(FIXED), 43, model=FLAT), "share that one of 2 processes has .* 1 image"),
+}
+"""Where a process has no image of the first batch, or one that batch normalisation cannot take alone."""
 WILD = config_of(AT(FIXED), 45, model="small_cnn", lr=1e30)
 
 
@@ -116,7 +127,8 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Group:
             group.add(f"{kind}-{name}", config)
     group.add("equal-at", EQUAL["at"])  # finished
     group.add("locked", EQUAL["at"])
-    group.add("too-small", TOO_SMALL)
+    for name, (config, _) in TOO_SMALL.items():
+        group.add(name, config)
     group.add("wild", WILD)
     group.add("spoilt", EQUAL["at"], spoil={"rank": 1, "step": 5})
     group.add("stopped", EQUAL["at"], stop={"rank": 1, "step": 4})
@@ -198,11 +210,11 @@ def test_refusals_reach_all_processes(group: Group) -> None:
     for out, message in (
         ("equal-at", "holds a finished run"),
         ("locked", "in use by another holdfast process"),
-        ("too-small", "a batch of 1 images cannot be shared by 2 processes"),
+        *((name, message) for name, (_, message) in TOO_SMALL.items()),
         ("wild", "the loss is not finite at step"),
     ):
         first, second = group.both(out)[-1]
-        assert message in first["error"]
+        assert re.search(message, first["error"]), first
         assert first == second
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from holdfast import HoldfastError
-from holdfast.cli.here import announce, estimated_seconds
+from holdfast.cli.estimate import announce, estimated_seconds
 from holdfast.cli.progress import line_of
 from holdfast.train import Report
 

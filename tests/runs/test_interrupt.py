@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from holdfast.cli.here import Interrupt
+from holdfast.cli import main
+from holdfast.cli.interrupt import Interrupt
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 TINY = Path(__file__).with_name("sweep_tiny.py")
@@ -84,6 +85,36 @@ def test_a_sweep(jobs: int, tmp_path: Path) -> None:
     for path in weights:
         found, wanted = load_file(out / path), load_file(tmp_path / "whole" / path)
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("line", "ending"),
+    [
+        ("evaluate 'my run' --cw-steps 2", ""),
+        ("audit net.py:digits digits --eps 8/255", ""),
+        ("demo --out here", ""),
+        ("reproduce table3", ""),
+        ("train digits-at --out here", " --resume"),
+        ("train digits-at --resume --out here", ""),
+    ],
+)
+def test_other_commands_name_the_one_that_goes_on(
+    line: str, ending: str, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the command is at; each keeps what it has done, as the kill campaign shows."""
+
+    def work(argv: list[str]) -> int:
+        signal.raise_signal(number)
+        return 0
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    words = shlex.split(line)
+    monkeypatch.setattr(f"holdfast.cli.{words[0]}.run", work)
+    assert main(words) == code
+    told = f"holdfast: interrupted; what was finished is kept. Go on with: holdfast {line}{ending}\n"
+    assert capsys.readouterr().err == told
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_the_second_signal_ends_at_once_and_handlers_are_put_back() -> None:

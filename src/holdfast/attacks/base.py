@@ -33,7 +33,8 @@ def per_image(values: Tensor, like: Tensor) -> Tensor:
 
 def unit(x: Tensor) -> Tensor:
     """Each image's vector at length 1 (0 stays 0), also where its square would vanish or overflow."""
-    scaled = x / per_image(x.flatten(1).abs().amax(1), x).clamp(min=torch.finfo(x.dtype).tiny)
+    largest = per_image(x.flatten(1).abs().amax(1), x)
+    scaled = x / torch.where(largest > 0, largest, 1)
     return scaled / per_image(scaled.flatten(1).norm(dim=1), x).clamp(min=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -53,6 +53,10 @@ class External(Attribution):
     fn: Callable[..., Any] | str
 
     differentiable: ClassVar[bool] = False
+
+    def __new__(cls, *settings: Any, **named: Any) -> Self:
+        """An explanation may be a module."""
+        return object.__new__(cls)
 
     @property
     def title(self) -> str:

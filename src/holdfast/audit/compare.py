@@ -31,8 +31,8 @@ class AuditComparison:
     def names(self) -> tuple[str, str]:
         """What the two are called: their models, or their folders where these have one name."""
         a, b = self.first, self.second
-        if a.model != b.model or a.folder is None or b.folder is None:
-            return a.model, b.model
+        if a.title != b.title or a.folder is None or b.folder is None:
+            return a.title, b.title
         return a.folder.name, b.folder.name
 
     @property
@@ -202,4 +202,5 @@ def _result(place: Path, numbers: dict[str, Any], settings: AuditSettings, recor
         numbers["environment"],
         place,
         tuple(numbers["class_names"]),
+        numbers.get("images_wanted", numbers["images"]),
     )

@@ -66,7 +66,7 @@ def _strip(result: AuditResult, explanation: str, index: int, eps: float, name: 
 
 
 def _curves(found: AuditComparison, explanation: str) -> Figure:
-    drawing = Drawing(figsize=(6.4, 3.2), layout="constrained")
+    drawing = Drawing(figsize=(6.4, 3.8), layout="constrained")
     axis = drawing.subplots()
     levels = [255 * eps for eps in found.eps]
     for (name, colour), result in zip(run_colours(found.names).items(), (found.first, found.second), strict=True):
@@ -75,11 +75,12 @@ def _curves(found: AuditComparison, explanation: str) -> Figure:
             axis.plot([0, *levels], [1, *(m.mean for m in means)], dash, color=colour, marker="o", markersize=3,
                       label=f"{name}, {what}")  # fmt: skip
             if what == "attack" and all(m.low is not None for m in means):
-                axis.fill_between(levels, [m.low for m in means], [m.high for m in means], color=colour, alpha=0.15)  # type: ignore[arg-type]
+                ends = [1, *(m.low for m in means)], [1, *(m.high for m in means)]
+                axis.fill_between([0, *levels], *ends, color=colour, alpha=0.15)  # type: ignore[arg-type]
     axis.set_ylim(0, 1.03)
     axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
     axis.set_ylabel(f"share of the top {found.first.settings.k} left", fontsize=9, color=INK)
-    axis.legend(frameon=False, fontsize=8)
+    drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     plain(axis)
     label = found.first.label(explanation)
     caption = f"{label}: means over images; the band is the 95 % interval of the attack."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from holdfast.audit.result import AuditResult
-from holdfast.audit.run import pictures_of
+from holdfast.audit.store import pictures_of
 from holdfast.palette import DASHES, INK, MUTED, run_colours
 from holdfast.report.document import Block, Code, Document, Facts, Figure, Section, Tile, Words
 from holdfast.report.figures import figure_of, plain
@@ -42,15 +44,24 @@ def document_of(result: AuditResult) -> Document:
     facts = [counted(result.images, "image"), result.data]
     if result.accuracy is not None:
         facts.append(f"accuracy on them {result.accuracy:.0%}")
-    return Document(f"Audit of {result.model}", result.verdict(), tuple(sections), tuple(facts))
+    return Document(f"Audit of {result.title}", result.verdict(), tuple(sections), tuple(facts), _unfinished(result))
+
+
+def _unfinished(result: AuditResult) -> tuple[str, ...]:
+    if result.images >= result.wanted:
+        return ()
+    done = f"{result.images} of {counted(result.wanted, 'image')}"
+    return (
+        f"This page is of {done}: the audit was at work when it was written, or stopped at its time limit; the same "
+        "command goes on.",
+    )
 
 
 def _pictures(result: AuditResult) -> tuple[Block, ...]:
-    """The image that suffers most, the median and the one that suffers least, for the explanation that holds best."""
-    explanation, eps = result.best, result.reference
-    rows = result.records
-    rows = rows[(rows["attribution"] == explanation) & (rows["what"] == "attack")]
-    rows = rows[np.isclose(rows["eps"].astype(float), eps)].sort_values(result.topk)
+    """The image that suffers most, the median and the one that suffers least, for the explanation that holds worst, and
+    the median for the one that holds best."""
+    worst, best = result.worst, result.best
+    rows = _attacked(result, worst)
     if not len(rows) or result.folder is None:
         return (Words(("Pictures are made where the audit is kept in a folder (--out).",)),)
     places = {"worst": 0, "median": len(rows) // 2, "best": len(rows) - 1}
@@ -58,12 +69,21 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
         places = dict(zip(("worst", "best") if len(rows) == 2 else ("the one image",), range(len(rows)), strict=True))
     tiles: list[Tile] = []
     for name, place in places.items():
-        row = rows.iloc[place]
-        tiles += strip_of(result, row, name)
-    words = f"{result.label(explanation)} at a radius of {255 * eps:.3g}/255, where the prediction stays. {DIFFERENCE}"
+        tiles += strip_of(result, rows.iloc[place], f"{result.label(worst)}, {name}")
+    if best != worst:
+        kept = _attacked(result, best)
+        tiles += strip_of(result, kept.iloc[len(kept) // 2], f"{result.label(best)}, median")
+    words = f"At a radius of {255 * result.reference:.3g}/255, where the prediction stays. {DIFFERENCE}"
     drawing = Drawing(figsize=(1, 1))
     blank = figure_of(drawing, "pictures", "", words, words)
     return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)
+
+
+def _attacked(result: AuditResult, explanation: str) -> pd.DataFrame:
+    """The records of the attack at the reference radius, the image that suffers most first."""
+    rows = result.records
+    rows = rows[(rows["attribution"] == explanation) & (rows["what"] == "attack")]
+    return rows[np.isclose(rows["eps"].astype(float), result.reference)].sort_values(result.topk)
 
 
 def strip_of(result: AuditResult, row: pd.Series, name: str) -> list[Tile]:
@@ -86,7 +106,7 @@ def strip_of(result: AuditResult, row: pd.Series, name: str) -> list[Tile]:
 
 def curves(result: AuditResult) -> Figure:
     """Share of the top features left against the radius: attack, noise, certificate and chance."""
-    drawing = Drawing(figsize=(6.4, 3.6), layout="constrained")
+    drawing = Drawing(figsize=(6.4, 4.2), layout="constrained")
     axis = drawing.subplots()
     levels = [255 * eps for eps in result.settings.eps]
     for explanation, colour in run_colours(result.measured).items():
@@ -95,7 +115,8 @@ def curves(result: AuditResult) -> Figure:
             axis.plot([0, *levels], [1, *(f.mean for f in found)], dash, color=colour, marker="o", markersize=3,
                       label=f"{result.label(explanation)}, {what}")  # fmt: skip
             if what == "attack" and all(f.low is not None for f in found):
-                axis.fill_between(levels, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15)  # type: ignore[arg-type]
+                ends = [1, *(f.low for f in found)], [1, *(f.high for f in found)]
+                axis.fill_between([0, *levels], *ends, color=colour, alpha=0.15)  # type: ignore[arg-type]
     certified = result.records[result.records["what"] == "certificate"]
     certified = certified[certified["eps"].notna()] if len(certified) else certified
     if len(certified):
@@ -109,7 +130,7 @@ def curves(result: AuditResult) -> Figure:
     axis.set_ylim(0, 1.03)
     axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
     axis.set_ylabel(f"share of the top {result.settings.k} left", fontsize=9, color=INK)
-    axis.legend(frameon=False, fontsize=8)
+    drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     plain(axis)
     caption = "Means over images; the band is the 95 % interval of the attack."
     if result.settings.budget == "light":
@@ -245,6 +266,10 @@ def _settings(result: AuditResult) -> tuple[tuple[str, str], ...]:
 
 
 def _command(result: AuditResult) -> str:
-    radii = " ".join(f"--eps {255 * e:.4g}/255" for e in result.settings.eps)
     s = result.settings
-    return f"holdfast audit {result.model} IMAGES --images {s.images} --budget {s.budget} {radii}"
+    words = ["holdfast audit", shlex.quote(result.model), "IMAGES"]
+    words += [f"--attribution {shlex.quote(explanation)}" for explanation in result.explanations]
+    words += [f"--eps {255 * eps:.4g}/255" for eps in s.eps]
+    words += [f"--images {s.images} --k {s.k} --budget {s.budget} --certify {s.certify} --seed {s.seed}"]
+    words += ["--multi-label"] if s.multi_label else []
+    return " ".join(words)

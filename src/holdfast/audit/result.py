@@ -25,6 +25,7 @@ class AuditResult:
     """What an audit found. ``records`` has a row per image, explanation, radius and kind of perturbation."""
 
     model: str
+    """As it was asked for, or its name."""
     data: str
     settings: AuditSettings
     records: pd.DataFrame = field(repr=False)
@@ -38,6 +39,8 @@ class AuditResult:
     folder: Path | None = None
     classes: tuple[str, ...] = ()
     """Names of the model's classes, where they are known."""
+    wanted: int = 0
+    """Images that were asked for: more than `images` while the audit is at work, or after its time limit."""
 
     @property
     def images(self) -> int:
@@ -47,6 +50,12 @@ class AuditResult:
     @property
     def explanations(self) -> list[str]:
         return [name_of(a) for a in self.settings.attributions]
+
+    @property
+    def title(self) -> str:
+        """The model as people read it: a file without its folders."""
+        file, colon, factory = self.model.partition(".py:")
+        return f"{Path(file).name}{colon}{factory}" if colon or Path(self.model).is_absolute() else self.model
 
     def label(self, explanation: str) -> str:
         """An explanation as people read it: its title, with its settings where two have one title."""
@@ -114,6 +123,12 @@ class AuditResult:
         return max(usable, key=lambda e: _number(self.mean(e, "attack", self.topk, self.reference).mean))
 
     @property
+    def worst(self) -> str:
+        """The explanation that keeps least of its top features at the reference radius."""
+        usable = self.measured or self.explanations
+        return min(usable, key=lambda e: _number(self.mean(e, "attack", self.topk, self.reference).mean))
+
+    @property
     def measured(self) -> list[str]:
         """The explanations with at least one map that is not blank, which alone can be attacked."""
         return [e for e in self.explanations if self.mean(e, "attack", self.topk, self.reference).n]
@@ -131,7 +146,7 @@ class AuditResult:
         found = {e: self.mean(e, "attack", self.topk, eps) for e in self.measured}
         if not found:
             return f"Nothing can be said: every map of the {self.images} images is blank, the same everywhere."
-        best, worst = self.best, min(found, key=lambda e: _number(found[e].mean))
+        best, worst = self.best, self.worst
         noise = self.mean(worst, "noise", self.topk, eps)
         levels = _levels(eps)
         if found[worst].mean >= HOLDS:
@@ -207,6 +222,7 @@ class AuditResult:
             "reference_eps": self.reference,
             "k": self.settings.k,
             "images": self.images,
+            "images_wanted": self.wanted,
             "features": self.features,
             "class_names": list(self.classes),
             "accuracy": self.accuracy,

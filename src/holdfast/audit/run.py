@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -21,17 +15,15 @@ from holdfast.attribution import Saliency
 from holdfast.audit.light import LightAttack
 from holdfast.audit.measure import Pictured, flags_of, full_attack, measure
 from holdfast.audit.result import AuditResult
-from holdfast.audit.settings import SEALED, AuditSettings, fitted_settings, reference_of
+from holdfast.audit.settings import AuditSettings, Effort, fitted_settings, reference_of, with_budget
+from holdfast.audit.store import Store, is_audit_of
 from holdfast.data import default_split, load_dataset
 from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.subject import environment_of, subject_of
-from holdfast.files import locked, make_folder, write_atomically
 from holdfast.models.find import FoundModel, find_model, fitted
 from holdfast.models.resolve import BUILT_IN, seconds_per_pass
 from holdfast.models.state import evaluating
-from holdfast.part_json import to_plain
-from holdfast.sealed import sealed, unsealed
 
 FLAGGED = 3
 """Images that the self-checks of the attack run on; one with the light budget."""
@@ -67,7 +59,8 @@ def audit(
         settings: which explanations, radii and images.
         out: folder that receives ``report.html``, ``audit.json`` and the records of every image; the same call goes on
             where it stopped. None keeps nothing.
-        time_limit: seconds after which no further image is begun.
+        time_limit: seconds after which no further image is begun. Where the budget asked for would not do all images
+            in that time, a weaker one is taken, down to ``"light"``; a stopped audit goes on with the one it had.
         device: where it runs.
         weights, mean, std: as in `find_model`, for a model given by its name.
         image_size, strict, data_dir: as in `load_dataset`; the size that the model asks for by default.
@@ -92,9 +85,16 @@ def audit(
         found = find_model(str(model), shape=data.shape, num_classes=classes, weights=weights, mean=mean, std=std)
     x = to_unit_interval(data.images[: (settings or AuditSettings()).images]).to(device)
     found = fitted(replace(found, model=found.model.to(device)), x[:2])
-    chosen = fitted_settings(settings or AuditSettings(), found.model, x)
-    explained = _labels_per_image(found.model, x) if chosen.multi_label else 1.0
-    seconds = explained * estimated_seconds(found.model, x, chosen)
+    asked = fitted_settings(settings or AuditSettings(), found.model, x)
+    folder, subject = None if out is None else Path(out), subject_of(found.model, data)
+    explained = _labels_per_image(found.model, x) if asked.multi_label else 1.0
+    pass_seconds = explained * seconds_per_pass(found.model, x[:1].repeat(4, *[1] * (x.ndim - 1)))
+
+    def estimate(settings: AuditSettings) -> float:
+        return pass_seconds * passes(x, settings)
+
+    chosen = _within(time_limit, asked, estimate, lambda choice: is_audit_of(folder, choice, subject))
+    seconds = estimate(chosen)
     if time_limit is not None and seconds / len(x) > time_limit:
         raise HoldfastError(
             f"the time limit of {time_limit:.0f} s is shorter than one image, which takes about "
@@ -102,7 +102,27 @@ def audit(
         )
     if on_start is not None:
         on_start(seconds)
-    store = _Store(None if out is None else Path(out), found, data, chosen)
+    store = Store(folder, chosen, subject)
+    notes = [*found.notes, *data.notes, *data.left_out]
+    if chosen.budget != asked.budget:
+        notes.append(f"the attack's budget is {chosen.budget} instead of {asked.budget}, to keep the time limit")
+
+    def result(flags: Sequence[str], accuracy: float | None = None, unknown: str = "") -> AuditResult:
+        return AuditResult(
+            model if isinstance(model, str) else found.name,
+            data.source,
+            chosen,
+            store.records(),
+            x[0].numel(),
+            tuple(flags),
+            (*notes, *([unknown] if unknown else [])),
+            accuracy,
+            {**environment_of(device), **subject},
+            store.folder,
+            found.classes or (data.classes if accuracy is not None else ()),
+            len(x),
+        )
+
     started = time.monotonic()
     with store.held():
         for index in range(len(x)):
@@ -113,25 +133,14 @@ def audit(
             if index and time_limit is not None and time.monotonic() - started > time_limit:
                 break
             store.keep(index, *_audited(found.model, x[index : index + 1], index, chosen))
+            store.show(lambda: result(["The self-checks of the attack come after the last image."]))
         if on_image is not None:
             on_image(len(x), len(x))
         accuracy, unknown = _accuracy(found, data, x, chosen)
         flags = store.flags(lambda: flags_of(found.model, x[: _flagged(chosen)], chosen))
-        result = AuditResult(
-            found.name,
-            data.source,
-            chosen,
-            store.records(),
-            x[0].numel(),
-            tuple(flags),
-            (*found.notes, *data.notes, *data.left_out, *([unknown] if unknown else [])),
-            accuracy,
-            {**environment_of(device), **subject_of(found.model, data)},
-            store.folder,
-            found.classes or (data.classes if accuracy is not None else ()),
-        )
-        store.finish(result)
-    return result
+        finished = result(flags, accuracy, unknown)
+        store.finish(finished)
+    return finished
 
 
 def _model(
@@ -225,8 +234,23 @@ def _labels_per_image(model: nn.Module, x: Tensor) -> float:
     return float((logits > 0).sum(1).float().mean())
 
 
-def estimated_seconds(model: nn.Module, x: Tensor, settings: AuditSettings) -> float:
-    """How long the audit of ``x`` will take, from a timed pass and the cost of its parts."""
+def _within(
+    limit: float | None,
+    asked: AuditSettings,
+    seconds: Callable[[AuditSettings], float],
+    is_begun: Callable[[AuditSettings], bool],
+) -> AuditSettings:
+    """``asked`` with the strongest budget up to its own that fits the limit, or the one an audit was begun with."""
+    if limit is None:
+        return asked
+    known = get_args(Effort)
+    choices = [with_budget(asked, known[place]) for place in range(known.index(asked.budget), -1, -1)]
+    begun = next((choice for choice in choices if is_begun(choice)), None)
+    return begun or next((choice for choice in choices if seconds(choice) <= limit), choices[-1])
+
+
+def passes(x: Tensor, settings: AuditSettings) -> float:
+    """Forward passes that the audit of ``x`` will take, by the cost of its parts."""
     light = settings.budget == "light"
     per_image = 2.0 * settings.samples if settings.certify else 0.0
     for attribution in settings.attributions:
@@ -239,111 +263,8 @@ def estimated_seconds(model: nn.Module, x: Tensor, settings: AuditSettings) -> f
     checks = (
         min(len(x), _flagged(settings)) * full_attack(settings, settings.eps[-1], Saliency()).cost if light else 0.0
     )
-    return (len(x) * per_image + checks) * seconds_per_pass(model, x[:1].repeat(4, *[1] * (x.ndim - 1)))
+    return len(x) * per_image + checks
 
 
 def _flagged(settings: AuditSettings) -> int:
     return 1 if settings.budget == "light" else FLAGGED
-
-
-class _Store:
-    """What is kept of an audit: a file of rows and one of pictures per image, whole or absent."""
-
-    def __init__(self, folder: Path | None, found: FoundModel, data: ImageData, settings: AuditSettings) -> None:
-        self.folder = folder
-        self.rows: dict[int, list[dict[str, Any]]] = {}
-        self.pictured: dict[int, dict[str, Pictured]] = {}
-        self.settings = settings
-        subject = subject_of(found.model, data)
-        self.identity = json.dumps({"settings": to_plain(settings), **subject}, indent=1) + "\n"
-
-    def held(self) -> AbstractContextManager[None]:
-        """The folder for this process alone, after checking whose it is."""
-        if self.folder is None:
-            return nullcontext()
-        make_folder(self.folder / "images")
-        stored = self.folder / "settings.json"
-        if stored.is_file() and stored.read_bytes() != self.identity.encode():
-            raise HoldfastError(
-                f"{self.folder} holds the audit of another model, other images or other settings; choose another --out."
-            )
-        write_atomically(stored, self.identity)
-        return locked(self.folder)
-
-    def has(self, index: int) -> bool:
-        return self.folder is not None and self._file(index, "json").is_file()
-
-    def keep(self, index: int, rows: list[dict[str, Any]], pictures: dict[str, Pictured]) -> None:
-        self.rows[index], self.pictured[index] = rows, pictures
-        if self.folder is None:
-            return
-        buffer = io.BytesIO()
-        arrays = {
-            f"{place}|{name}": getattr(picture, name).cpu().half().numpy()
-            for place, picture in pictures.items()
-            for name in ("image", "clean", "attacked", "after")
-        }
-        np.savez_compressed(buffer, **arrays)
-        write_atomically(self._file(index, "npz"), buffer.getvalue())
-        write_atomically(self._file(index, "json"), sealed({"rows": rows}))
-
-    def _file(self, index: int, kind: str) -> Path:
-        assert self.folder is not None
-        return self.folder / "images" / f"{index:05d}.{kind}"
-
-    def records(self) -> pd.DataFrame:
-        rows: list[dict[str, Any]] = []
-        if self.folder is None:
-            rows = [row for index in sorted(self.rows) for row in self.rows[index]]
-        else:
-            for file in sorted((self.folder / "images").glob("*.json")):
-                rows += _kept(file)["rows"]
-        found = pd.DataFrame(rows)
-        always = ["eps", f"top_{self.settings.k}"]
-        return found.reindex(columns=[*found.columns, *(c for c in always if c not in found.columns)])
-
-    def flags(self, make: Callable[[], list[str]]) -> list[str]:
-        """The self-checks, made once."""
-        file = None if self.folder is None else self.folder / "flags.json"
-        if file is not None and file.is_file():
-            return list(_kept(file)["flags"])
-        found = make()
-        if file is not None:
-            write_atomically(file, sealed({"flags": found}))
-        return found
-
-    def finish(self, result: AuditResult) -> None:
-        if self.folder is None:
-            return
-        buffer = io.BytesIO()
-        result.records.to_parquet(buffer, index=False)
-        write_atomically(self.folder / "records.parquet", buffer.getvalue())
-        files = {name: sha256((self.folder / name).read_bytes()).hexdigest() for name in SEALED}
-        write_atomically(self.folder / "audit.json", sealed({**result.to_dict(), "files": files}, indent=1))
-        result.to_html(self.folder / "report.html")
-
-
-def _kept(file: Path) -> dict[str, Any]:
-    try:
-        return unsealed(file.read_bytes())
-    except (OSError, ValueError):
-        raise _broken(file) from None
-
-
-def _broken(file: Path) -> HoldfastError:
-    return HoldfastError(f"{file} is damaged; delete it and run the same command again to redo it.")
-
-
-def pictures_of(folder: Path, index: int, explanation: str, prediction: int) -> dict[str, np.ndarray] | None:
-    """The stored arrays of one image and predicted class: image, clean map, attacked image, map after."""
-    file = folder / "images" / f"{index:05d}.npz"
-    if not file.is_file():
-        return None
-    try:
-        with np.load(io.BytesIO(file.read_bytes())) as stored:
-            names, place = ("image", "clean", "attacked", "after"), f"{explanation}|{prediction}"
-            if f"{place}|image" not in stored:
-                return None
-            return {name: stored[f"{place}|{name}"].astype(np.float32) for name in names}
-    except Exception:  # of zipfile, zlib or NumPy, by what is broken
-        raise _broken(file) from None

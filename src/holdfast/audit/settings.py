@@ -85,14 +85,17 @@ def fitted_settings(settings: AuditSettings, model: Model, x: Tensor) -> AuditSe
     few = features <= FEW_FEATURES
     budget: Effort = "light" if settings.budget == "quick" and not few else settings.budget
     return replace(
-        settings,
+        with_budget(settings, budget),
         attributions=settings.attributions or usual_attributions(model, x, cheap=not few),
         eps=tuple(sorted(set(settings.eps or (RADII if few else FEW_RADII)))),
         k=k,
-        budget=budget,
-        draws=1 if budget == "light" else settings.draws,
         certify=few if settings.certify is None else settings.certify,
     )
+
+
+def with_budget(settings: AuditSettings, budget: Effort) -> AuditSettings:
+    """``settings`` with another budget and what goes with it."""
+    return replace(settings, budget=budget, draws=1 if budget == "light" else settings.draws)
 
 
 def usual_attributions(model: Model, x: Tensor, *, cheap: bool = False) -> tuple[Attribution, ...]:

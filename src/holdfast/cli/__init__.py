@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TextIO
 
 from holdfast import __version__
+from holdfast.cli.interrupt import Ended, ended_by_sigterm, that_goes_on
 from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
 
 COMMANDS = {
@@ -51,13 +52,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args[0] not in COMMANDS:
             raise unknown_name("command", args[0], COMMANDS)
-        return import_module(f"holdfast.cli.{args[0]}").run(args[1:]) or 0
+        with ended_by_sigterm():
+            return import_module(f"holdfast.cli.{args[0]}").run(args[1:]) or 0
     except HoldfastError as error:
         print(f"holdfast: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("holdfast: interrupted; what was finished is kept.", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        print(f"holdfast: interrupted; what was finished is kept. {that_goes_on(args)}", file=sys.stderr)
+        return 143 if isinstance(error, Ended) else 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

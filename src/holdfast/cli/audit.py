@@ -47,7 +47,7 @@ class AuditOptions:
     multi_label: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The logits are independent labels: every label that an image is given (logit above 0) is explained."""
     time_limit: str | None = None
-    """Begin no further image after so long, e.g. 90s, 10m, 2h."""
+    """Begin no further image after so long, e.g. 90s, 10m, 2h; takes a weaker budget if all images fit only so."""
     fail_under: float | None = None
     """Exit with code 1 if the share of top features left under attack at the reference radius is below this."""
     out: str | None = None
@@ -58,6 +58,8 @@ class AuditOptions:
     """Refuse a folder with files that cannot be read."""
     seed: int = 0
     """Seed of every random number."""
+    yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Start an audit of more than an hour without asking."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
     data_dir: str | None = None
@@ -144,8 +146,8 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from holdfast.audit import AuditSettings, audit
-    from holdfast.cli.here import pick_device
-    from holdfast.report.words import duration
+    from holdfast.cli.estimate import announce
+    from holdfast.cli.where import pick_device
 
     settings = AuditSettings(
         attributions=explanations(options.attribution),
@@ -157,6 +159,7 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
         multi_label=options.multi_label,
         seed=options.seed,
     )
+    device = pick_device(options.device)
     console = Console(stderr=True, quiet=options.json)
     columns = (
         TextColumn("{task.description}"),
@@ -168,9 +171,8 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
     task = progress.add_task(_short(model), total=options.images)
     with ExitStack() as shown:
 
-        def announce(seconds: float) -> None:
-            if seconds > 60:
-                console.print(f"The audit will take about {duration(seconds)} (estimated).", highlight=False)
+        def begin(seconds: float) -> None:
+            announce(f"the audit of {model}", seconds, device, yes=options.yes)
             shown.enter_context(progress)
 
         return audit(
@@ -179,7 +181,7 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
             settings,
             out=out,
             time_limit=limit,
-            device=pick_device(options.device),
+            device=device,
             weights=options.weights,
             mean=options.mean,
             std=options.std,
@@ -187,7 +189,7 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
             strict=options.strict,
             data_dir=options.data_dir,
             on_image=lambda done, total: progress.update(task, completed=done, total=total),
-            on_start=announce,
+            on_start=begin,
         )
 
 

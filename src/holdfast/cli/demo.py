@@ -40,8 +40,8 @@ def run(argv: Sequence[str]) -> None:
     if options.jobs < 1:
         raise HoldfastError(f"--jobs is {options.jobs}; it must be at least 1.")
 
-    from holdfast.cli.here import pick_device
     from holdfast.cli.progress import Display
+    from holdfast.cli.where import pick_device
     from holdfast.demo import DIGITS, compare, compare_zoo, demo_recipes
     from holdfast.report import print_document
 

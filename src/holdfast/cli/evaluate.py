@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from holdfast.cli.here import announce
+from holdfast.cli.estimate import announce
 from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
@@ -129,7 +129,7 @@ def _prepare(
     world: World,
     named: Mapping[str, Sequence[str]],
 ) -> _Job:
-    from holdfast.cli.here import pick_device
+    from holdfast.cli.where import pick_device
     from holdfast.data import load_dataset
     from holdfast.models.find import dataset_of, find_model
     from holdfast.train.folder import RunFolder, load_config

@@ -59,7 +59,7 @@ def _take_dataset(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
-    from holdfast.cli.here import pick_device
+    from holdfast.cli.where import pick_device
     from holdfast.models.resolve import seconds_per_forward
     from holdfast.report.words import duration
 

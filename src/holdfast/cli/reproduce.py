@@ -47,8 +47,8 @@ def run(argv: Sequence[str]) -> None:
     known_profile(options.profile)
     seeds = whole_numbers("--seeds", options.seeds)
 
-    from holdfast.cli.here import pick_device
     from holdfast.cli.progress import Display
+    from holdfast.cli.where import pick_device
     from holdfast.paper.make import Request, reproduce
     from holdfast.report.terminal import print_document
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from holdfast.cli.here import Interrupt, Work, announce, estimated_seconds
+from holdfast.cli.estimate import Work, announce, estimated_seconds
+from holdfast.cli.interrupt import Interrupt, that_goes_on
 from holdfast.cli.parse import known_profile, parse, seconds_of, take_name, whole_numbers, words
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError
@@ -80,13 +80,13 @@ def run(argv: Sequence[str]) -> int:
         return 0
     with Interrupt() as interrupt:
         outcomes = _start(plan, root, options, None if limit is None else time.time() + limit, interrupt)
-        _report(outcomes, len(plan.runs()), root, f"holdfast sweep {shlex.join(argv)}")
+        _report(outcomes, len(plan.runs()), root, that_goes_on(["sweep", *argv]))
     return interrupt.code
 
 
 def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None, stop: Interrupt) -> Iterator[Outcome]:
-    from holdfast.cli.here import pick_device
     from holdfast.cli.progress import Display
+    from holdfast.cli.where import pick_device
     from holdfast.sweep.drive import sweep_here, sweep_on_ray
 
     if options.executor == "ray":
@@ -144,7 +144,7 @@ def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -
         f"{left} left. Folder: {root}"
     )
     if left or failed:
-        print(f"Go on with: {command}")
+        print(command)
     if failed:
         names = "; ".join(f"{outcome.run.title} ({outcome.message})" for outcome in failed)
         raise HoldfastError(f"{len(failed)} of {total} runs failed: {names}")

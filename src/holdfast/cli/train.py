@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from holdfast.cli.here import announce, estimated_seconds
+from holdfast.cli.estimate import announce, estimated_seconds
 from holdfast.cli.parse import parse, take_name, take_parts, take_profile
 from holdfast.data.loader import DeviceLoader
 from holdfast.recipes import METHODS, SETUPS, recipe
@@ -60,8 +59,9 @@ def run(argv: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from holdfast.cli.here import Interrupt, pick_device
+    from holdfast.cli.interrupt import Interrupt, that_goes_on
     from holdfast.cli.progress import Display
+    from holdfast.cli.where import pick_device
     from holdfast.train import train
     from holdfast.train.distributed import joined
 
@@ -90,6 +90,5 @@ def run(argv: Sequence[str]) -> int:
         if world.leads and folder.finished:
             print(f"Trained {name}: {out}\nNext: holdfast evaluate {out}")
         elif world.leads:
-            again = [*argv, *([] if options.resume else ["--resume"])]
-            print(f"Stopped and saved: {out}\nGo on with: holdfast train {shlex.join(again)}")
+            print(f"Stopped and saved: {out}\n{that_goes_on(['train', *argv])}")
     return 0 if folder.finished else interrupt.code

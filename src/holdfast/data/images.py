@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from holdfast.data.decode import Encoded, Form, Picture, decode, read_header, to_channels
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 
 RESIDENT_BYTES = 2 * 2**30
 """Sets that take more than this decoded are decoded batch by batch."""
@@ -232,7 +232,7 @@ def _reason(error: Exception) -> str:
         return "no picture of a format that is read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") or type(error).__name__
+    return first_line(error)
 
 
 def array_images(values: Any, what: str) -> tuple[Tensor, tuple[str, ...]]:

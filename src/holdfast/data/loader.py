@@ -221,5 +221,5 @@ def _check_sizes(total: int, batch_size: int, drop_last: bool, rank: int, world_
     if min(batch_size, total) < world_size:
         raise HoldfastError(
             f"a batch of {min(batch_size, total)} images cannot be shared by {world_size} processes; start fewer "
-            "of them, or choose a larger batch size."
+            f"of them, or {'choose a larger batch size' if batch_size < world_size else 'take more images'}."
         )

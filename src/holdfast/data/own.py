@@ -11,8 +11,7 @@ import torch
 from holdfast.data.image_data import ImageData
 from holdfast.data.images import array_images
 from holdfast.data.splits import ALL
-from holdfast.data.tables import first_line
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 from holdfast.imports import imported
 
 

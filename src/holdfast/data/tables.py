@@ -10,7 +10,7 @@ import numpy as np
 
 from holdfast.data.images import Computed, Pictures
 from holdfast.data.sources import RAW_SPLITS, Folder, Source
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -183,7 +183,3 @@ def _column(origin: str, rows: Any, names: tuple[str, ...]) -> str:
         if name in found:
             return name
     raise HoldfastError(f"{origin} has columns {', '.join(found)}; rename one of them to {' or '.join(names)}.")
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -71,15 +71,14 @@ def find_model(
     elif path.suffix in PROGRAMS and ":" not in spec:
         found = from_program(path)
     elif spec in pretrained_names():
+        if weights is not None:
+            raise HoldfastError(f"{spec} comes with its own weights; drop --weights, or give a model instead.")
         found = _from_zoo(spec)
     elif spec in BUILT_IN or colon:
         found = _from_factory(spec, shape, num_classes)
     else:
-        raise HoldfastError(
-            f"{spec!r} is neither a run folder nor a model: give one that holdfast train wrote, one of "
-            f"{', '.join((*BUILT_IN, *pretrained_names()))}, "
-            "module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or a TorchScript file."
-        )
+        others = "Or give a run folder, module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or TorchScript file."
+        raise unknown_name("model", spec, (*BUILT_IN, *pretrained_names()), others)
     if weights not in (None, RANDOM):
         load_weights(_innermost(found.model), Path(str(weights)))
     if mean is not None or std is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from holdfast.data.decode import Interpolation
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 from holdfast.models.outputs import Logits, Normalized
 
 PROGRAMS = (".pt2", ".pt", ".ts", ".jit", ".torchscript")
@@ -53,9 +53,9 @@ def from_program(path: Path) -> FoundModel:
             warnings.simplefilter("ignore", DeprecationWarning)
             return FoundModel(torch.jit.load(path, map_location="cpu"), path.stem)
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        said = first_line(error)[:120]
         raise HoldfastError(
-            f"{path} cannot be read as a program ({first}); save it with torch.export.save or torch.jit.save. A state "
+            f"{path} cannot be read as a program ({said}); save it with torch.export.save or torch.jit.save. A state "
             "dict goes with --weights, beside file.py:factory."
         ) from None
 
@@ -116,7 +116,7 @@ def from_hugging_face(name: str, weights: str | None) -> FoundModel:
     labels = getattr(config, "id2label", {}) or {}
     side = getattr(config, "image_size", None)
     size = (side, side) if isinstance(side, int) else tuple(side) if side else None
-    found = FoundModel(model, Path(name).name, size, getattr(config, "num_channels", None))
+    found = FoundModel(model.float(), Path(name).name, size, getattr(config, "num_channels", None))
     found = replace(found, classes=tuple(str(labels[i]) for i in sorted(labels)), notes=_untrained(weights))
     return _processed(library, name, found)
 
@@ -153,8 +153,8 @@ def _library(module: str, extra: str) -> Any:
 
 
 def _not_made(scheme: str, name: str, error: Exception) -> HoldfastError:
-    first = (str(error).splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+    said = first_line(error)[:160]
     return HoldfastError(
-        f"{scheme}:{name} cannot be loaded ({first}); check the name, give --weights FILE where there is no network, "
+        f"{scheme}:{name} cannot be loaded ({said}); check the name, give --weights FILE where there is no network, "
         "or --weights random for an untrained one."
     )

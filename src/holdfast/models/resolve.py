@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.errors import HoldfastError, HoldfastWarning, unknown_name
+from holdfast.errors import HoldfastError, HoldfastWarning, first_line, unknown_name
 from holdfast.imports import imported
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.built_in import ResNet18, SmallCNN
@@ -82,32 +82,38 @@ def output_of(model: Model, name: str, images: Tensor) -> Any:
     """
     with evaluating(model), torch.no_grad(), float32_products(tf32=False):
         try:
-            with naming_types(model, images):
+            with naming_types(model, images, name):
                 return model(images)
         except HoldfastError:
             raise
         except Exception as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise HoldfastError(
-                f"model {name} cannot take images of shape {tuple(images.shape[1:])}: {first}. Choose a model for this "
-                "shape, or another data set (of another --image-size)."
+                f"model {name} cannot take images of shape {tuple(images.shape[1:])}: {first_line(error)}. "
+                "Choose a model for this shape, or another data set (of another --image-size)."
             ) from error
 
 
-def check_training_pass(model: nn.Module, spec: str, images: Tensor) -> None:
-    """Raise unless ``model`` gives logits of ``images`` in training mode; leaves its buffers and the global seed."""
+def check_training_pass(model: nn.Module, spec: str, images: Tensor, processes: int = 1) -> None:
+    """Raise unless ``model`` gives logits of ``images`` in training mode; leaves its buffers and the global seed.
+
+    ``processes``: how many share a batch, for the remedy.
+    """
     before = [b.clone() for b in model.buffers()]
     remedy = "it must return logits in training mode as in evaluation"
     if len(images) == 1:
-        remedy = "an epoch's last batch holds 1 image; choose another --optim.batch-size or --data.train-size"
+        where, fewer = "an epoch's last batch", ""
+        if processes > 1:
+            where, fewer = f"the share that one of {processes} processes has of a batch", ", or fewer processes"
+        remedy = f"{where} holds 1 image; choose another --optim.batch-size or --data.train-size{fewer}"
     model.train()
     devices = [images.device] if images.is_cuda else []
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=devices), float32_products(tf32=False):
             check_logits(model(images), len(images))
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise HoldfastError(f"model {spec} cannot be trained on batches of {len(images)}: {first}; {remedy}.") from None
+        raise HoldfastError(
+            f"model {spec} cannot be trained on batches of {len(images)}: {first_line(error)}; {remedy}."
+        ) from None
     with torch.no_grad():
         for buffer, old in zip(model.buffers(), before, strict=True):
             buffer.copy_(old)

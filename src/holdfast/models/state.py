@@ -151,20 +151,25 @@ def evaluating(model: Model) -> Iterator[None]:
 
 
 @contextmanager
-def naming_types(model: Model, images: Tensor) -> Iterator[None]:
-    """Turn PyTorch's error about images and weights of two types into one line with the remedy."""
+def naming_types(model: Model, images: Tensor, name: str | None = None) -> Iterator[None]:
+    """Turn PyTorch's error about images and weights of two types into one line with the remedy.
+
+    A model that is found by its ``name`` is for the images of the command line, which have one type: it must change.
+    """
     try:
         yield
     except RuntimeError as error:
         weights = model.parameters() if isinstance(model, nn.Module) else ()
-        kinds = {p.dtype for p in weights if p.is_floating_point()}
-        if len(kinds) == 1 and images.dtype not in kinds:
-            kind = str(*kinds).removeprefix("torch.")
-            raise HoldfastError(
-                f"images are {images.dtype} and the model's weights torch.{kind}: pass images.to(torch.{kind}), or "
-                f"convert the model with model.to({images.dtype})."
-            ) from error
-        raise
+        kinds = sorted({str(p.dtype) for p in weights if p.is_floating_point()})
+        if kinds in ([], [str(images.dtype)]) or "type" not in str(error):
+            raise
+        of, found = (f"model {name}'s" if name else "the model's"), " and ".join(kinds)
+        remedy = f"convert the model with model.to({images.dtype})"
+        if name is not None:
+            remedy = f"convert it with .to({images.dtype}) where it is made or saved"
+        elif len(kinds) == 1:
+            remedy = f"pass images.to({found}), or {remedy}"
+        raise HoldfastError(f"images are {images.dtype} and {of} weights {found}: {remedy}.") from error
 
 
 @contextmanager

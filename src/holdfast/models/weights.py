@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 from holdfast.sealed import parsed
 
 FORMAT = "holdfast-weights-1"
@@ -132,10 +132,9 @@ def _is_script(path: Path) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> HoldfastError:
-    first = (str(error).splitlines() or [""])[0][:120]
     return HoldfastError(
-        f"weights {path} cannot be read ({first}): the file is cut short, damaged or of another kind; "
-        "restore it or train again."
+        f"weights {path} cannot be read ({first_line(error)[:120]}): the file is cut short, damaged or of another "
+        "kind; restore it or train again."
     )
 
 

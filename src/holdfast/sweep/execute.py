@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import torch
 
 from holdfast.data import load_dataset
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 from holdfast.evaluate import evaluate, protocol_of
 from holdfast.evaluate.protocol import protocol_differences, read_protocol
 from holdfast.evaluate.standard import EvalConfig
@@ -215,5 +215,4 @@ def _message(error: Exception, failure: Path) -> str:
         return " ".join(str(error).split())
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "out of memory; run fewer at once (--jobs, --gpus-per-run), or choose a profile with smaller batches."
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first} (unforeseen; the traceback is in {failure})"
+    return f"{type(error).__name__}: {first_line(error)} (unforeseen; the traceback is in {failure})"

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 from holdfast.sweep.execute import Job, Outcome, Stop, never
 from holdfast.sweep.plan import Run
 
@@ -61,10 +61,11 @@ def ray_cluster(address: str | None = None) -> Iterator[ModuleType]:
             logging_level=logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         where = f"the Ray at {chosen} cannot be used" if chosen else "Ray did not start on this machine"
         remedy = "give the head's host:port as --address, or drop --address to run on this machine alone"
-        raise HoldfastError(f"{where} ({first}); {remedy if chosen else 'use --executor serial'}.") from None
+        raise HoldfastError(
+            f"{where} ({first_line(error)}); {remedy if chosen else 'use --executor serial'}."
+        ) from None
     try:
         yield ray
     finally:
@@ -130,12 +131,11 @@ def on_ray(ray: ModuleType, job: Job, runs: Sequence[Run], share: Share, stop: S
         try:
             yield ray.get(done)
         except ray.exceptions.RayError as error:
-            first = (str(error).strip().splitlines() or [""])[0]
             yield Outcome(
                 run,
                 "failed",
-                message=f"its worker was lost {RETRIES + 1} times ({type(error).__name__}: {first}); what it had "
-                "done is kept: run the same command again, with fewer --jobs if the memory ran out.",
+                message=f"its worker was lost {RETRIES + 1} times ({type(error).__name__}: {first_line(error)}); "
+                "what it had done is kept: run the same command again, with fewer --jobs if the memory ran out.",
             )
 
 

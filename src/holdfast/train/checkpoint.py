@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, first_line
 from holdfast.files import writable
 from holdfast.models.weights import load_weights, refuse_broken_archive, save_weights
 from holdfast.train.distributed import World
@@ -111,8 +111,7 @@ def _read_state(path: Path) -> dict[str, Any]:
         refuse_broken_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise HoldfastError(
-            f"checkpoint {path} cannot be read ({first}): it is damaged or not a checkpoint; "
+            f"checkpoint {path} cannot be read ({first_line(error)[:120]}): it is damaged or not a checkpoint; "
             f"delete {path.parent} and start the run again."
         ) from None

@@ -46,7 +46,7 @@ def network_and_loaders(
     )
     images = train_loader.batch(0, 0)[0]
     for rows in sorted({min(max(1, len(train_loader.share(i))), 2) for i in (0, len(train_loader) - 1)}):
-        check_training_pass(model, config.model, images[:rows])
+        check_training_pass(model, config.model, images[:rows], processes=world.size)
     return model, train_loader, DeviceLoader(val_data, batch_size=200, device=device, shuffle=False)
 
 
