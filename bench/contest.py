@@ -27,8 +27,7 @@ from holdfast.attribution.base import Attribution
 from holdfast.data.image_data import to_unit_interval
 from holdfast.evaluate.subject import fingerprint
 from holdfast.files import write_atomically
-from holdfast.models.find import FoundModel, find_model
-from holdfast.models.pretrained import model_card
+from holdfast.models.find import FoundModel, find_model, model_card
 from holdfast.models.state import Model
 from holdfast.recipes import title
 
@@ -69,8 +68,7 @@ def network_of(spec: str) -> Network:
         config = json.loads((folder / "config.json").read_text())
         data, recipe = config["data"]["name"], config["recipe"]
         name = f"{data} {title(recipe.removeprefix(f'{data}-'))} seed {config['seed']} ({config['profile']} profile)"
-        shape = hf.load_dataset(data, "test").shape
-        return Network(name, find_model(spec, shape=shape, num_classes=10), config["attack"]["eps"])
+        return Network(name, find_model(spec), config["attack"]["eps"])
     dataset, _, method = spec.partition("/")
     card = model_card(method, dataset=dataset)
     name = f"{dataset} {card['title']} seed {card['train']['seed']} (zoo)"

@@ -17,8 +17,9 @@ from bench.rivals import RIVALS
 from holdfast.files import write_atomically
 from holdfast.metrics.stats import mean_interval
 from holdfast.palette import COLOURS, MUTED
-from holdfast.report.document import Column, Document, Figure, Row, Section, Table
+from holdfast.report.document import Document, Figure, Section
 from holdfast.report.figures import figure_of
+from holdfast.report.table import Column, Row, Table
 from holdfast.train.folder import make_folder
 
 ROUNDING = 1e-4

@@ -10,8 +10,7 @@ from scipy.stats import kendalltau
 
 import holdfast as hf
 from bench.results import Row, race
-from holdfast.metrics.concordance import pair_counts
-from holdfast.metrics.rank import tau
+from holdfast.metrics.rank import pair_counts, tau
 
 
 def kendall(features: int, pairs: int = 32, device: str = "cpu", rounds: int = 3, *, peers: bool = True) -> list[Row]:

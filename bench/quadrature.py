@@ -18,7 +18,7 @@ import holdfast as hf
 from bench.measure import environment
 from holdfast.data.image_data import to_unit_interval
 from holdfast.gradient.points import Method
-from holdfast.models.pretrained import pretrained_names
+from holdfast.models.find import pretrained_names
 
 STEPS = (3, 5, 10, 20, 50)
 RULES: tuple[Method, ...] = get_args(Method)
@@ -40,7 +40,7 @@ class Accuracy:
 
 def measure(dataset: str, name: str, images: int, reference_steps: int, k: int = 100) -> list[Accuracy]:
     """Every rule and number of steps on one network."""
-    model = hf.load_model(name, dataset=dataset)
+    model = hf.find_model(f"{dataset}/{name}").model
     data = hf.load_dataset(dataset, "val").first(20 * images)
     x, y = to_unit_interval(data.images), data.labels
     with torch.no_grad():

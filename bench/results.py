@@ -8,8 +8,9 @@ from itertools import groupby
 from typing import Any
 
 from bench.measure import flops, peak_bytes, seconds
-from holdfast.report.document import MISSING, Column, Document, Section, Table
-from holdfast.report.document import Row as Line
+from holdfast.report.document import Document, Section
+from holdfast.report.table import MISSING, Column, Table
+from holdfast.report.table import Row as Line
 
 
 @dataclass(frozen=True)

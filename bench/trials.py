@@ -21,10 +21,11 @@ from holdfast.evaluate import evaluate, protocol_of
 from holdfast.evaluate.summary import Names, quantities
 from holdfast.files import write_atomically
 from holdfast.metrics.stats import Interval, Sample, contrast
-from holdfast.models.load import load_model
+from holdfast.models.find import find_model
 from holdfast.objectives import IGR
 from holdfast.recipes import evaluation, method_recipe
-from holdfast.report.document import Column, Document, Row, Section, Table
+from holdfast.report.document import Document, Section
+from holdfast.report.table import Column, Row, Table
 from holdfast.train import RunFolder, train
 from holdfast.train.folder import read_training
 
@@ -132,7 +133,7 @@ def measured(trial: Trial, root: Path, data_dir: str | None) -> pd.DataFrame:
         predictions={"pgd20": protocol.predictions["pgd20"]},
     )
     data = load_dataset(config.data.name, "val", data_dir=data_dir)
-    model = load_model(str(folder), dataset=config.data.name, data_dir=data_dir)
+    model = find_model(str(folder), data_dir=data_dir).model
     result = evaluate(model, data, protocol, folder / "held-out")
     assert result is not None
     names = Names(result.records)

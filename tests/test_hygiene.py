@@ -16,7 +16,7 @@ import holdfast
 ROOT = Path(holdfast.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    {"errors", "validate", "config", "seeding", "palette", "parts", "part_json", "files", "imports", "sealed"},
+    {"errors", "validate", "seeding", "palette", "parts", "part_json", "files", "imports", "sealed"},
     {"models", "data"},
     {"metrics", "torchmetrics"},
     {"gradient"},

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from holdfast.evaluate import evaluate as evaluate
     from holdfast.metrics import *  # noqa: F403
     from holdfast.models import *  # noqa: F403
-    from holdfast.models.find import find_model as find_model
     from holdfast.models.outputs import Logits as Logits
     from holdfast.models.outputs import Normalized as Normalized
     from holdfast.objectives import *  # noqa: F403
@@ -49,8 +48,7 @@ _NAMES = {
     "metrics": "Cosine KendallTau LensTopK Metric Pearson Spearman TopK activation_consistency cosine_similarity "
     "goodman_kruskal_gamma kendall_rank_corrcoef kendall_tau lens_topk pearson_correlation spearman_correlation "
     "topk_intersection",
-    "models": "SoftplusTwin check_surrogate load_model",
-    "models.find": "find_model",
+    "models": "SoftplusTwin check_surrogate find_model load_model",
     "models.outputs": "Logits Normalized",
     "objectives": "ART AT AdvAAT IGNorm IGR IGSumNorm LGA LossOutput MART Objective R2ET SSR Standard TRADES",
 }

@@ -18,7 +18,7 @@ from holdfast.data import load_dataset
 from holdfast.evaluate import Protocol, evaluate
 from holdfast.evaluate.standard import strongest
 from holdfast.metrics import KendallTau, TopK
-from holdfast.models.load import load_model
+from holdfast.models.find import find_model
 from holdfast.recipes import TITLES, recipe
 from holdfast.report import Document, compare_results
 from holdfast.report.examples import attacked_examples
@@ -26,7 +26,7 @@ from holdfast.report.words import dataset_title
 from holdfast.report.write import write_report
 from holdfast.results.result import RunResult, result_of
 from holdfast.results.store import read_run
-from holdfast.sweep.watch import Silent, Watch
+from holdfast.sweep.execute import Silent, Watch
 from holdfast.train import RunFolder, TrainConfig, train
 from holdfast.train.folder import load_config
 
@@ -105,7 +105,7 @@ def compare(
             longest_first = reversed([*recipes.items()])
             list(pool.map(job, *zip(*longest_first, strict=True)))
     results = {t: _finished(t, config, protocol, out, device, watch) for t, config in recipes.items()}
-    models = {t: load_model(str(out / config.recipe), dataset=protocol.dataset) for t, config in recipes.items()}
+    models = {t: find_model(str(out / config.recipe)).model for t, config in recipes.items()}
     return _page(results, models, protocol, out, device, commands)
 
 
@@ -114,7 +114,7 @@ def compare_zoo(
 ) -> tuple[Document, Path]:
     """The same page from the networks for ``dataset`` that come with the package; nothing is trained."""
     protocol, results = ZOO[dataset], {}
-    models = {title_of(method): load_model(method, dataset=dataset) for method in METHODS}
+    models = {title_of(method): find_model(f"{dataset}/{method}").model for method in METHODS}
     data = load_dataset(dataset, protocol.split, data_dir=data_dir)
     for method, (title, model) in zip(METHODS, models.items(), strict=True):
         with watch(title) as display, one_thread():
@@ -134,7 +134,7 @@ def _finished(
     with watch(title) as display, one_thread():
         if not (done.finished and load_config(done.config) == config):
             train(config, folder, device=device, resume=True, on_step=display.step)
-        model = load_model(str(folder), dataset=protocol.dataset).to(device)
+        model = find_model(str(folder)).model.to(device)
         evaluate(model, data, protocol, folder / "eval", device=device, on_images=display.images)
     return read_run(folder, folder / "eval")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#56B4E9", "#E69F00")
+BLUE, RED, GREEN, PURPLE = COLOURS[:4]
 INK, MUTED, FAINT = "#22252a", "#6a707a", "#d9dce1"
 DASHES = ("-", "--", "-.", ":")
 

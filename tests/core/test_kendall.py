@@ -9,8 +9,7 @@ from scipy.stats import kendalltau
 from torch import Tensor
 
 from holdfast import HoldfastError, goodman_kruskal_gamma, kendall_tau
-from holdfast.metrics.concordance import pair_counts
-from holdfast.metrics.rank import tau
+from holdfast.metrics.rank import pair_counts, tau
 
 
 def brute_force(a: list[float], b: list[float]) -> tuple[int, int, int, int]:

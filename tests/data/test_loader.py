@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from holdfast.data import DeviceLoader, ImageData
-from holdfast.data.augment import crop_flip, draw_crop_flip
+from holdfast.data.loader import crop_flip, draw_crop_flip
 from holdfast.errors import HoldfastError
 
 COUNT = 37

@@ -19,7 +19,7 @@ from holdfast.attribution.base import Attribution
 from holdfast.attribution.external import fitted
 from holdfast.errors import NotFinite
 from holdfast.evaluate import EvaluationResult, Protocol, default_protocol, name_of, part_named
-from holdfast.evaluate.alone import each_alone
+from holdfast.evaluate.accuracy import each_alone
 from holdfast.evaluate.protocol import protocol_differences
 from holdfast.seeding import generator_of
 from holdfast.validate import check_images

@@ -10,8 +10,7 @@ from holdfast.cli import evaluate as evaluate_command_line
 from holdfast.cli import train as train_command_line
 from holdfast.cli.parse import parse
 from holdfast.evaluate import protocol_of
-from holdfast.paper.commands import evaluate_command, rows_again, sweep_command, train_command
-from holdfast.paper.facts import reductions
+from holdfast.paper.facts import evaluate_command, reductions, rows_again, sweep_command, train_command
 from holdfast.parts import changed_parts
 from holdfast.recipes import evaluation, origin, recipe
 from holdfast.report.document import Code

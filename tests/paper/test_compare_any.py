@@ -16,7 +16,7 @@ from holdfast.metrics.stats import Interval
 from holdfast.report.leaderboard import entries_of, leaderboard
 from holdfast.report.quantities import attacks_of_all, values_of
 from holdfast.results import RunResult, export_run
-from holdfast.results.find import results_at, titled
+from holdfast.results.store import results_at, titled
 
 Make = Callable[..., RunResult]
 

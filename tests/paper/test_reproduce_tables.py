@@ -8,7 +8,7 @@ import pytest
 from holdfast.metrics.stats import Interval, exact_share
 from holdfast.paper.tables import activation_table, table2, table3
 from holdfast.recipes import TABLE2, TABLE3, TITLES
-from holdfast.report.document import Cell, Table
+from holdfast.report.table import Cell, Table
 from holdfast.report.words import dataset_title
 
 from .conftest import MakeResult, MakeStudy

@@ -9,9 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from holdfast.errors import HoldfastError
-from holdfast.paper.concordance import concordance
-from holdfast.paper.drawings import activation_figure, concordance_figure
-from holdfast.paper.study_figures import draw
+from holdfast.paper.concordance import concordance, concordance_figure
+from holdfast.paper.study_figures import activation_figure, draw
 
 from .conftest import MakeResult, MakeStudy
 

@@ -51,7 +51,7 @@ TRAINING = (
 IMPORTED = (
     *(f"holdfast.cli.{command}" for command in ("train", "evaluate", "sweep", "audit", "estimate", "progress")),
     *("holdfast.train", "holdfast.sweep.drive", "holdfast.evaluate.result", "holdfast.audit.page"),
-    *("holdfast.models.find", "holdfast.models.timing", "torch._dynamo", "torch.testing"),
+    *("holdfast.models.find", "holdfast.models.resolve", "torch._dynamo", "torch.testing"),
     *("jinja2", "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
     *("pandas", "pyarrow.parquet", "pydantic", "rich.progress", "typeguard"),
 )

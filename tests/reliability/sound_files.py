@@ -23,8 +23,8 @@ from holdfast.evaluate import Protocol, evaluate
 from holdfast.evaluate.subject import subject_of
 from holdfast.parts import changed_parts
 from holdfast.recipes import recipe
+from holdfast.sweep.drive import claim
 from holdfast.sweep.plan import load_plan
-from holdfast.sweep.settings import claim
 from holdfast.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def write(root: Path) -> None:
     train(config, root / "run")
     train(config, root / "half", stop=lambda: True)
     digits = load_digits("test").first(12)
-    net = hf.load_model("run", dataset="digits", model_dir=root)
+    net = hf.find_model(str(root / "run")).model
     with torch.no_grad():  # a network that is always right has attributions to measure
         digits = replace(digits, labels=net(to_unit_interval(digits.images)).argmax(1))
     attack, metrics = hf.IFIA(eps=0.1, alpha=0.05, steps=1, k=8), (hf.KendallTau(), hf.TopK(8))

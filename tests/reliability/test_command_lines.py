@@ -53,7 +53,7 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         owner, _, attribute = name.rpartition(".")
         module = import_module(place)
         monkeypatch.setattr(getattr(module, owner) if owner else module, attribute, start)
-    monkeypatch.setattr("holdfast.models.timing.seconds_per_forward", lambda *args, **kwargs: 1e-4)
+    monkeypatch.setattr("holdfast.models.resolve.seconds_per_forward", lambda *args, **kwargs: 1e-4)
     return tmp_path
 
 

@@ -31,13 +31,13 @@ from holdfast.data.cache import read_cache
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.models import SmallCNN
-from holdfast.models.load import of_run
+from holdfast.models.find import of_run
 from holdfast.models.weights import load_weights, read_weights
 from holdfast.part_json import to_plain
 from holdfast.results import load_result
 from holdfast.results.store import read_run
+from holdfast.sweep.drive import check_settings
 from holdfast.sweep.plan import load_plan
-from holdfast.sweep.settings import check_settings
 from holdfast.train import RunFolder
 from holdfast.train.checkpoint import load_checkpoint
 from holdfast.train.folder import load_config, read_training

@@ -15,9 +15,10 @@ import pytest
 from holdfast.metrics.stats import Interval
 from holdfast.report import Claim, Claims, Code, Document, Facts, Row, Section, Table, Words
 from holdfast.report.claim import Effect
-from holdfast.report.document import Board, Column, Entry, Figure, Tile
+from holdfast.report.document import Board, Entry, Figure, Tile
 from holdfast.report.figures import Curve, curves_figure, figure_of, forest_figure
 from holdfast.report.pictures import AttackedView, ExampleView, attribution_figure
+from holdfast.report.table import Column
 from holdfast.report.write import write_files
 
 NAMES = {

@@ -14,7 +14,7 @@ import pytest
 
 from holdfast.errors import HoldfastError
 from holdfast.report import Claim, Claims, Code, Document, Facts, Row, Section, Table, Words
-from holdfast.report.document import Column
+from holdfast.report.table import Column
 
 VOID = {"meta", "link", "img", "br", "hr"}
 HOSTILE = "</p><script>alert(1)</script>\"'&{{ 7 * 7 }}"

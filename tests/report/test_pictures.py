@@ -11,7 +11,7 @@ import pytest
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import Interval
 from holdfast.report import Curve, Effect, ExampleView, attribution_figure, curves_figure, forest_figure
-from holdfast.report.images import to_png_bytes, to_svg
+from holdfast.report.figures import to_png_bytes, to_svg
 from holdfast.report.pictures import attribution_map, difference, overlay, tiles
 
 MODELS = ["TRADES", "TRADES+IGR"]

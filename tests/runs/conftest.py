@@ -13,10 +13,10 @@ from torch import nn
 
 from holdfast.attacks.base import GradientAscent
 from holdfast.attribution import IntegratedGradients
-from holdfast.config import EvalConfig
 from holdfast.data.digits import load_digits
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate import Protocol, evaluate, protocol_of
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.parts import changed_parts
 from holdfast.recipes import evaluation, recipe
 from holdfast.train import RunFolder, TrainConfig, train

@@ -76,11 +76,11 @@ class DieOnce:
 
 
 def sweep_with_deaths(executor: str, root: Path, kinds: list[str]) -> None:
+    from holdfast.sweep.drive import claim
     from holdfast.sweep.execute import execute
     from holdfast.sweep.plan import load_plan
     from holdfast.sweep.processes import in_processes
     from holdfast.sweep.ray import on_ray, ray_cluster, share_of
-    from holdfast.sweep.settings import claim
 
     plan = load_plan("all", profile="smoke", methods=METHODS[:2])
     with ray_cluster() if executor == "ray" else nullcontext() as ray:

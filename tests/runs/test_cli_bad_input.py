@@ -206,8 +206,8 @@ BAD = [
     # evaluate
     ("evaluate", "the run or model is missing", "holdfast evaluate runs/digits-trades-igr"),
     ("evaluate --dataset digits", "the run or model is missing", "for example"),
-    ("evaluate nothing", "unknown run or model 'nothing'", "module:factory or file.py:factory"),
-    ("evaluate mnist/tardes", "unknown run or model 'mnist/tardes'", "did you mean mnist/trades"),
+    ("evaluate nothing", "unknown model 'nothing'", "module:factory, file.py:factory"),
+    ("evaluate mnist/tardes", "unknown model 'mnist/tardes'", "did you mean mnist/trades"),
     ("evaluate mnist/trades --weights junk.pt", "mnist/trades comes with its own weights", "drop --weights"),
     (
         "evaluate nets.py:linear --dataset digits --n 4",

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from holdfast import __version__, load_model
+from holdfast import __version__, find_model
 from holdfast.cli import COMMANDS, main
 from holdfast.evaluate.protocol import read_protocol
 from holdfast.evaluate.standard import config_of
@@ -225,7 +225,7 @@ def test_a_model_without_weights_resumes_with_the_same_network(
 
 def test_a_trained_run_loads_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output_of(f"train digits-at --out run {SHORT} --optim.epochs 1", capsys)
-    assert load_model("run", dataset="digits")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+    assert find_model("run").model(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 
 def test_interrupted(

@@ -21,7 +21,7 @@ from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.demo import DIGITS, PICTURED, ZOO, compare, compare_zoo, demo_recipes
 from holdfast.evaluate import Protocol
 from holdfast.metrics.stats import Interval
-from holdfast.models import load_model
+from holdfast.models import find_model
 from holdfast.recipes import recipe
 from holdfast.report import Document
 from holdfast.report.examples import attacked_examples
@@ -118,7 +118,7 @@ def test_the_pictures_are_the_first_that_both_classify(
     images = to_unit_interval(test_images.images[:200])
     right = torch.ones(200, dtype=torch.bool)
     for config in contenders.values():
-        model = load_model(config.recipe, dataset="digits", model_dir=out)
+        model = find_model(str(out / config.recipe)).model
         with torch.no_grad():
             right &= model(images).argmax(1) == test_images.labels[:200]
     wanted = right.nonzero()[:PICTURED, 0].tolist()
@@ -129,7 +129,7 @@ def test_the_pictures_are_the_first_that_both_classify(
     assert [tile.strip.split(":")[0] for tile in pictures.tiles[::5]] == [
         f"{title}, {label}" for label in labels for title in ("plain", "with IGR")
     ]
-    models = {title: load_model(config.recipe, dataset="digits", model_dir=out) for title, config in contenders.items()}
+    models = {title: find_model(str(out / config.recipe)).model for title, config in contenders.items()}
     for example in attacked_examples(models, test_images, quick(DIGITS), "cpu", most=PICTURED, attack="auto"):
         assert torch.equal(torch.from_numpy(example.image), images[example.index])
         for view in example.views.values():

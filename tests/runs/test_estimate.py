@@ -27,7 +27,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         asked.append(network)
         return 1e-3
 
-    monkeypatch.setattr("holdfast.models.timing.seconds_per_forward", seconds)
+    monkeypatch.setattr("holdfast.models.resolve.seconds_per_forward", seconds)
     return asked
 
 

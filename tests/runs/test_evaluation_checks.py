@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from holdfast.config import EvalConfig, IFIAConfig
 from holdfast.evaluate import protocol_of
 from holdfast.evaluate.checks import check_records
+from holdfast.evaluate.standard import EvalConfig, IFIAConfig
 
 PROTOCOL = protocol_of(EvalConfig(auto=None, n_attribution=100, ifia=IFIAConfig(steps=100, k=8)))
 

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from holdfast import HoldfastError
-from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.evaluate import Protocol, evaluate, protocol_of
 from holdfast.evaluate.records import packed, unpacked
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.metrics import Cosine
 from holdfast.seeding import ImageGenerator
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast.config import EvalConfig
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import Interval, Protocol, Summary, evaluate, protocol_of
 from holdfast.evaluate.records import read_records, rows_of
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.evaluate.summary import quantities, summarise
 from holdfast.report import results_table
 from holdfast.sealed import unsealed

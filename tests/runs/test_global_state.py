@@ -12,10 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast import HoldfastError, load_model
+from holdfast import HoldfastError, find_model
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import Protocol, evaluate
-from holdfast.evaluate.target import resolve_target
 from holdfast.train import RunFolder, train
 from holdfast.train.config import TrainConfig
 
@@ -95,12 +94,11 @@ def test_evaluate_returns_the_model_as_it_was(
 
 def test_loading(finished_run: RunFolder, test_images: ImageData) -> None:
     with untouched():
-        load_model(finished_run.path.name, dataset="digits", model_dir=finished_run.path.parent)
-        resolve_target(str(finished_run.path)).load(test_images, "cpu")
-        resolve_target("small_cnn").load(test_images, "cpu")
+        find_model(str(finished_run.path))
+        find_model("small_cnn", shape=test_images.shape, num_classes=10)
 
 
 def test_a_model_without_weights_is_the_same_every_time(test_images: ImageData) -> None:
     """So that a stopped evaluation of one goes on with the network it began with."""
-    nets = [resolve_target("small_cnn").load(test_images, "cpu").state_dict() for _ in range(2)]
+    nets = [find_model("small_cnn", shape=test_images.shape, num_classes=10).model.state_dict() for _ in range(2)]
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from holdfast import HoldfastError, load_dataset, load_model
+from holdfast import HoldfastError, find_model, load_dataset
 from holdfast.data.catalogue import KNOWN
 from holdfast.data.image_data import to_unit_interval
-from holdfast.models.pretrained import model_card, pretrained_names
+from holdfast.models.find import model_card, pretrained_names
 
 NAMES = pretrained_names()
 
@@ -23,7 +23,7 @@ def test_there_are_some() -> None:
 @pytest.mark.parametrize("full", NAMES)
 def test_each_loads_and_is_small(full: str) -> None:
     dataset, name = full.split("/")
-    model = load_model(name, dataset=dataset)
+    model = find_model(full).model
     assert not model.training
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert model(torch.zeros(2, *KNOWN[dataset].shape)).shape == (2, 10)
@@ -38,21 +38,19 @@ def test_half_precision_keeps_the_accuracy_of_the_card(full: str, real_data: Cal
     card = model_card(name, dataset=dataset)
     data = load_dataset(dataset, "test", data_dir=str(real_data(dataset))).first(card["evaluation"]["n_examples"])
     with torch.no_grad():
-        hits = load_model(name, dataset=dataset)(to_unit_interval(data.images)).argmax(1) == data.labels
+        hits = find_model(full).model(to_unit_interval(data.images)).argmax(1) == data.labels
     assert hits.double().mean().item() == pytest.approx(card["scores"]["natural"]["mean"], abs=0.0041)
 
 
 def test_unknown_names() -> None:
     with pytest.raises(HoldfastError, match="did you mean trades-igr"):
         model_card("trades-irg", dataset="mnist")
-    with pytest.raises(HoldfastError, match=r"neither a folder here nor a network for mnist .*trades-igr"):
-        load_model("walk", dataset="mnist")
-    with pytest.raises(HoldfastError, match="for cifar10 that comes with the package \\(none\\)"):
-        load_model("at", dataset="cifar10")
+    with pytest.raises(HoldfastError, match="unknown model 'mnist/walk'"):
+        find_model("mnist/walk")
 
 
 def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "at").mkdir()
+    (tmp_path / "mnist" / "at").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(HoldfastError, match=r"config.json does not exist"):
-        load_model("at", dataset="mnist")
+        find_model("mnist/at")

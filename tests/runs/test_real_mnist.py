@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from holdfast import load_dataset, load_model
+from holdfast import find_model, load_dataset
 from holdfast.evaluate import evaluate, protocol_of
 from holdfast.recipes import evaluation
 from holdfast.train import read_metrics, train
@@ -20,7 +20,7 @@ def test_mnist(tmp_path: Path, tiny: Callable[..., TrainConfig], real_data: Call
     lines = read_metrics(folder.metrics)
     assert [line["kind"] for line in lines] == ["train", "train", "validation"]
     assert {"loss", "ce", "kl", "igr"} <= lines[0].keys()
-    model = load_model("run", dataset="mnist", model_dir=tmp_path, data_dir=data_dir)
+    model = find_model(str(tmp_path / "run"), data_dir=data_dir).model
     test = load_dataset("mnist", "test", data_dir=data_dir)
     settings = evaluation("mnist")
     settings = replace(

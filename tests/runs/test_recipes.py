@@ -12,7 +12,7 @@ import torch
 from holdfast import HoldfastError, HoldfastWarning
 from holdfast.attacks.base import GradientAscent
 from holdfast.attribution import IntegratedGradients
-from holdfast.config import EvalConfig
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.models.resolve import build_model
 from holdfast.objectives import IGR, Standard
 from holdfast.parts import changed_parts, settings
@@ -30,7 +30,7 @@ from holdfast.recipes import (
 )
 from holdfast.recipes import setup as setup_of
 from holdfast.train import TrainConfig
-from holdfast.train.optimizer import build_optimizer
+from holdfast.train.setup import build_optimizer
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast import AT, IGR, PGD, HoldfastError
-from holdfast.config import EvalConfig
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.part_json import config_hash, from_json, to_json
 from holdfast.parts import differences
 from holdfast.recipes import PROFILES, SETUPS, evaluation, recipe, recipe_names

@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from holdfast import load_model
-from holdfast.config import EvalConfig
+from holdfast import find_model
 from holdfast.data.image_data import ImageData
 from holdfast.evaluate import evaluate, protocol_of
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.sealed import sealed, unsealed
 from holdfast.sweep import Run
 from holdfast.sweep import execute as execute_module
@@ -66,7 +66,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny: MakeTrain, tiny_eval: 
 def test_it_is_training_and_evaluation(whole: tuple[Path, Run], test_images: ImageData, tmp_path: Path) -> None:
     root, run = whole
     train(run.train, tmp_path / run.name)
-    model = load_model(run.name, dataset="digits", model_dir=tmp_path)
+    model = find_model(str(tmp_path / run.name)).model
     evaluate(model, test_images, protocol_of(run.evaluation), tmp_path / run.name / run.evaluation_name)
     assert_same_result(root, tmp_path, run)
     assert state_of(run, root) == "finished"

@@ -14,7 +14,7 @@ from holdfast.part_json import config_hash
 from holdfast.recipes import METHODS, TABLE2, TABLE3, evaluation, method_recipe
 from holdfast.sealed import unsealed
 from holdfast.sweep import PLANS, Plan, load_plan
-from holdfast.sweep.settings import check_settings, claim
+from holdfast.sweep.drive import check_settings, claim
 
 SMALL = Plan(("at", "trades-igr"), ("digits",), (0, 1), "smoke")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast import PGD, cosine_similarity, integrated_gradients, load_dataset, load_model
+from holdfast import PGD, cosine_similarity, find_model, integrated_gradients, load_dataset
 from holdfast.data.image_data import to_unit_interval
 from holdfast.data.loader import DeviceLoader
 from holdfast.seeding import generator_of
@@ -48,7 +48,7 @@ def test_without_a_budget_nothing_moves(toy: nn.Module, tiny: Callable[..., Trai
 def test_the_last_line_is_about_the_last_weights(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> None:
     config = tiny("digits-standard", optim_epochs=6, optim_lr=0.01, val_size=50)
     lines = read_metrics(train(config, tmp_path / "run").metrics)
-    model = load_model("run", dataset="digits", model_dir=tmp_path)
+    model = find_model(str(tmp_path / "run")).model
     with torch.no_grad():
         natural = (model(to_unit_interval(VAL.images)).argmax(1) == VAL.labels).float().mean().item()
     assert lines[-1]["natural"] == pytest.approx(natural)

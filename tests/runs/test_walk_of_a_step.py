@@ -15,7 +15,7 @@ import holdfast.train.loop as loop
 from holdfast.train import TrainConfig, train
 
 PACKAGE = Path(holdfast.__file__).parent
-MOST_FILES = 24
+MOST_FILES = 23
 
 
 def test_trades_with_igr_on_the_digits(

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from holdfast.errors import HoldfastError
-from holdfast.paper.theory import attribution_space, proposition1, proposition2, theorem1
-from holdfast.paper.theory.attribution_space import SHOWN_IN
+from holdfast.paper.theory.attribution_space import SHOWN_IN, attribution_space
+from holdfast.paper.theory.proposition1 import proposition1
+from holdfast.paper.theory.proposition2 import proposition2
+from holdfast.paper.theory.theorem1 import theorem1
 from holdfast.report.claim import Claim, Verdict, closeness_verdict, sign_verdict
 
 Claims = Callable[[float, int], list[Claim]]

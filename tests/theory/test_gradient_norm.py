@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chi, halfnorm
 
 from holdfast.errors import HoldfastError
-from holdfast.paper.theory.gradient_norm import (
+from holdfast.paper.theory.proposition2 import (
     Network,
     expected_distance,
     expected_norm,

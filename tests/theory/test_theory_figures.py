@@ -11,18 +11,18 @@ from matplotlib.patches import Polygon
 
 from holdfast.errors import HoldfastError
 from holdfast.paper.theory.activation import contrast_sweep, noise
+from holdfast.paper.theory.attribution_space import figure1, figure2a, figure2c
 from holdfast.paper.theory.chain import SCALED_SWAPPED_SCALED
 from holdfast.paper.theory.geometry import equal_distances, plane, simulate
-from holdfast.paper.theory.gradient_norm import identical_units, orthogonal_units, random_network_pairs
 from holdfast.paper.theory.kendall_cosine import random_pairs
-from holdfast.paper.theory.plots import (
-    figure1,
-    figure2a,
-    figure2c,
-    proposition1_figure,
+from holdfast.paper.theory.proposition1 import proposition1_figure
+from holdfast.paper.theory.proposition2 import (
+    identical_units,
+    orthogonal_units,
     proposition2_figure,
-    theorem1_figure,
+    random_network_pairs,
 )
+from holdfast.paper.theory.theorem1 import theorem1_figure
 
 
 def drawn(figure: Figure) -> Figure:

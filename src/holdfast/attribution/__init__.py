@@ -4,9 +4,8 @@ from holdfast.attribution.base import Attribution
 from holdfast.attribution.compare import attribution_penalty, igr_penalty
 from holdfast.attribution.external import External
 from holdfast.attribution.gradcam import GradCAM
-from holdfast.attribution.gradients import InputXGradient, Saliency
+from holdfast.attribution.gradients import ExpectedGradients, InputXGradient, Saliency, SmoothGrad
 from holdfast.attribution.integrated_gradients import IntegratedGradients, integrated_gradients
-from holdfast.attribution.sampled import ExpectedGradients, SmoothGrad
 
 __all__ = [
     "Attribution",

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, unknown_name
-from holdfast.gradient.explained import explained
-from holdfast.gradient.points import block_rows, selected_logits
+from holdfast.gradient.points import block_rows, explained, selected_logits
 from holdfast.gradient.second_order import SecondOrder
 from holdfast.models.state import Model, eagerly, evaluating
 
@@ -139,7 +138,7 @@ def _cam(model: Model, name: str, x: Tensor, target: Tensor, *, weights: bool) -
     assert isinstance(model, nn.Module)
     seen: list[Tensor] = []
     x = x if x.requires_grad else x.detach().requires_grad_()
-    with evaluating(model), torch.enable_grad(), explained(), eagerly():
+    with evaluating(model), torch.enable_grad(), explained():
         with SecondOrder(weights=weights) as mode, _hooked(model.get_submodule(name), lambda _, out: seen.append(out)):
             output = selected_logits(model(x), target)
         if len(seen) != 1 or not isinstance(seen[0], Tensor) or seen[0].ndim != 4:

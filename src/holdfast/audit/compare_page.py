@@ -10,8 +10,9 @@ from holdfast.audit.page import DIFFERENCE, strip_of
 from holdfast.audit.result import AuditResult
 from holdfast.metrics.stats import Interval
 from holdfast.palette import DASHES, INK, run_colours
-from holdfast.report.document import Block, Column, Document, Facts, Figure, Row, Section, Table, Tile, Words
+from holdfast.report.document import Block, Document, Facts, Figure, Section, Tile, Words
 from holdfast.report.figures import figure_of, plain
+from holdfast.report.table import Column, Row, Table
 
 
 def comparison_document(found: AuditComparison) -> Document:

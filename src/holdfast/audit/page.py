@@ -11,9 +11,10 @@ from matplotlib.figure import Figure as Drawing
 from holdfast.audit.result import AuditResult
 from holdfast.audit.store import pictures_of
 from holdfast.palette import DASHES, INK, MUTED, run_colours
-from holdfast.report.document import Block, Code, Column, Document, Facts, Figure, Row, Section, Table, Tile, Words
+from holdfast.report.document import Block, Code, Document, Facts, Figure, Section, Tile, Words
 from holdfast.report.figures import figure_of, plain
 from holdfast.report.pictures import TIMES, difference, overlay, picture
+from holdfast.report.table import Column, Row, Table
 from holdfast.report.words import counted
 
 DIFFERENCE = f"The difference is shown {TIMES} times as large as it is: white (in colour images grey) is none."

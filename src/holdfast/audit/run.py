@@ -22,9 +22,8 @@ from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.subject import environment_of, subject_of
 from holdfast.models.find import FoundModel, find_model, fitted
-from holdfast.models.resolve import BUILT_IN
+from holdfast.models.resolve import BUILT_IN, seconds_per_pass
 from holdfast.models.state import evaluating
-from holdfast.models.timing import seconds_per_pass
 
 FLAGGED = 3
 """Images that the self-checks of the attack run on; one with the light budget."""

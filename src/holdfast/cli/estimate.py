@@ -39,7 +39,7 @@ def announce(what: str, seconds: float, device: str, *, yes: bool) -> None:
 
 def estimated_seconds(work: Iterable[Work], device: str) -> float:
     """The sum over the work; each network is timed once, for a fraction of a second."""
-    from holdfast.models.timing import seconds_per_forward
+    from holdfast.models.resolve import seconds_per_forward
 
     passes: dict[tuple[str, tuple[int, int, int]], float] = {}
     for model, shape, count in work:

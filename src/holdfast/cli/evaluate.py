@@ -12,9 +12,9 @@ import tyro
 
 from holdfast.cli.estimate import announce
 from holdfast.cli.parse import parse, take_name, take_profile
-from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.part_json import config_hash
 from holdfast.recipes import SETUPS, evaluation, setup, split_name
 
@@ -58,7 +58,8 @@ class EvaluateOptions:
 DESCRIPTION = (
     "holdfast evaluate RUN_OR_MODEL [--profile smoke|laptop|fast|paper] [options]: a folder that holdfast train "
     "wrote (its own profile sets the defaults), a network of the zoo (mnist/trades-igr), small_cnn, resnet18, "
-    "module:factory or file.py:factory (with --dataset and --weights). On several GPUs: "
+    "module:factory or file.py:factory (with --dataset and --weights), timm:NAME, hf:ID, a .pt2 or TorchScript file. "
+    "On several GPUs: "
     "torchrun --nproc-per-node 4 -m holdfast evaluate RUN_OR_MODEL [options]."
 )
 
@@ -130,28 +131,36 @@ def _prepare(
 ) -> _Job:
     from holdfast.cli.where import pick_device
     from holdfast.data import load_dataset
-    from holdfast.evaluate.target import resolve_target
+    from holdfast.models.find import dataset_of, find_model
+    from holdfast.train.folder import RunFolder, load_config
 
-    target = resolve_target(spec, checkpoint=first.checkpoint, weights=first.weights)
+    run = Path(spec) if Path(spec).is_dir() else None
+    trained = None if run is None else load_config(RunFolder(run).config)
     given = "--dataset" in rest or any(arg.startswith("--dataset=") for arg in rest)
-    dataset = first.config.dataset if given else target.dataset
+    dataset = first.config.dataset if given else dataset_of(spec)
     if dataset is None:
         raise HoldfastError(
             f"{spec} is a model without a data set of its own; name one with --dataset, e.g. --dataset mnist."
         )
     data = load_dataset(dataset, first.config.split, data_dir=first.data_dir)
-    own = target.recipe and split_name(target.recipe)[0]
+    own = None if trained is None else split_name(trained.recipe)[0]
     source = own if own in SETUPS and setup(own).base.data.name == dataset else dataset
-    defaults = evaluation(source, profile or target.profile)
+    defaults = evaluation(source, profile or (trained.profile if trained else "paper"))
     options = parse(EvaluateOptions(defaults), rest, f"evaluate {spec}", DESCRIPTION)
     config = replace(options.config, dataset=dataset)
     device = world.device_of(pick_device(options.device))
-    model = target.load(data, device)
+    found = find_model(
+        spec,
+        shape=data.shape,
+        num_classes=data.num_classes,
+        weights=options.weights,
+        checkpoint=options.checkpoint,
+    )
+    model = found.model.to(device)
     protocol = with_parts(protocol_of(config), named)
     key = config_hash({"protocol": protocol, "checkpoint": options.checkpoint, "weights": options.weights})
-    out = Path(options.out) if options.out else target.folder / f"eval-{key}"
-    run = Path(spec) if Path(spec).is_dir() else None
-    return _Job(target.name, model, data, protocol, out, device, run)
+    out = Path(options.out) if options.out else (run or Path("runs") / found.name) / f"eval-{key}"
+    return _Job(found.name, model, data, protocol, out, device, run)
 
 
 def take_named(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:

@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> None:
     options = parse(LeaderboardOptions(), rest, "leaderboard [RESULTS...]", DESCRIPTION)
 
     from holdfast.report.leaderboard import leaderboard
-    from holdfast.results.find import results_at
+    from holdfast.results.store import results_at
 
     results = [result for path in paths or [COMMITTED] for result in results_at(path)]
     document = leaderboard(results, [shlex.join(["holdfast", "leaderboard", *argv])])

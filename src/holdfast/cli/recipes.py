@@ -60,7 +60,7 @@ def _take_dataset(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 
 def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
     from holdfast.cli.where import pick_device
-    from holdfast.models.timing import seconds_per_forward
+    from holdfast.models.resolve import seconds_per_forward
     from holdfast.report.words import duration
 
     device = pick_device("auto")

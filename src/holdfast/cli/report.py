@@ -50,8 +50,7 @@ def run(argv: Sequence[str]) -> None:
     from holdfast.report import compare_results, print_document
     from holdfast.report.words import dataset_title
     from holdfast.report.write import write_report
-    from holdfast.results.find import results_at, titled
-    from holdfast.results.store import refuse_unlike
+    from holdfast.results.store import refuse_unlike, results_at, titled
 
     results = titled(result for path in paths for result in results_at(path))
     refuse_unlike(results.values())

@@ -154,8 +154,8 @@ def _list(plan: Plan, root: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from holdfast.sweep.drive import check_settings
     from holdfast.sweep.execute import state_of
-    from holdfast.sweep.settings import check_settings
 
     check_settings(plan, root)
     runs = plan.runs()

@@ -10,8 +10,7 @@ from typing import Annotated
 import tyro
 
 from holdfast.cli.estimate import announce, estimated_seconds
-from holdfast.cli.parse import parse, take_name, take_profile
-from holdfast.cli.part_options import take_parts
+from holdfast.cli.parse import parse, take_name, take_parts, take_profile
 from holdfast.data.loader import DeviceLoader
 from holdfast.recipes import METHODS, SETUPS, recipe
 from holdfast.train.config import TrainConfig

@@ -13,8 +13,7 @@ from torch import Tensor
 from holdfast.attacks import Attack
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.accuracy import predict
-from holdfast.evaluate.alone import each_alone
+from holdfast.evaluate.accuracy import each_alone, predict
 from holdfast.evaluate.cost import Tell, attack_cost
 from holdfast.evaluate.protocol import Protocol, name_of
 from holdfast.evaluate.records import OK

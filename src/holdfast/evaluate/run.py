@@ -22,20 +22,18 @@ from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.evaluate.accuracy import accuracy_rows, predict
 from holdfast.evaluate.attribution import attribution_rows
 from holdfast.evaluate.cost import Tell, protocol_cost
-from holdfast.evaluate.given import Data, batch_of, data_of
 from holdfast.evaluate.protocol import Protocol, by_name, protocol_differences, read_protocol, usual_settings
 from holdfast.evaluate.records import RecordFolder, rows_of, table_of
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import default_protocol
-from holdfast.evaluate.subject import check_subject, environment_of, subject_of
+from holdfast.evaluate.subject import Data, batch_of, check_subject, data_of, environment_of, subject_of
 from holdfast.evaluate.summary import summarise
 from holdfast.files import make_folder, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
-from holdfast.models.resolve import warn_of_probabilities
-from holdfast.models.state import Model, evaluating, naming_misfits
-from holdfast.models.timing import seconds_per_pass
+from holdfast.models.resolve import output_of, seconds_per_pass, warn_of_probabilities
+from holdfast.models.state import Model
 from holdfast.part_json import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
@@ -190,8 +188,7 @@ class _Job:
     def _with_logits(self, model: Model) -> Model:
         """The model itself, or around it what reads the logits in what it returns."""
         images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
-        with naming_misfits(model, images), evaluating(model), torch.no_grad(), float32_products(tf32=False):
-            output = model(images)
+        output = output_of(model, self.subject["model"], images)
         logits = logits_of(output, len(images))
         check_classes(self.data.labels, logits.shape[1])
         warn_of_probabilities(self.subject["model"], logits)

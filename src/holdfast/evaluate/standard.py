@@ -1,9 +1,11 @@
-"""The protocols that come with the package: the paper's, and one for any model from its budget alone."""
+"""The protocols that come with the package: the paper's, by the numbers that define it, and one for any model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from math import prod
-from typing import Any
+from typing import Any, Literal, get_args
 
 from holdfast.attacks import (
     FGSM,
@@ -14,17 +16,74 @@ from holdfast.attacks import (
     CWInf,
     Goal,
     KendallGoal,
-    MassCenterGoal,
     RandomSigns,
     TopKGoal,
 )
 from holdfast.attribution import IntegratedGradients
-from holdfast.config import AutoBudget, EvalConfig, IFIAConfig
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.protocol import Protocol
 from holdfast.metrics import Cosine, KendallTau, LensTopK, Metric, Pearson, Spearman, TopK, ZeroShare
 from holdfast.parts import find
+
+IFIAObjective = Literal["topk", "kendall", "mass_center"]
+AutoBudget = Literal["quick", "standard", "thorough"]
+
+
+@dataclass(frozen=True)
+class IFIAConfig:
+    """The attribution attack."""
+
+    eps: float = 0.1
+    """Radius, Linf, pixels in [0, 1]."""
+    alpha: float = 0.01
+    """Step size."""
+    steps: int = 200
+    """Number of steps."""
+    k: int = 100
+    """Size of the top-k set, in the attack and in the metric."""
+    objective: IFIAObjective = "topk"
+    """What the attack drives."""
+    n_steps: int = 20
+    """Points of the path integral inside the attack."""
+    surrogate_beta: float | None = 30.0
+    """Sharpness of the softplus twin that gives the attack its gradient."""
+    restarts: int = 1
+    """Independent runs, of which the strongest counts; runs after the first need random_start."""
+    random_start: bool = False
+    """Start from a random point of the ball."""
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """The numbers that define the paper's protocol: see `protocol_of`."""
+
+    dataset: str = "digits"
+    """digits, mnist, fashion_mnist, cifar10, a Hub id owner/name, or a folder."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which images."""
+    n_examples: int | None = None
+    """Images for the accuracies (the first ones of the split); None takes all."""
+    n_attribution: int = 1000
+    """Correctly classified images whose attributions are attacked (the first ones of those)."""
+    eps: float = 0.1
+    """Radius of the attacks on the prediction, Linf, pixels in [0, 1]."""
+    pgd_alpha: float = 0.01
+    """Step size of PGD-20, PGD-40 and CW."""
+    cw_steps: int = 30
+    """Steps of the CW attack."""
+    ifia: IFIAConfig = IFIAConfig()
+    auto: AutoBudget | None = "standard"
+    """Budget of AutoIFIA (on top-k and on Kendall's tau), the strongest attack, beside the others; None: without."""
+    score_n_steps: int = 50
+    """Midpoint steps of the attributions that are scored."""
+    random_draws: int = 10
+    """Random sign perturbations in the control that an attack has to beat."""
+    batch_size: int = 100
+    """Images attacked at once, and in one file of the records; no number depends on it but by rounding."""
+    seed: int = 0
+    """Seed of the random starts."""
+
 
 ATTACKS = ("fgsm", "pgd20", "pgd40", "cw_inf")
 """The attacks on predictions of the paper's tables."""
@@ -125,44 +184,35 @@ def config_of(protocol: Protocol) -> EvalConfig:
     Raises:
         HoldfastError: a protocol of another form.
     """
+
+    def at(place: str) -> Any:
+        found: Any = protocol
+        for step in place.split("."):
+            found = found[step] if isinstance(found, Mapping) else found[0] if step == "0" else getattr(found, step)
+        return found
+
     try:
-        pgd: Any = protocol.predictions["pgd20"]
-        cw: Any = protocol.predictions["cw_inf"]
-        ifia: Any = protocol.attacks["ifia"]
-        random: Any = protocol.attacks["random"]
-        scored: Any = protocol.attributions[0]
-        objective: Any = _OBJECTIVES[type(ifia.goal)]
-        auto: Any = protocol.attacks.get("auto")
-        return EvalConfig(
-            dataset=protocol.dataset,
-            split=protocol.split,  # type: ignore[arg-type]
-            n_examples=protocol.n_examples,
-            n_attribution=protocol.n_attribution,
-            eps=pgd.eps,
-            pgd_alpha=pgd.alpha,
-            cw_steps=cw.steps,
-            ifia=IFIAConfig(
-                ifia.eps,
-                ifia.alpha,
-                ifia.steps,
-                ifia.k,
-                objective,
-                ifia.attribution.n_steps,
-                ifia.surrogate_beta,
-                ifia.restarts,
-                ifia.random_start,
-            ),
-            auto=auto and auto.budget,
-            score_n_steps=scored.n_steps,
-            random_draws=random.draws,
-            batch_size=protocol.batch_size,
-            seed=protocol.seed,
+        places = {f.name: at(_PLACES.get(f.name, f.name)) for f in fields(EvalConfig) if f.name not in ("ifia", "auto")}
+        attack = {f.name: at(f"attacks.ifia.{_PLACES.get(f'ifia.{f.name}', f.name)}") for f in fields(IFIAConfig)}
+        attack["objective"] = next(
+            name for name in get_args(IFIAObjective) if type(attack["objective"]) is find(Goal, name)
         )
-    except (AttributeError, IndexError, KeyError):
+        auto: Any = protocol.attacks.get("auto")
+        return EvalConfig(**places, ifia=IFIAConfig(**attack), auto=auto and auto.budget)
+    except (AttributeError, IndexError, KeyError, StopIteration):
         raise HoldfastError(
             f"an evaluation with the attacks {', '.join(protocol.attacks) or 'none'} is not of the paper's protocol; "
             "it has no place in the paper's tables."
         ) from None
 
 
-_OBJECTIVES: dict[type, str] = {TopKGoal: "topk", KendallGoal: "kendall", MassCenterGoal: "mass_center"}
+_PLACES = {
+    "eps": "predictions.pgd20.eps",
+    "pgd_alpha": "predictions.pgd20.alpha",
+    "cw_steps": "predictions.cw_inf.steps",
+    "score_n_steps": "attributions.0.n_steps",
+    "random_draws": "attacks.random.draws",
+    "ifia.objective": "goal",
+    "ifia.n_steps": "attribution.n_steps",
+}
+"""Where a protocol keeps what has another name in `EvalConfig`."""

@@ -19,7 +19,7 @@ from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
 from holdfast.gradient.overloads import in_source
-from holdfast.models.state import eagerly, ignoring_checkpoints, is_transformed
+from holdfast.models.state import eagerly, is_transformed, without_checkpoints
 
 Geometry = tuple[list[int], list[int], list[int], bool, list[int], int]
 """Stride, padding, dilation, whether transposed, output padding, groups: what aten's convolutions are called with."""
@@ -118,24 +118,25 @@ class _InputGradients(TorchFunctionMode):
             return func(*args, **kwargs)
         if isinstance(func, OpOverload):
             func, args = in_source(func, args)
-        with ignoring_checkpoints():
-            if func in MAX_POOL_2D:
-                return max_pool2d(*args, **kwargs)
-            return (_conv2d if func is F.conv2d else func)(*args, **kwargs)
+        if func in MAX_POOL_2D:
+            return max_pool2d(*args, **kwargs)
+        return (_conv2d if func is F.conv2d else func)(*args, **kwargs)
 
 
 @contextmanager
 def input_gradients(device: torch.device) -> Iterator[None]:
     """For a forward pass that is differentiated to its input alone: on a CPU it runs on the operators above.
 
-    Weights may get no gradient. Compiled networks run as they were written there: that is as fast, and the code that
-    PyTorch 2.13 compiles for a CPU was seen to return gradients of zero.
+    Weights may get no gradient, and checkpointed networks keep their activations. Compiled networks run as they were
+    written there: that is as fast, and the code that PyTorch 2.13 compiles for a CPU was seen to return gradients of
+    zero.
     """
-    if device.type != "cpu":
-        yield
-        return
-    with eagerly(), _InputGradients():
-        yield
+    with without_checkpoints():
+        if device.type != "cpu":
+            yield
+            return
+        with eagerly(), _InputGradients():
+            yield
 
 
 def _conv2d(

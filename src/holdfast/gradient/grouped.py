@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from holdfast.gradient.chunked import add, check_still, check_versions, versions
-from holdfast.gradient.explained import explained
-from holdfast.gradient.leaves import others, share_nodes
-from holdfast.gradient.points import Path, block_rows, holds_graph
+from holdfast.gradient.integral import add, check_still, check_versions, others, share_nodes, versions
+from holdfast.gradient.points import Path, block_rows, explained, holds_graph
 from holdfast.models.arithmetic import autocast_state
 from holdfast.models.state import Model
 

@@ -16,8 +16,9 @@ result is always that of plain double backward, at what its smoothness costs. `S
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ from holdfast.gradient.cpu_operators import (
     plain_geometry,
 )
 from holdfast.gradient.overloads import in_source
-from holdfast.models.state import ignoring_checkpoints, is_transformed
+from holdfast.models.state import eagerly, is_transformed, without_checkpoints
 
 
 class _Detached(Function):
@@ -121,7 +122,7 @@ ATTENTION = {F.scaled_dot_product_attention, F.multi_head_attention_forward}
 
 
 class SecondOrder(TorchFunctionMode):
-    """Run a forward pass with cheap exact second derivatives.
+    """Run a forward pass with cheap exact second derivatives: as it was written, without checkpoints.
 
     Args:
         weights: whether derivatives of the gradient to the weights will be asked for.
@@ -138,6 +139,16 @@ class SecondOrder(TorchFunctionMode):
         super().__init__()
         self.weights = weights
         self.only_inputs = False
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Self:
+        for held in (eagerly(), without_checkpoints()):
+            self._entered.enter_context(held)
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._entered.close()
 
     def input_gradient(self, output: Tensor, inputs: Tensor) -> Tensor:
         """``d output / d inputs`` with a graph; weight gradients are not formed on the way."""
@@ -154,10 +165,6 @@ class SecondOrder(TorchFunctionMode):
         kwargs = kwargs or {}
         if is_transformed():
             return func(*args, **kwargs)
-        with ignoring_checkpoints():
-            return self._run(func, args, kwargs)
-
-    def _run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if isinstance(func, OpOverload):
             func, args = in_source(func, args)
         if func in CONVOLUTIONS:
@@ -169,7 +176,8 @@ class SecondOrder(TorchFunctionMode):
                 return func(*args, **kwargs)
         if not _differentiates_one_tensor(args, kwargs):
             return func(*args, **kwargs)
-        if func in IN_PLACE or (func in ACTIVATIONS and _asks_in_place(func, args, kwargs)):
+        asked = kwargs.get("inplace") or (len(args) > 1 and args[-1] is True)
+        if func in IN_PLACE or (func in ACTIVATIONS and asked):
             x, *rest = args
             kwargs.pop("inplace", None)
             if rest and isinstance(rest[-1], bool):
@@ -203,10 +211,6 @@ def _differentiates_one_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if not args or any(isinstance(value, Tensor) for value in (*args[1:], *kwargs.values())):
         return False
     return isinstance(args[0], Tensor) and args[0].is_floating_point() and args[0].requires_grad
-
-
-def _asks_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return bool(kwargs.get("inplace")) or (len(args) > 1 and args[-1] is True)
 
 
 def _convolve(
@@ -289,11 +293,7 @@ def _frozen_batch_norm(
 ) -> Tensor:
     if training or running_mean is None or running_var is None:
         return func(input, running_mean, running_var, weight, bias, training, momentum, eps, *rest)
-    scale = (running_var + eps).rsqrt()
-    if weight is not None:
-        scale = scale * weight
-    shift = -running_mean * scale
-    if bias is not None:
-        shift = shift + bias
+    scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
+    shift = (0 if bias is None else bias) - running_mean * scale
     shape = (1, -1) + (1,) * (input.ndim - 2)
     return torch.addcmul(shift.view(shape), input, scale.view(shape))

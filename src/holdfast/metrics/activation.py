@@ -9,7 +9,7 @@ from torch import Tensor
 from holdfast.errors import HoldfastError
 from holdfast.metrics.pairs import real
 from holdfast.models.kinks import KinkMode
-from holdfast.models.operators import RULES
+from holdfast.models.masks import RULES
 from holdfast.models.state import Model, eagerly, evaluating
 from holdfast.models.written import as_written
 

@@ -1,14 +1,14 @@
 """Networks, the user's own ones, and what can be done to them without editing their code."""
 
-from holdfast.models.load import load_model
-from holdfast.models.resnet import ResNet18
+from holdfast.models.built_in import ResNet18, SmallCNN
+from holdfast.models.find import FoundModel, find_model, load_model
 from holdfast.models.resolve import build_model
-from holdfast.models.small_cnn import SmallCNN
 from holdfast.models.state import Model, evaluating
 from holdfast.models.surrogate import SurrogateCheck, check_surrogate
 from holdfast.models.twin import SoftplusTwin
 
 __all__ = [
+    "FoundModel",
     "Model",
     "ResNet18",
     "SmallCNN",
@@ -17,5 +17,6 @@ __all__ = [
     "build_model",
     "check_surrogate",
     "evaluating",
+    "find_model",
     "load_model",
 ]

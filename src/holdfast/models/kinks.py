@@ -2,7 +2,7 @@
 
 A `torch.overrides.TorchFunctionMode` sees every call of the ``torch`` API: functions, methods and operators as
 ``torch.export`` and the interpreter of `holdfast.models.written` call them (``torch.ops.aten``). Operators are known
-by their name (`holdfast.models.operators` has the rule of each); masks (``h * (h > 0)``, ``torch.where(h > 0, h, 0)``)
+by their name (`holdfast.models.masks` has the rule of each); masks (``h * (h > 0)``, ``torch.where(h > 0, h, 0)``)
 by following comparisons to what was compared.
 """
 

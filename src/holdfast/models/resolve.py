@@ -1,8 +1,9 @@
-"""Find a network by name: a built-in, or a user's factory as ``module:factory`` or ``file.py:factory``."""
+"""Build a network by name, a built-in or a user's factory (``module:factory``, ``file.py:factory``); time it."""
 
 from __future__ import annotations
 
 import inspect
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -14,9 +15,8 @@ from torch import Tensor, nn
 from holdfast.errors import HoldfastError, HoldfastWarning, first_line, unknown_name
 from holdfast.imports import imported
 from holdfast.models.arithmetic import float32_products
-from holdfast.models.resnet import ResNet18
-from holdfast.models.small_cnn import SmallCNN
-from holdfast.models.state import evaluating, naming_misfits
+from holdfast.models.built_in import ResNet18, SmallCNN
+from holdfast.models.state import Model, evaluating, naming_misfits
 from holdfast.validate import check_logits
 
 BUILT_IN: dict[str, Callable[..., nn.Module]] = {
@@ -64,17 +64,7 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
     example = next(model.parameters(), torch.empty(()))
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(4, *shape, generator=generator).to(example.device)
-    with evaluating(model), torch.no_grad():
-        try:
-            with naming_misfits(model, images, spec):
-                logits = model(images)
-        except HoldfastError:
-            raise
-        except Exception as error:
-            raise HoldfastError(
-                f"model {spec} cannot take images of shape {shape}: {first_line(error)}. "
-                "Choose a model for this shape, or another data set."
-            ) from None
+    logits = output_of(model, spec, images)
     check_logits(logits, len(images))
     if logits.shape[1] < num_classes:
         raise HoldfastError(
@@ -82,6 +72,25 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
             "build it with enough outputs."
         )
     warn_of_probabilities(spec, logits)
+
+
+def output_of(model: Model, name: str, images: Tensor) -> Any:
+    """What ``model`` returns for ``images`` in evaluation mode, in full float32.
+
+    Raises:
+        HoldfastError: the network cannot take such images.
+    """
+    with evaluating(model), torch.no_grad(), float32_products(tf32=False):
+        try:
+            with naming_misfits(model, images, name):
+                return model(images)
+        except HoldfastError:
+            raise
+        except Exception as error:
+            raise HoldfastError(
+                f"model {name} cannot take images of shape {tuple(images.shape[1:])}: {first_line(error)}. "
+                "Choose a model for this shape, or another data set (of another --image-size)."
+            ) from error
 
 
 def check_training_pass(model: nn.Module, spec: str, images: Tensor, processes: int = 1) -> None:
@@ -136,3 +145,40 @@ def _factory(spec: str) -> Callable[..., Any]:
     if ":" not in spec:
         raise unknown_name("model", spec, BUILT_IN, "Or give your own as module:factory or file.py:factory.")
     return imported(spec, "model")
+
+
+BATCH = 64
+ENOUGH_SECONDS = 0.3
+GRADIENT = 2
+"""Forward passes that a forward pass with its input gradient counts for."""
+
+
+def seconds_per_forward(model: str, shape: tuple[int, int, int], device: str = "cpu", num_classes: int = 10) -> float:
+    """Seconds of one F of a network by name, averaged over forward and backward passes of a batch.
+
+    Takes well under a second for the networks of the paper.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_model(model, shape, num_classes).to(device)
+    return seconds_per_pass(network, torch.rand(BATCH if shape[0] == 1 else BATCH // 8, *shape, device=device))
+
+
+def seconds_per_pass(model: Model, images: Tensor) -> float:
+    """Seconds of one F of a network on one of ``images``, averaged over forward and backward passes of the batch."""
+    images = images.detach().clone().requires_grad_()
+
+    def step() -> None:
+        with evaluating(model):
+            output = model(images)
+            if output.requires_grad:
+                torch.autograd.grad(output.sum(), images)
+        if images.is_cuda:
+            torch.cuda.synchronize()
+
+    step()
+    started, done = time.perf_counter(), 0
+    while time.perf_counter() - started < ENOUGH_SECONDS:
+        step()
+        done += 1
+    return (time.perf_counter() - started) / (done * len(images) * GRADIENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import torch.utils.checkpoint
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrize
 
@@ -92,9 +91,11 @@ def math_attention() -> AbstractContextManager[None]:
 
 
 def without_checkpoints() -> AbstractContextManager[None]:
-    """``torch.utils.checkpoint`` keeps activations, instead of recomputing them where no mode of the caller's is on.
+    """``torch.utils.checkpoint`` keeps activations, instead of running a part of the network again in the backward.
 
-    The numbers are the same; other threads lose the memory that checkpoints save, while this lasts.
+    There no mode of the caller's is on, so that it would fail or differentiate another network; and a reentrant
+    checkpoint lets no gradient through to the images at all. The numbers are those of the network without checkpoints;
+    other threads lose the memory that these save, while this lasts.
     """
     return _no_checkpoints()
 
@@ -191,25 +192,3 @@ def outside_inference_mode() -> Iterator[None]:
 def is_transformed() -> bool:
     """Whether this runs inside ``torch.func.vmap`` or another transform, which takes PyTorch's own operators alone."""
     return torch._C._functorch.maybe_current_level() is not None
-
-
-def ignoring_checkpoints() -> AbstractContextManager[Any]:
-    """Inside, an operator keeps what its derivative needs, also in a part of a network that is checkpointed.
-
-    ``torch.utils.checkpoint`` would run that part again in the backward pass, where what changed its operators for
-    the forward pass is gone, and fail or differentiate another network.
-    """
-    hooks = _innermost_hooks(True)
-    if hooks is None or not hooks[0].__qualname__.startswith("_checkpoint_hook"):
-        return _NOTHING
-    return saved_tensors_hooks(_same, _same)
-
-
-def _same(tensor: Tensor) -> Tensor:
-    return tensor
-
-
-_NOTHING = nullcontext()
-_innermost_hooks: Callable[[bool], Any] = getattr(
-    torch._C._autograd, "_top_saved_tensors_default_hooks", lambda tracing: None
-)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from holdfast.models.kinks import KinkMode
-from holdfast.models.operators import RULES
+from holdfast.models.masks import RULES
 from holdfast.models.state import Model, eagerly, math_attention, without_checkpoints
 from holdfast.models.written import as_written
 from holdfast.validate import check_positive

@@ -16,7 +16,7 @@ from holdfast.gradient.points import Path, selected_logits
 from holdfast.gradient.second_order import SecondOrder
 from holdfast.metrics.pairs import unit
 from holdfast.metrics.rank import topk_indices
-from holdfast.models.state import Model, eagerly, evaluating, math_attention
+from holdfast.models.state import Model, evaluating
 from holdfast.models.twin import SoftplusTwin
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_count, check_positive
@@ -43,7 +43,7 @@ def soft_margin(
 
 def class_gradients(network: Model, z: Tensor, labels: Tensor, *, weights: bool = True) -> tuple[Tensor, Tensor]:
     """Input gradients of the label's logit and of the largest other logit, each (B, D), differentiable."""
-    with eagerly(), math_attention(), SecondOrder(weights=weights) as mode:
+    with SecondOrder(weights=weights) as mode:
         logits = network(z)
     runner_up = logits.detach().scatter(1, labels[:, None], float("-inf")).argmax(1)
     true, other = (mode.input_gradient(selected_logits(logits, c), z).flatten(1) for c in (labels, runner_up))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.gradient.second_order import SecondOrder
-from holdfast.models.state import Model, eagerly, evaluating, math_attention
+from holdfast.models.state import Model, evaluating
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_logits, check_positive
 
@@ -59,7 +59,7 @@ def largest_hessian_eigenvalue(model: Model, x: Float[Tensor, "B ..."]) -> Float
         with torch.autocast(x.device.type, enabled=False):
             slopes, direction = _top_eigenvector(_jacobian(logits, z), p.detach())
         centred = slopes - (p.detach() * slopes).sum(1, keepdim=True)
-        with eagerly(), math_attention(), SecondOrder() as mode:
+        with SecondOrder() as mode:
             weighted = (model(z) * (p.detach() * centred)).sum()
         slope_term = (mode.input_gradient(weighted, z).flatten(1) * direction).sum(1)
         mean = (p * slopes).sum(1, keepdim=True)

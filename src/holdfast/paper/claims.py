@@ -75,14 +75,22 @@ def _labelled(study: Study, d: Difference) -> str:
 
 
 def _judged(
-    study: Study,
-    statement: str,
-    differences: Sequence[Difference],
-    margin: float = 0.0,
-    remark: str = "",
-    whose: str = FOUND,
+    study: Study, statement: str, differences: Sequence[Difference], margin: float = 0.0, remark: str = ""
 ) -> Claim:
-    return judge(statement, effects_of(study, differences), margin=margin, remark=remark, whose=whose)
+    """A claim of the paper about all data sets of the study, which the statement's ``{}`` or its end names."""
+    where = listed(map(dataset_title, study.datasets))
+    named = statement.format(where) if "{}" in statement else f"{statement}, on {where}"
+    return judge(named, effects_of(study, differences), margin=margin, remark=remark, whose=FOUND)
+
+
+def everywhere(study: Study, rows: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> list[Difference]:
+    """Weighted sums of methods, by name, on every data set in every quantity."""
+    return [
+        Difference(dataset, weights, key, name)
+        for dataset in study.datasets
+        for name, weights in rows.items()
+        for key in keys
+    ]
 
 
 def titles(methods: Sequence[str]) -> str:
@@ -94,9 +102,13 @@ def titles(methods: Sequence[str]) -> str:
     return listed(TITLES[method] for method in methods)
 
 
-def places(datasets: Sequence[str]) -> str:
-    """Data sets as the paper writes them."""
-    return listed(dataset_title(name) for name in datasets)
+GAINS = {TITLES[base]: gain(base) for base in BASES}
+"""What IGR adds to each base, by the base's title."""
+BOOSTS = {
+    f"gain of TRADES less gain of {TITLES[other]}": {**gain("trades"), **{m: -w for m, w in gain(other).items()}}
+    for other in ("at", "mart")
+}
+"""By how much IGR's gain over TRADES exceeds its gain over AT and over MART."""
 
 
 def gains(dataset: str, key: str) -> list[Difference]:
@@ -110,14 +122,18 @@ def igr_claims(study: Study, keys: Sequence[str], where: str = "", whose: str = 
         for key in keys:
             what = heading(key, study.k(dataset))
             statement = f"On {dataset_title(dataset)} IGR raises {what} over {titles(BASES)}{where}"
-            yield _judged(study, statement, gains(dataset, key), whose=whose)
+            yield judge(statement, effects_of(study, gains(dataset, key)), whose=whose)
 
 
 def attribution_claims(study: Study) -> list[Claim]:
     """Each gain of IGR, then findings (i) to (iv) of section 6.2 and the abstract's."""
     return [
         *igr_claims(study, ROBUSTNESS, " under IFIA (top-k)"),
-        _finding_1(study),
+        _judged(
+            study,
+            "(i) Models trained with IGR outperform their base in both top-k and Kendall's τ",
+            everywhere(study, GAINS, ROBUSTNESS),
+        ),
         *_finding_2(study),
         *_finding_3(study),
         *_finding_4(study),
@@ -129,30 +145,12 @@ def worst_claims(study: Study) -> list[Claim]:
     return list(igr_claims(study, WORST, whose=OURS))
 
 
-def _finding_1(study: Study) -> Claim:
-    return _judged(
-        study,
-        f"(i) Models trained with IGR outperform their base in both top-k and Kendall's τ, on {places(study.datasets)}",
-        [
-            Difference(dataset, gain(base), key, TITLES[base])
-            for dataset in study.datasets
-            for base in BASES
-            for key in ROBUSTNESS
-        ],
-    )
-
-
 def _finding_2(study: Study) -> Iterator[Claim]:
+    helps = {f"{TITLES[base]} less Standard": {base: 1.0, "standard": -1.0} for base in BASES}
     yield _judged(
         study,
-        f"(ii) Adversarial training alone ({titles(BASES)}) helps the attributions compared with standard training, "
-        f"on {places(study.datasets)}",
-        [
-            Difference(dataset, {base: 1.0, "standard": -1.0}, key, f"{TITLES[base]} less Standard")
-            for dataset in study.datasets
-            for base in BASES
-            for key in ROBUSTNESS
-        ],
+        f"(ii) Adversarial training alone ({titles(BASES)}) helps the attributions compared with standard training",
+        everywhere(study, helps, ROBUSTNESS),
     )
     others = [dataset for dataset in study.datasets if dataset in PAPER_DATASETS and dataset != "mnist"]
     if others and "mnist" in study.datasets:
@@ -162,7 +160,8 @@ def _finding_2(study: Study) -> Iterator[Claim]:
 def _especially(study: Study, others: Sequence[str]) -> Claim:
     """The second half of (ii), which compares gains on different images: each resampled on its own."""
     help_of = {**mean_of(BASES), "standard": -1.0}
-    statement = f"(ii) It helps more on {places(others)} than on MNIST (mean of {titles(BASES)} less Standard)"
+    places = listed(map(dataset_title, others))
+    statement = f"(ii) It helps more on {places} than on MNIST (mean of {titles(BASES)} less Standard)"
     test = (
         "images of each data set on their own; holds if every 95 % interval of the difference between the data sets "
         "lies above 0, does not hold if one lies below (corrected for their number, not for the other claims); no "
@@ -190,112 +189,65 @@ def _finding_3(study: Study) -> Iterator[Claim]:
     rivals = mean_of(RIVALS, -1.0)
     yield _judged(
         study,
-        f"(iii) {titles(BASES)} are weaker in attribution robustness than the attribution protection methods, on "
-        f"{places(study.datasets)}",
-        [
-            Difference(dataset, {**mean_of(RIVALS), **mean_of(BASES, -1.0)}, key, "protection less adversarial")
-            for dataset in study.datasets
-            for key in ROBUSTNESS
-        ],
+        f"(iii) {titles(BASES)} are weaker in attribution robustness than the attribution protection methods",
+        everywhere(study, {"protection less adversarial": {**mean_of(RIVALS), **mean_of(BASES, -1.0)}}, ROBUSTNESS),
         remark=f'"weaker" read of the means: {titles(RIVALS)} against {titles(BASES)}',
     )
     yield _judged(
         study,
-        f"(iii) With IGR they are comparable to the attribution protection methods or stronger, on "
-        f"{places(study.datasets)}",
-        [
-            Difference(dataset, {**mean_of(WITH_IGR), **rivals}, key, "with IGR less protection")
-            for dataset in study.datasets
-            for key in ROBUSTNESS
-        ],
+        "(iii) With IGR they are comparable to the attribution protection methods or stronger",
+        everywhere(study, {"with IGR less protection": {**mean_of(WITH_IGR), **rivals}}, ROBUSTNESS),
         margin=MARGIN,
         remark=f'means of {titles(WITH_IGR)} and of {titles(RIVALS)}; "comparable" read as at most {MARGIN:g} below',
     )
+    ahead = {f"TRADES+IGR less {TITLES[rival]}": {"trades-igr": 1.0, rival: -1.0} for rival in RIVALS}
     yield _judged(
         study,
-        f"TRADES+IGR outperforms every attribution protection method (abstract), on {places(study.datasets)}",
-        [
-            Difference(dataset, {"trades-igr": 1.0, rival: -1.0}, key, f"TRADES+IGR less {TITLES[rival]}")
-            for dataset in study.datasets
-            for rival in RIVALS
-            for key in ROBUSTNESS
-        ],
+        "TRADES+IGR outperforms every attribution protection method (abstract)",
+        everywhere(study, ahead, ROBUSTNESS),
     )
 
 
 def _finding_4(study: Study) -> Iterator[Claim]:
+    ahead = {f"TRADES less {TITLES[other]}": {"trades": 1.0, other: -1.0} for other in ("at", "mart")}
     yield _judged(
         study,
-        f"(iv) TRADES has the best attribution protection of {titles(BASES)}, on {places(study.datasets)}",
-        [
-            Difference(dataset, {"trades": 1.0, other: -1.0}, key, f"TRADES less {TITLES[other]}")
-            for dataset in study.datasets
-            for other in ("at", "mart")
-            for key in ROBUSTNESS
-        ],
+        f"(iv) TRADES has the best attribution protection of {titles(BASES)}",
+        everywhere(study, ahead, ROBUSTNESS),
         remark='"among models without IGR" read as among those that IGR is added to',
     )
-    yield _judged(
-        study,
-        f"(iv) IGR adds most to TRADES, on {places(study.datasets)}",
-        list(_boosts(study, ROBUSTNESS)),
-    )
-
-
-def _boosts(study: Study, keys: Sequence[str]) -> Iterator[Difference]:
-    """By how much IGR's gain over TRADES exceeds its gain over AT and over MART."""
-    for dataset in study.datasets:
-        for other in ("at", "mart"):
-            weights = gain("trades") | {method: -weight for method, weight in gain(other).items()}
-            for key in keys:
-                yield Difference(dataset, weights, key, f"gain of TRADES less gain of {TITLES[other]}")
+    yield _judged(study, "(iv) IGR adds most to TRADES", everywhere(study, BOOSTS, ROBUSTNESS))
 
 
 def accuracy_claims(study: Study) -> list[Claim]:
     """Section 6.3: IGR raises, or at least keeps, the accuracies under attack, and keeps the natural one."""
-    cells = [(dataset, base, key) for dataset in study.datasets for base in BASES for key in ATTACKED]
-    parts = {(d, b, k): Difference(d, gain(b), k, TITLES[b]) for d, b, k in cells}
-    excepted = ("cifar10", "trades", "pgd20")
-    exception = ", except TRADES under PGD-20 on CIFAR-10" if excepted in parts else ""
-    natural = [Difference(d, gain(b), "natural", TITLES[b]) for d in study.datasets for b in BASES]
-    attacks = "FGSM, PGD-20 and CW∞"
+    every = everywhere(study, GAINS, ATTACKED)
+    excepted = Difference("cifar10", gain("trades"), "pgd20", TITLES["trades"])
+    exception = ", except TRADES under PGD-20 on CIFAR-10" if excepted in every else ""
+    attacks, lost = "FGSM, PGD-20 and CW∞", f"it loses at most {100 * MARGIN:g} points against {titles(BASES)}"
     return [
         _judged(
             study,
-            f"IGR raises accuracy under {attacks} over {titles(BASES)}{exception}, on {places(study.datasets)}",
-            [part for cell, part in parts.items() if cell != excepted],
+            f"IGR raises accuracy under {attacks} over {titles(BASES)}{exception}",
+            [difference for difference in every if difference != excepted],
         ),
-        _judged(
-            study,
-            f"IGR keeps accuracy under {attacks}: it loses at most {100 * MARGIN:g} points against {titles(BASES)}, on "
-            f"{places(study.datasets)}",
-            list(parts.values()),
-            margin=MARGIN,
-        ),
-        _judged(
-            study,
-            f"IGR keeps natural accuracy: it loses at most {100 * MARGIN:g} points against {titles(BASES)}, on "
-            f"{places(study.datasets)}",
-            natural,
-            margin=MARGIN,
-        ),
+        _judged(study, f"IGR keeps accuracy under {attacks}: {lost}", every, margin=MARGIN),
+        _judged(study, f"IGR keeps natural accuracy: {lost}", everywhere(study, GAINS, ("natural",)), margin=MARGIN),
     ]
 
 
 def activation_claims(study: Study) -> list[Claim]:
     """Section 6.4 and Figure 4: activation consistency under IFIA, with IGR against without."""
-    every = [Difference(d, gain(b), "activation", TITLES[b]) for d in study.datasets for b in BASES]
     return [
         _judged(
             study,
-            f"Activation consistency is greater with IGR than without, for {titles(BASES)} on {places(study.datasets)} "
-            "(Figure 4)",
-            every,
+            f"Activation consistency is greater with IGR than without, for {titles(BASES)} on {{}} (Figure 4)",
+            everywhere(study, GAINS, ("activation",)),
             remark="each image against its own image under IFIA, all ReLU units of the network",
         ),
         _judged(
             study,
-            f"IGR adds most activation consistency to TRADES (section 6.4), on {places(study.datasets)}",
-            list(_boosts(study, ("activation",))),
+            "IGR adds most activation consistency to TRADES (section 6.4)",
+            everywhere(study, BOOSTS, ("activation",)),
         ),
     ]

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from holdfast.metrics import goodman_kruskal_gamma
 from holdfast.metrics.stats import LEAST_IMAGES, LEVEL, RESAMPLES, Ends, Interval, image_counts, widen
+from holdfast.palette import COLOURS, INK
+from holdfast.paper.claims import BASES
 from holdfast.paper.published import published_gamma
 from holdfast.paper.study import Study
-from holdfast.recipes import TABLE3
+from holdfast.recipes import TABLE3, TITLES
 from holdfast.report.claim import Claim, Effect, corrected, judge
+from holdfast.report.figures import named, plain
 from holdfast.report.quantities import values_of
 from holdfast.report.words import counted, dataset_title, number, span
 from holdfast.results import RunResult
 
+BASE_COLOURS = dict(zip(BASES, COLOURS, strict=False))
 Kind = Literal["signed", "magnitude"]
 SUBSTITUTES: dict[Kind, tuple[str, str]] = {
     "signed": ("cosine", "pearson"),
@@ -174,3 +182,54 @@ def concordance_claims(found: Concordance, whose: str = "") -> list[Claim]:
         judge(grows, [found.grows], test=test, whose=whose),
         judge(leads, [found.grows, found.leads], test=f"{test}: what falls as τ rises is no substitute", whose=whose),
     ]
+
+
+def concordance_figure(rows: Sequence[Sequence[Concordance]]) -> Drawing:
+    """Kendall's tau of each image against the cosine and Pearson's correlation: a row of panels a data set.
+
+    Colours tell the bases apart, filled points are rows with IGR. Each panel says its gamma (mean over runs), and
+    the paper's where it prints one.
+    """
+    across = max(2 * len(row) for row in rows)
+    size = (2.9 * across, 3.0 * len(rows) + 0.4)
+    figure = Drawing(figsize=size, layout=ConstrainedLayoutEngine(wspace=0.05, hspace=0.06))
+    axes = figure.subplots(len(rows), across, squeeze=False, sharey="row")
+    for line, row in zip(axes, rows, strict=True):
+        panels = [(found, name) for found in row for name in ("cosine", "pearson")]
+        for axis, (found, name) in zip(line, panels, strict=False):
+            _scatter(axis, found, name)
+        for axis in line[len(panels) :]:
+            axis.set_visible(False)
+        line[0].set_ylabel(f"{dataset_title(row[0].dataset)}: Kendall's τ", fontsize=9, color=INK)
+    methods = dict.fromkeys(cloud.method for row in rows for found in row for cloud in found.clouds)
+    handles = [
+        Line2D([], [], ls="", marker="o", markersize=5, label=TITLES[method], **_look(method)) for method in methods
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=8.5)
+    return figure
+
+
+def _look(method: str) -> dict[str, Any]:
+    colour = BASE_COLOURS[method.removesuffix("-igr")]
+    filled = method.endswith("-igr")
+    return {
+        "color": colour,
+        "markerfacecolor": colour if filled else "none",
+        "markeredgecolor": colour,
+        "markeredgewidth": 0.7,
+    }
+
+
+def _scatter(axis: Axes, found: Concordance, name: str) -> None:
+    plain(axis)
+    for cloud in found.clouds:
+        axis.plot(getattr(cloud, name), cloud.kendall, "o", markersize=2.8, alpha=0.65, **_look(cloud.method))
+    title, symbol, place = {
+        "cosine": ("cosine", r"γ_{\cos}", 0),
+        "pearson": ("Pearson's correlation", "γ_r", 1),
+    }[name]
+    paper = published_gamma(found.dataset)
+    beside = f" (paper {paper[place]:.2f})" if paper and found.kind == "signed" else ""
+    value = f"{getattr(found, name):.2f}".replace("-", "−")
+    of = "the maps" if found.kind == "signed" else "magnitudes"
+    named(axis, f"${symbol}$ = {value}{beside}", f"{title} of {of}", axis.get_ylabel())

@@ -1,31 +1,21 @@
-"""Every setting of a run that the paper's wing reads, by name: the one place that knows how settings are stored."""
+"""Every setting of a run that the paper's wing reads, by name, and the commands that make runs again with theirs."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 
-from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.objectives import IGR, Objective
 from holdfast.parts import differences, settings
-from holdfast.recipes import SETUPS, evaluation, method_recipe
-from holdfast.report.settings import recipe_of
-from holdfast.report.words import setting
+from holdfast.recipes import SETUPS, TITLES, evaluation, method_recipe
+from holdfast.report.document import Block, Code, Words
+from holdfast.report.settings import by_dataset, recipe_of
+from holdfast.report.words import counted, dataset_title, duration, setting
 from holdfast.results.result import RunResult
 from holdfast.train.config import TrainConfig
-
-
-def profile_of(run: RunResult) -> str:
-    return run.train.profile
-
-
-def epochs_of(run: RunResult) -> int:
-    return run.train.optim.epochs
-
-
-def k_of(config: EvalConfig) -> int:
-    """Features in the top-k intersection."""
-    return config.ifia.k
 
 
 def objective_of(config: TrainConfig) -> str:
@@ -132,6 +122,57 @@ def flags(config: TrainConfig | EvalConfig, base: TrainConfig | EvalConfig) -> l
     return words
 
 
-def made_by(run: RunResult) -> tuple[str, ...]:
-    """What names a run on the command line: its recipe, profile and seed."""
-    return run.train.recipe, "--profile", run.train.profile, "--seed", str(run.seed)
+def rows_again(results: Sequence[RunResult]) -> list[Block]:
+    """For every method the sweep that makes its row again, or else the commands of its runs; then those of each run.
+
+    A sweep trains and evaluates the runs of a row, and goes on where it stopped.
+    """
+    sweeps, others = [], []
+    for method in dict.fromkeys(run.method for run in results):
+        runs = [run for run in results if run.method == method]
+        if method in TITLES and all(run.train == recipe_of(run) for run in runs):
+            sweeps.append(sweep_command(runs))
+        else:
+            others += [command for run in runs for command in (train_command(run), evaluate_command(run))]
+    found: list[Block] = []
+    if sweeps:
+        found += [Words(("One row each; a sweep goes on where it stopped.",)), Code(tuple(sweeps))]
+    if others:
+        found += [Words(("Runs with settings of their own.",)), Code(tuple(others))]
+    return found
+
+
+def sweep_command(runs: Sequence[RunResult]) -> str:
+    """``holdfast sweep`` that makes the runs of one method again."""
+    words = ["holdfast", "sweep", "all", "--profile", runs[0].train.profile, "--datasets", ",".join(by_dataset(runs))]
+    seeds = sorted({run.seed for run in runs})
+    return shlex.join([*words, "--methods", runs[0].method, "--seeds", ",".join(map(str, seeds))])
+
+
+def train_command(run: RunResult) -> str:
+    """``holdfast train`` with the profile, the seed, and every setting that its recipe has otherwise."""
+    base = recipe_of(run)
+    made_by = run.train.recipe, "--profile", run.train.profile, "--seed", str(run.seed)
+    given = flags(run.train, base) if base else []
+    return shlex.join(["holdfast", "train", *made_by, *given, "--out", f"runs/{run.name}"])
+
+
+def evaluate_command(run: RunResult) -> str:
+    """``holdfast evaluate`` with every setting in which the evaluation differs from the full one."""
+    return shlex.join(["holdfast", "evaluate", f"runs/{run.name}", *flags(run.evaluation, evaluation(run.dataset))])
+
+
+def outcome(run: RunResult) -> tuple[str, str]:
+    """A run, and what became of it."""
+    training = run.training
+    parts = [
+        f"{training['steps']:,} steps" if "steps" in training else "",
+        f"{duration(training['seconds'])} on {training.get('device', 'an unnamed device')}"
+        if "seconds" in training
+        else "",
+        f"best on validation after epoch {training['best_epoch']} of {counted(run.train.optim.epochs, 'epoch')}"
+        if "best_epoch" in training
+        else "",
+    ]
+    name = f"{run.title}, {dataset_title(run.dataset)}, seed {run.seed}"
+    return name, ", ".join(part for part in parts if part) or "finished"

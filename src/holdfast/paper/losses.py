@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.paper.facts import has_igr, objective_of, symbols_of
 from holdfast.recipes import TABLE2, TITLES, method_recipe
-from holdfast.report.document import Column, Row, Table
+from holdfast.report.table import Column, Row, Table
 from holdfast.report.words import dataset_title
 from holdfast.train.config import TrainConfig
 

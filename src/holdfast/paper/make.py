@@ -8,8 +8,7 @@ from pathlib import Path
 
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError, unknown_name
-from holdfast.models.timing import seconds_per_forward
-from holdfast.paper.facts import profile_of
+from holdfast.models.resolve import seconds_per_forward
 from holdfast.paper.overview import overview
 from holdfast.paper.study import Study
 from holdfast.paper.targets import default_datasets, parts_of, plans_of
@@ -20,9 +19,8 @@ from holdfast.report.write import write_files
 from holdfast.results import RunResult, export_run, load_results
 from holdfast.results.store import read_run
 from holdfast.sweep.drive import sweep_here
-from holdfast.sweep.execute import is_finished
+from holdfast.sweep.execute import Silent, Watch, is_finished
 from holdfast.sweep.plan import Plan, Run
-from holdfast.sweep.watch import Silent, Watch
 
 Say = Callable[[str], None]
 
@@ -76,8 +74,8 @@ def _from_results(request: Request) -> Study:
     found = load_results(request.results)
     if not found:
         raise HoldfastError(f"{request.results} holds no results; give another folder, or drop --results to run.")
-    profiles = {profile_of(result) for result in found}
-    profile = request.profile or profile_of(found[0])
+    profiles = {result.train.profile for result in found}
+    profile = request.profile or found[0].train.profile
     if profiles != {profile}:
         others = listed(sorted(profiles - {profile}))
         raise HoldfastError(

@@ -11,21 +11,20 @@ import holdfast
 from holdfast.errors import HoldfastError
 from holdfast.palette import COLOURS
 from holdfast.paper.claims import ATTACKED, BASES, FOUND, OURS, PROVED, ROBUSTNESS, WITH_IGR, effects_of, gains
-from holdfast.paper.commands import outcome, rows_again
-from holdfast.paper.facts import reductions
+from holdfast.paper.facts import outcome, reductions, rows_again
 from holdfast.paper.losses import table1
-from holdfast.paper.notes import self_checks
-from holdfast.paper.statements import DRAWINGS, STATEMENTS, drawings, statement
+from holdfast.paper.statements import DRAWINGS, STATEMENTS, statements
 from holdfast.paper.study import Study
 from holdfast.paper.study_figures import TITLES_OF, draw
-from holdfast.paper.tables import TABLES
+from holdfast.paper.tables import TABLES, self_checks
 from holdfast.recipes import PROFILES, TITLES
 from holdfast.report.claim import VERDICTS, Claim, Effect
 from holdfast.report.comparison import curves_of
-from holdfast.report.document import Block, Claims, Code, Document, Facts, Figure, Section, Table, Words
+from holdfast.report.document import Block, Claims, Code, Document, Facts, Figure, Section, Words
 from holdfast.report.figures import curves_figure, figure_of, forest_figure
 from holdfast.report.quantities import QUANTITIES, heading
 from holdfast.report.settings import by_dataset, settings_tables
+from holdfast.report.table import Table
 from holdfast.report.words import counted, dataset_title, duration, listed
 
 GAINS = "What IGR adds, ours and the paper's"
@@ -36,7 +35,7 @@ def overview(study: Study, parts: Sequence[str], commands: Sequence[str] = ()) -
     """Make every part; what cannot be made is named with its reason."""
     tables = [table for part in parts if part in TABLES for table in TABLES[part](study)]
     activation = next((table.claims for table in tables if table.key == "figure4-numbers"), ())
-    figures = drawings(study, [key for key in DRAWINGS if key in parts])
+    figures = statements(study, [key for key in DRAWINGS if key in parts])
     left_out = []
     for key in (key for key in TITLES_OF if key in parts):
         try:
@@ -44,7 +43,7 @@ def overview(study: Study, parts: Sequence[str], commands: Sequence[str] = ()) -
         except HoldfastError as reason:
             left_out.append((TITLES_OF[key], str(reason)))
     figures = sorted(figures, key=lambda figure: figure.key)
-    figures += [statement(study, key) for key in STATEMENTS if key in parts]
+    figures += statements(study, [key for key in STATEMENTS if key in parts])
     first = [table1(study.profile, study.datasets)] if "table1" in parts else []
     claims = list(dict.fromkeys([c for table in tables for c in table.claims] + [c for f in figures for c in f.claims]))
     effects = _effects(study, ROBUSTNESS, " under IFIA") if "table2" in parts else {}

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from holdfast.metrics.stats import Column, Sample, contrast
-from holdfast.paper.facts import k_of
 from holdfast.recipes import TABLE2, TITLES, evaluation
 from holdfast.report.quantities import QUANTITIES, attacks_of_all, column_of
 from holdfast.results import RunResult
@@ -67,7 +66,7 @@ class Study:
     def k(self, dataset: str) -> int:
         """Features in the top-k intersection."""
         run = self.any_of(dataset)
-        return k_of(run.evaluation if run else evaluation(dataset, self.profile))
+        return (run.evaluation if run else evaluation(dataset, self.profile)).ifia.k
 
     @property
     def beyond_the_paper(self) -> list[str]:

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure as Drawing
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from torch import nn
 
 from holdfast.data import load_dataset
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.target import resolve_target
-from holdfast.paper.claims import FOUND
-from holdfast.paper.concordance import SUBSTITUTES, concordance, concordance_claims
-from holdfast.paper.drawings import BASE_COLOURS, activation_figure, concordance_figure
-from holdfast.paper.notes import encodings
-from holdfast.paper.published import published_gamma
+from holdfast.metrics.stats import Interval
+from holdfast.models.find import find_model
+from holdfast.palette import INK, MUTED
+from holdfast.paper.claims import BASES, FOUND
+from holdfast.paper.concordance import (
+    BASE_COLOURS,
+    SUBSTITUTES,
+    concordance,
+    concordance_claims,
+    concordance_figure,
+)
+from holdfast.paper.published import published, published_gamma
 from holdfast.paper.study import Study
+from holdfast.paper.tables import encodings
 from holdfast.paper.targets import PICTURED, SCATTERED, shown
 from holdfast.recipes import TABLE3, TITLES
 from holdfast.report.claim import Claim
 from holdfast.report.document import Figure
 from holdfast.report.examples import POOL, attacked_examples
-from holdfast.report.figures import figure_of
+from holdfast.report.figures import figure_of, plain
 from holdfast.report.pictures import ExampleView, attribution_figure, tiles
 from holdfast.report.words import dataset_title, listed
 from holdfast.results import RunResult
@@ -150,4 +163,52 @@ def pictured_examples(study: Study, base: str, dataset: str) -> list[ExampleView
 
 def _model(study: Study, run: RunResult, data: ImageData) -> nn.Module:
     folder = study.runs / Run(run.train, run.evaluation).name
-    return resolve_target(str(folder)).load(data, study.device)
+    found = find_model(str(folder), shape=data.shape, num_classes=data.num_classes)
+    return found.model.to(study.device)
+
+
+def activation_figure(study: Study) -> Drawing:
+    """Figure 4: a panel a data set, a pair of bars a base, without and with IGR; diamonds are the paper's numbers."""
+    size = (0.6 + 2.7 * len(study.datasets), 3.4)
+    figure = Drawing(figsize=size, layout=ConstrainedLayoutEngine(wspace=0.05))
+    printed = False
+    axes = figure.subplots(1, len(study.datasets), squeeze=False)[0]
+    for i, (axis, dataset) in enumerate(zip(axes, study.datasets, strict=True)):
+        plain(axis)
+        axis.grid(visible=False, axis="x")
+        for place, base in enumerate(BASES):
+            for shift, method in ((-0.2, base), (0.2, f"{base}-igr")):
+                sample = study.contrast(dataset, {method: 1.0}, "activation")
+                paper = published("activation", method, dataset)
+                printed |= paper is not None
+                found = sample.interval() if sample else None
+                _bar(axis, place + shift, found, paper, BASE_COLOURS[base], method.endswith("-igr"))
+        axis.set_xticks(range(len(BASES)), [TITLES[base] for base in BASES])
+        axis.set_xlim(-0.6, len(BASES) - 0.4)
+        axis.set_ylim(0, 1.02)
+        axis.set_title(dataset_title(dataset), fontsize=9.5, loc="left", color=INK)
+        if i == 0:
+            axis.set_ylabel("activation consistency", fontsize=8.5, color=INK)
+    handles = [
+        Line2D([], [], ls="", marker="s", markersize=8, color=_pale(MUTED), label="base"),
+        Line2D([], [], ls="", marker="s", markersize=8, color=MUTED, label="base + IGR"),
+        Line2D([], [], ls="", marker="D", markersize=5, markerfacecolor="white", color=INK, label="paper"),
+    ]
+    drawn = handles if printed else handles[:2]
+    figure.legend(handles=drawn, loc="outside upper left", ncols=3, frameon=False, fontsize=8.5)
+    return figure
+
+
+def _pale(colour: str) -> str:
+    red, green, blue = (1 - 0.35 * (1 - part) for part in to_rgb(colour))
+    return to_hex((red, green, blue))
+
+
+def _bar(axis: Axes, x: float, ours: Interval | None, paper: float | None, colour: str, filled: bool) -> None:
+    if ours is not None:
+        axis.bar(x, ours.mean, 0.36, color=colour if filled else _pale(colour))
+        if ours.low is not None and ours.high is not None:
+            ends = np.array([[ours.mean - ours.low], [ours.high - ours.mean]])
+            axis.errorbar([x], [ours.mean], ends, color=INK, linewidth=1.2, capsize=2.5)
+    if paper is not None:
+        axis.plot([x], [paper], "D", color=INK, markerfacecolor="white", markersize=5)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from holdfast.config import EvalConfig
 from holdfast.errors import unknown_name
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.parts import settings
 from holdfast.recipes.methods import METHOD_ORIGINS, METHODS, TABLE2, TABLE3
 from holdfast.recipes.profiles import PROFILES, apply_profile

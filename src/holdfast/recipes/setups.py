@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from holdfast.attacks import PGD
-from holdfast.config import EvalConfig, IFIAConfig
 from holdfast.errors import HoldfastWarning
+from holdfast.evaluate.standard import EvalConfig, IFIAConfig
 from holdfast.train.config import DataConfig, OptimConfig, TrainConfig
 
 PAPER, CODE, OURS = "paper", "cited code", "ours"

@@ -2,9 +2,10 @@
 
 from holdfast.report.claim import Claim, Effect, Verdict, judge
 from holdfast.report.comparison import compare_results, results_table
-from holdfast.report.document import Claims, Code, Column, Document, Facts, Figure, Row, Section, Table, Words
+from holdfast.report.document import Claims, Code, Document, Facts, Figure, Section, Words
 from holdfast.report.figures import Curve, curves_figure, figure_of, forest_figure
 from holdfast.report.pictures import AttackedView, ExampleView, attribution_figure
+from holdfast.report.table import Column, Row, Table
 from holdfast.report.terminal import print_document
 from holdfast.report.write import write_files
 

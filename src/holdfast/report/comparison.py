@@ -14,11 +14,12 @@ from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import LEAST_IMAGES, Interval, Sample, contrast, mcnemar, mean_interval
 from holdfast.palette import run_colours
 from holdfast.report.claim import Claim, Effect, Verdict, judge
-from holdfast.report.document import Claims, Code, Document, Facts, Row, Section, Table, Words
+from holdfast.report.document import Claims, Code, Document, Facts, Section, Words
 from holdfast.report.figures import Curve, curves_figure, figure_of
 from holdfast.report.pictures import TIMES, ExampleView, attribution_figure, tiles
 from holdfast.report.quantities import PREDICTION, QUANTITIES, attacks_of_all, heading, values_of
 from holdfast.report.settings import settings_tables
+from holdfast.report.table import Row, Table
 from holdfast.report.words import listed, number, span
 from holdfast.results.result import RunResult
 

@@ -11,7 +11,8 @@ from holdfast.evaluate.protocol import leaves
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.metrics.stats import Interval
 from holdfast.part_json import to_plain
-from holdfast.report.document import Column, Document, Facts, Row, Section, Table, Words
+from holdfast.report.document import Document, Facts, Section, Words
+from holdfast.report.table import Column, Row, Table
 from holdfast.report.words import number
 
 READING = (

@@ -1,11 +1,15 @@
-"""Drawings that any document may hold: training curves, and differences with their intervals (a forest plot)."""
+"""Drawings that any document may hold (training curves, a forest plot), and figures as bytes and data URIs."""
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -15,7 +19,6 @@ from holdfast.errors import HoldfastError
 from holdfast.palette import COLOURS, DASHES, FAINT, INK, MUTED, run_colours
 from holdfast.report.claim import Effect
 from holdfast.report.document import Figure
-from holdfast.report.images import to_png_bytes, to_svg
 
 DPI = 160
 _FEW_POINTS = 25
@@ -100,6 +103,28 @@ def plain(axis: Axes) -> None:
     axis.spines[:].set_visible(False)
 
 
+def panels(count: int, width: float = 3.9, height: float = 3.4) -> tuple[Drawing, list[Axes]]:
+    """A drawing of plain panels side by side, each ``width`` by ``height`` inches."""
+    figure = Drawing(figsize=(width * count, height), layout=ConstrainedLayoutEngine(wspace=0.06))
+    axes = [*figure.subplots(1, count, squeeze=False)[0]]
+    for axis in axes:
+        plain(axis)
+    return figure, axes
+
+
+def named(axis: Axes, title: str, x: str = "", y: str = "") -> None:
+    """Write the title of a panel, and what its axes are."""
+    axis.set_title(title, fontsize=9.5, loc="left", color=INK)
+    axis.set_xlabel(x, fontsize=8.5, color=INK)
+    axis.set_ylabel(y, fontsize=8.5, color=INK)
+
+
+def legend(axis: Axes, **where: Any) -> None:
+    """A legend inside a panel, without a frame."""
+    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": INK, **where}
+    axis.legend(**look)
+
+
 def forest_figure(effects: Mapping[str, Sequence[Effect]]) -> Drawing:
     """One panel a title: each effect's mean and 95 % interval around 0, and a diamond where the paper's number lies.
 
@@ -140,3 +165,29 @@ def _forest_row(axis: Axes, y: int, effect: Effect) -> None:
         clear = found.low > 0 or found.high < 0
     fill = COLOURS[0] if clear else "white"
     axis.plot([scale * found.mean], [y], "o", color=COLOURS[0], markerfacecolor=fill, markersize=5)
+
+
+def to_png_bytes(figure: Drawing, dpi: int = 200) -> bytes:
+    """The figure as PNG at ``dpi`` dots an inch; equal figures give equal bytes."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    return out.getvalue()
+
+
+def to_svg(figure: Drawing) -> str:
+    """The figure as SVG, text as outlines; equal figures give equal text."""
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "holdfast", "svg.fonttype": "path"}):
+        figure.savefig(out, format="svg", facecolor="white", metadata={"Date": None})
+    return out.getvalue()
+
+
+def data_uri(content: bytes | str) -> str:
+    """PNG bytes or SVG text as a ``data:`` URI.
+
+    >>> data_uri("<svg/>")
+    'data:image/svg+xml;base64,PHN2Zy8+'
+    """
+    kind = "svg+xml" if isinstance(content, str) else "png"
+    raw = content.encode() if isinstance(content, str) else content
+    return f"data:image/{kind};base64,{base64.b64encode(raw).decode('ascii')}"

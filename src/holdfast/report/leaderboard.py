@@ -9,8 +9,9 @@ from holdfast.errors import HoldfastError
 from holdfast.evaluate.protocol import NATURAL, usual_settings
 from holdfast.evaluate.summary import WORST, Quantity, shown
 from holdfast.metrics.stats import Interval, mean_interval
-from holdfast.report.document import Board, Code, Column, Document, Entry, Section, Words
+from holdfast.report.document import Board, Code, Document, Entry, Section, Words
 from holdfast.report.settings import by_dataset
+from holdfast.report.table import Column
 from holdfast.report.words import counted, dataset_title, listed
 from holdfast.results.result import RunResult
 from holdfast.results.wide import Records

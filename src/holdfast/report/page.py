@@ -11,8 +11,9 @@ from markupsafe import Markup, escape
 
 from holdfast.errors import HoldfastError
 from holdfast.report.claim import VERDICTS, Claim, by_strength
-from holdfast.report.document import Cell, Column, Document, Figure, Table
-from holdfast.report.images import data_uri
+from holdfast.report.document import Document, Figure
+from holdfast.report.figures import data_uri
+from holdfast.report.table import Cell, Column, Table
 from holdfast.train.folder import make_folder, write_atomically
 
 SUBSCRIPT = re.compile(r"(?<![\w.])([α-ωpg]|thickness)_([A-Za-z]+|\d+)\b")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from holdfast.errors import HoldfastError
 from holdfast.palette import INK, MUTED, run_colours
 from holdfast.report.document import Tile
-from holdfast.report.images import data_uri
+from holdfast.report.figures import data_uri
 
 CLIP_PERCENTILE = 99.0
 SCHEME = "magma"

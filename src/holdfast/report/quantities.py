@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.metrics.stats import Column as Values
 from holdfast.metrics.stats import Ends
-from holdfast.report.document import Column
+from holdfast.report.table import Column
 from holdfast.results.result import RunResult
 
 ACCURACY = "Accuracy"

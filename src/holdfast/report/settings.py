@@ -12,7 +12,7 @@ from holdfast.part_json import to_plain
 from holdfast.parts import settings
 from holdfast.recipes import METHODS, SETUPS, evaluation, method_recipe, origin
 from holdfast.recipes.setups import OURS
-from holdfast.report.document import Column, Row, Table
+from holdfast.report.table import Column, Row, Table
 from holdfast.report.words import dataset_title, setting
 from holdfast.results.result import RunResult
 from holdfast.train.config import TrainConfig

@@ -11,7 +11,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from holdfast.report.claim import Claim, Verdict
-from holdfast.report.document import Cell, Column, Document, Table
+from holdfast.report.document import Document
+from holdfast.report.table import Cell, Column, Table
 
 STYLES: dict[Verdict, str] = {"holds": "bold green", "does not hold": "bold red", "cannot be told": "bold yellow"}
 _UNBOUNDED = 10_000

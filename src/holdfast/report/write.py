@@ -11,7 +11,8 @@ from pandas import DataFrame, MultiIndex
 
 from holdfast.metrics.stats import Interval
 from holdfast.report.claim import Claim
-from holdfast.report.document import Cell, Column, Document, Figure, Table
+from holdfast.report.document import Document, Figure
+from holdfast.report.table import Cell, Column, Table
 from holdfast.train.folder import make_folder, writable, write_atomically
 
 _LATEX = {

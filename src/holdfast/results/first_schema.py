@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from holdfast.config import EvalConfig
-from holdfast.evaluate.standard import protocol_of
+from holdfast.evaluate.standard import EvalConfig, protocol_of
 from holdfast.metrics import Cosine, KendallTau, Metric, Pearson, Spearman, TopK, ZeroShare
 from holdfast.objectives import IGR
 from holdfast.part_json import from_plain

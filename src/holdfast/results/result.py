@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from holdfast.config import EvalConfig
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.protocol import Protocol
 from holdfast.evaluate.result import EvaluationResult
-from holdfast.evaluate.standard import config_of
+from holdfast.evaluate.standard import EvalConfig, config_of
 from holdfast.evaluate.summary import Names, shown
 from holdfast.recipes import SETUPS, setup, split_name, title
 from holdfast.results.wide import Record, Records, long_of

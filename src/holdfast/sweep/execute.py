@@ -5,25 +5,56 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 
-from holdfast.config import EvalConfig
 from holdfast.data import load_dataset
 from holdfast.errors import HoldfastError, first_line
 from holdfast.evaluate import evaluate, protocol_of
 from holdfast.evaluate.protocol import protocol_differences, read_protocol
-from holdfast.evaluate.target import resolve_target
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.files import make_folder, write_atomically
+from holdfast.models.find import find_model
 from holdfast.part_json import from_json
 from holdfast.sweep.plan import Run
-from holdfast.sweep.watch import Silent, Watch, Watcher
-from holdfast.train import RunFolder, train
+from holdfast.train import Report, RunFolder, train
 from holdfast.train.config import TrainConfig
+
+
+class Watcher(Protocol):
+    """Told after every training step, and how many images of an evaluation are done."""
+
+    def step(self, report: Report) -> None: ...
+
+    def images(self, kind: str, done: float, total: int) -> None: ...
+
+
+Watch = Callable[[str], AbstractContextManager[Watcher]]
+"""Opens a display for a run, given its title."""
+
+
+class Silent:
+    """Shows nothing: for runs in processes of their own."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def step(self, report: Report) -> None:
+        pass
+
+    def images(self, kind: str, done: float, total: int) -> None:
+        pass
+
 
 Status = Literal["finished", "skipped", "stopped", "failed"]
 State = Literal["finished", "trained", "begun", "failed", "new"]
@@ -151,7 +182,7 @@ def _evaluate(run: Run, root: Path, device: str, data_dir: str | None, display: 
 
     config, folder = run.evaluation, root / run.name
     data = load_dataset(config.dataset, config.split, data_dir=data_dir)
-    model = resolve_target(str(folder)).load(data, device)
+    model = find_model(str(folder), shape=data.shape, num_classes=data.num_classes).model.to(device)
     evaluate(model, data, protocol_of(config), folder / run.evaluation_name, device=device, on_images=on_images)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from holdfast.config import EvalConfig
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.evaluate import protocol_cost, protocol_of
+from holdfast.evaluate.standard import EvalConfig
 from holdfast.part_json import config_hash
 from holdfast.recipes import (
     METHODS,

@@ -14,11 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
 from holdfast.errors import HoldfastError, HoldfastWarning, NotFinite
 from holdfast.files import writable, write_atomically
-from holdfast.models.resolve import build_model, check_training_pass
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput, Objective
 from holdfast.part_json import config_hash
@@ -28,8 +26,8 @@ from holdfast.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from holdfast.train.config import TrainConfig
 from holdfast.train.distributed import World, current_world, share_buffers, sum_gradients
 from holdfast.train.folder import MetricsLog, Report, RunFolder
-from holdfast.train.optimizer import at_radius, build_optimizer, learning_rate, radius_share
-from holdfast.train.precision import Precision, arithmetic, check_precision, lay_out, products
+from holdfast.train.precision import Precision, arithmetic, check_precision, products
+from holdfast.train.setup import at_radius, build_optimizer, learning_rate, network_and_loaders, radius_share
 from holdfast.train.validation import validate
 
 CHECKPOINT_SECONDS = 300.0
@@ -72,7 +70,7 @@ def train(
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         with world.together():
             check_precision(config.precision, torch.device(device))
-            parts = _network_and_loaders(config, world, device, data_dir)
+            parts = network_and_loaders(config, world, device, data_dir)
             run = _Run(config, RunFolder(Path(out)), world, *parts, on_step, stop, checkpoint_seconds)
         world.first(lambda: run.folder.check(config, resume=resume))
         if on_start is not None:
@@ -87,34 +85,6 @@ def _cuda_devices(device: str) -> list[int]:
     if not device.startswith("cuda"):
         return []
     return [torch.device(device).index or 0]
-
-
-def _network_and_loaders(
-    config: TrainConfig, world: World, device: str, data_dir: str | None
-) -> tuple[nn.Module, DeviceLoader, DeviceLoader]:
-    train_data = load_dataset(config.data.name, "train", data_dir=data_dir)
-    val_data = load_dataset(config.data.name, "val", data_dir=data_dir)
-    if config.data.train_size is not None:
-        train_data = train_data.first(config.data.train_size)
-    val_data = val_data.first(min(config.val_size, len(val_data)))
-    torch.manual_seed(seed_of(config.seed, "weights"))
-    model = build_model(config.model, train_data.shape, train_data.num_classes).to(device)
-    model = lay_out(model, config.precision, torch.device(device))
-    if not any(p.requires_grad for p in model.parameters()):
-        raise HoldfastError(f"model {config.model} has no weights to train; choose another.")
-    train_loader = DeviceLoader(
-        train_data,
-        batch_size=config.optim.batch_size,
-        device=device,
-        augment=config.data.augment,
-        seed=config.seed,
-        rank=world.rank,
-        world_size=world.size,
-    )
-    images = train_loader.batch(0, 0)[0]
-    for rows in sorted({min(max(1, len(train_loader.share(i))), 2) for i in (0, len(train_loader) - 1)}):
-        check_training_pass(model, config.model, images[:rows], processes=world.size)
-    return model, train_loader, DeviceLoader(val_data, batch_size=200, device=device, shuffle=False)
 
 
 class _Run:

@@ -1,8 +1,15 @@
 """The paper's theorem, propositions and drawings, tested on numbers: what holds, and what a counterexample refutes."""
 
-from holdfast.paper.theory.attribution_space import attribution_space
-from holdfast.paper.theory.proposition1 import proposition1
-from holdfast.paper.theory.proposition2 import proposition2
-from holdfast.paper.theory.theorem1 import theorem1
+from __future__ import annotations
 
-__all__ = ["attribution_space", "proposition1", "proposition2", "theorem1"]
+from holdfast.validate import check_positive
+
+
+def scaled_count(scale: float, full: int, least: int) -> int:
+    """``scale`` times ``full`` cases or draws, at least ``least``; raises HoldfastError for a scale of 0 or less.
+
+    >>> scaled_count(0.1, 500, least=20), scaled_count(0.001, 500, least=20)
+    (50, 20)
+    """
+    check_positive("scale", scale)
+    return max(least, round(scale * full))

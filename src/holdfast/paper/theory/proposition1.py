@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FormatStrFormatter, LogLocator
+
+from holdfast.palette import BLUE, GREEN, INK, PURPLE, RED
+from holdfast.paper.theory import scaled_count
 from holdfast.paper.theory.activation import (
+    Noise,
+    Sweep,
     changed_images,
     contrast_sweep,
     cosines,
@@ -14,8 +22,8 @@ from holdfast.paper.theory.activation import (
     predicted_ig_cosine,
     state_mix,
 )
-from holdfast.paper.theory.scale import scaled_count
 from holdfast.report.claim import Z_LIMIT, Claim, closeness_verdict, exact_verdict, sign_verdict
+from holdfast.report.figures import legend, named, panels
 
 PIXELS = 784
 CLOSE = 0.05
@@ -125,3 +133,45 @@ def _proposition1_states() -> Claim:
         f"{among.same_state:.0%}",
         "exact: the right side of Eq. 6 of two networks with these units",
     )
+
+
+def draw_proposition1(scale: float, seed: int) -> Drawing:
+    """The figure of the proposition, from ``scale`` times 60 networks a contrast and 200 a width."""
+    powers = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0)
+    deviation = noise((10, 30, 100, 300), (30, 100, 1000), scaled_count(scale, 200, 20), seed)
+    return proposition1_figure(contrast_sweep(powers, scaled_count(scale, 60, 8), seed), deviation)
+
+
+def proposition1_figure(sweep: Sweep, noise: Noise) -> Drawing:
+    """Both sides of Eq. 6 against the angle between the images, and the noise of its left side."""
+    figure, axes = panels(2)
+    angle = np.linspace(0, 1.08 * sweep.angle.max(), 100)
+    degrees = np.degrees(angle)
+    theory = ((predicted_consistency, "-", "$1 - θ/π$"), (predicted_ig_cosine, "--", "$\\cos θ\\,(1 - θ/π)$"))
+    for predicted, dash, name in theory:
+        axes[0].plot(degrees, [predicted(theta) for theta in angle], dash, color=INK, linewidth=1.3, label=name)
+    measured = (
+        ("activation consistency", sweep.consistency, None, "x", GREEN),
+        ("cosine of gradients", sweep.gradient, sweep.gradient_error, "o", BLUE),
+        ("cosine of IG", sweep.ig, sweep.ig_error, "s", RED),
+    )
+    for name, mean, error, marker, colour in measured:
+        bars = None if error is None else 2 * error
+        look: dict[str, Any] = {"fmt": marker, "color": colour, "markersize": 4.5, "linewidth": 1.1, "zorder": 3}
+        axes[0].errorbar(np.degrees(sweep.angle), mean, bars, label=name, **look)
+    axes[0].set_ylim(0, 1.03)
+    legend(axes[0], loc="lower left")
+    named(axes[0], "Equation 6 as contrast grows", "angle θ between the images (degrees)", "similarity")
+    for column, (units, colour) in enumerate(zip(noise.units, (RED, GREEN, BLUE, PURPLE), strict=False)):
+        axes[1].loglog(
+            noise.features, noise.deviation[:, column], "o-", color=colour, markersize=4, label=f"{units} units"
+        )
+    reference = noise.deviation[0, -1] * np.sqrt(noise.features[0] / np.array(noise.features))
+    axes[1].loglog(noise.features, reference, "--", color=INK, linewidth=1.1, label="$1/\\sqrt{d}$")
+    axes[1].set_xticks(noise.features, [str(features) for features in noise.features])
+    axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes[1].minorticks_off()
+    legend(axes[1], loc="lower left")
+    named(axes[1], "cosine of IG from network to network", "features $d$", "standard deviation")
+    return figure

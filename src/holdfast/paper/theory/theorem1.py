@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from itertools import permutations
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import Patch, Polygon
+
+from holdfast.errors import HoldfastError
+from holdfast.palette import BLUE, GREEN, INK, MUTED, PURPLE, RED
+from holdfast.paper.theory import scaled_count
 from holdfast.paper.theory.chain import (
     SCALED_SWAPPED_SCALED,
     SCALED_TWICE,
     SCALED_TWICE_IN_FOUR,
+    chain_normals,
     exact_chain_gap,
+    order_normals,
+    triangle_region,
     undercut_chain,
 )
 from holdfast.paper.theory.kendall_cosine import (
+    Gaps,
     Law,
+    Vector,
     draw,
+    pair_signs,
     random_pairs,
     relaxed_event,
     sampled_gap,
@@ -21,8 +36,8 @@ from holdfast.paper.theory.kendall_cosine import (
     single_swaps,
     unconditional_sum,
 )
-from holdfast.paper.theory.scale import scaled_count
 from holdfast.report.claim import Z_LIMIT, Claim, exact_verdict, sign_verdict
+from holdfast.report.figures import legend, named, panels
 
 PIXELS = 784
 PAIR_LAWS: tuple[tuple[Law, Law], ...] = (
@@ -136,3 +151,65 @@ def _theorem1_chain(scale: float, seed: int) -> Claim:
         f"swap, scale: tau rises by {-wide.greatest:.1e} or more in every draw (chance {wide.chance:.2f})",
         "d = 3 exact, exp(1): areas in the triangle of normalised Y; beyond that sampled; one counterexample decides",
     )
+
+
+def draw_theorem1(scale: float, seed: int) -> Drawing:
+    """The figure of the theorem, from ``scale`` times 2000 random pairs of either law."""
+    cases = scaled_count(scale, 2000, 100)
+    ends = {
+        "exp(1), 6 features": random_pairs(6, cases, seed),
+        "normal, 6 features": random_pairs(6, cases, seed, "normal", "normal"),
+    }
+    return theorem1_figure(ends, SCALED_SWAPPED_SCALED)
+
+
+def theorem1_figure(ends: Mapping[str, Gaps], chain: Vector) -> Drawing:
+    """Means given the ends' cosines for random pairs, by name, and a chain (steps + 1, 3) that breaks the induction.
+
+    On the right every point of the triangle is a Y of three entries divided by its sum, and exp(1) spreads them
+    evenly: the colour says whether tau falls or rises from X to X', where the cosine falls; the hatched part is
+    where it falls at every step of the chain.
+    """
+    if not ends:
+        raise HoldfastError("ends is empty; pass at least one set of gaps to draw.")
+    figure, axes = panels(2, height=3.6)
+    gap = exact_chain_gap(chain)
+    edges = np.linspace(0, 2, 41)
+    for (name, found), colour in zip(ends.items(), (BLUE, GREEN, PURPLE), strict=False):
+        share, _ = np.histogram(found.mean, edges)
+        axes[0].stairs(share / len(found.mean), edges, color=colour, linewidth=1.6, label=f"{name}: ends")
+    axes[0].axvline(0, color=MUTED, linewidth=0.9)
+    axes[0].axvline(gap.along, color=RED, linewidth=1.8, linestyle="--", label="the chain on the right")
+    axes[0].set_xlim(min(-0.9, gap.along - 0.2), 1.6)
+    legend(axes[0], loc="upper right")
+    named(axes[0], "mean of τ(X, Y) − τ(X′, Y) given the cosines", "conditional mean", "share of random pairs")
+    _triangle(axes[1], chain)
+    named(axes[1], f"given the ends {gap.ends:+.2f}, along the chain {gap.along:+.2f}".replace("-", "−"))
+    return figure
+
+
+def _triangle(axis: Axes, chain: Vector) -> None:
+    def shown(corners: Vector) -> Vector:
+        return corners @ np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
+
+    ends, along = chain_normals(chain[[0, -1]]), chain_normals(chain)
+    weights = pair_signs(chain[0]) - pair_signs(chain[-1])
+    for order in permutations(range(3)):
+        region = triangle_region(np.vstack([ends, order_normals(order)]))
+        change = int(weights @ pair_signs(np.argsort(order).astype(np.float64)))
+        if len(region) and change:
+            axis.add_patch(Polygon(shown(region), facecolor=BLUE if change > 0 else RED, alpha=0.35, linewidth=0))
+        axis.add_patch(Polygon(shown(triangle_region(order_normals(order))), fill=False, edgecolor="white"))
+    axis.add_patch(Polygon(shown(triangle_region(along)), fill=False, hatch="////", edgecolor=INK, linewidth=1.2))
+    axis.add_patch(Polygon(shown(np.eye(3)), fill=False, edgecolor=MUTED))
+    for corner, name, place in zip(np.eye(3), ("$y_1$", "$y_2$", "$y_3$"), ("right", "left", "center"), strict=True):
+        x, y = shown(corner)
+        axis.text(x, y + (0.02 if place == "center" else -0.07), name, ha="center", color=INK, fontsize=9.5)
+    handles = [
+        Patch(facecolor=BLUE, alpha=0.35, label="τ falls with the cosine"),
+        Patch(facecolor=RED, alpha=0.35, label="τ rises"),
+        Patch(fill=False, hatch="////", edgecolor=INK, label="cosine falls at every step"),
+    ]
+    legend(axis, handles=handles, loc="upper left", bbox_to_anchor=(-0.08, 1.0))
+    axis.set(xlim=(-0.35, 1.08), ylim=(-0.1, 0.98), aspect="equal")
+    axis.set_axis_off()
