@@ -65,12 +65,13 @@ def make_net() -> nn.Module:
 def train(objective: hf.Objective, x: Tensor, y: Tensor, epochs: int) -> nn.Module:
     """The network trained with an objective, which sees its one logit as two classes."""
     torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     net = make_net()
     model = hf.Logits(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     for _ in range(epochs):
-        for rows in torch.randperm(len(x)).split(50):
-            loss = objective(model, x[rows], y[rows]).loss
+        for rows in torch.randperm(len(x), generator=generator).split(50):
+            loss = objective(model, x[rows], y[rows], generator=generator).loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
