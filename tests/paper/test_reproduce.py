@@ -216,10 +216,26 @@ def test_the_estimate_is_passes_times_seconds(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("holdfast.paper.make.seconds_per_forward", lambda *args: 1e-3)
     runs = Plan(("at", "at-igr"), ("digits",), (0,), "smoke").runs()
     passes = sum(run.cost or 0 for run in runs)
-    assert estimate(runs, "cpu") == (
-        f": about {passes / 1e3 / 60:.0f} min here ({passes:.1e} forward passes, 1 ms an image of digits)."
-    )
-    assert estimate([], "cpu") == "."
+    seconds, said = estimate(runs, "cpu")
+    assert seconds == pytest.approx(passes / 1e3)
+    assert said == f": about {passes / 1e3 / 60:.0f} min here ({passes:.1e} forward passes, 1 ms an image of digits)."
+    assert estimate([], "cpu") == (0.0, ".")
+
+
+@pytest.mark.parametrize(("answer", "words"), [("n", []), ("y", []), ("", ["--yes"])])
+def test_more_than_an_hour_is_asked_for(
+    answer: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("holdfast.paper.make.seconds_per_forward", lambda *args: 10.0)
+    monkeypatch.setattr("holdfast.paper.make._do", lambda *args: None)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answer)
+    code = main(["reproduce", "figure7", "--profile", "smoke", "--out", str(tmp_path / "out"), *words])
+    assert len(asked) == (not words)
+    said = capsys.readouterr().err
+    assert ("not started" in said) == (answer == "n")
+    assert (code == 2) >= (answer == "n")
 
 
 @pytest.mark.slow

@@ -17,18 +17,21 @@ Work = tuple[str, tuple[int, int, int], float]
 
 
 def announce(what: str, seconds: float, device: str, *, yes: bool) -> None:
-    """Print an estimate of more than a minute; ask whether to go on where it is more than an hour.
-
-    Asks only people: when standard input is a terminal, and not with ``yes``.
-
-    Raises:
-        HoldfastError: the answer was no.
-    """
+    """Print an estimate of more than a minute, and `ask`."""
     from holdfast.report.words import duration
 
     if seconds < SAY_SECONDS:
         return
     print(f"holdfast: {what} will take about {duration(seconds)} on {device} (estimated).", file=sys.stderr)
+    ask(seconds, yes=yes)
+
+
+def ask(seconds: float, *, yes: bool) -> None:
+    """Ask whether to go on where work takes more than an hour; only people, and not with ``yes``.
+
+    Raises:
+        HoldfastError: the answer was no.
+    """
     if seconds < ASK_SECONDS or yes or not sys.stdin.isatty():
         return
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):

@@ -6,7 +6,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
+
+from holdfast.cli.estimate import ask
 from holdfast.cli.parse import known_profile, parse, take_name, whole_numbers, words
 from holdfast.paper.targets import TARGETS, parts_of
 
@@ -30,6 +34,8 @@ class ReproduceOptions:
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
+    yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Start runs of more than an hour without asking."""
 
 
 DESCRIPTION = (
@@ -66,5 +72,8 @@ def run(argv: Sequence[str]) -> None:
         data_dir=options.data_dir,
     )
     command = f"holdfast reproduce {shlex.join(argv)}"
-    print_document(reproduce(request, watch=Display, command=command))
+    document = reproduce(
+        request, watch=Display, command=command, on_start=lambda seconds: ask(seconds, yes=options.yes)
+    )
+    print_document(document)
     print(f"Tables, figures and verdicts: {out}" + (f"; all on one page: {out}/index.html" if target == "all" else ""))

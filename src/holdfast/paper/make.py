@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,14 @@ class Request:
     data_dir: str | None = None
 
 
-def reproduce(request: Request, *, watch: Watch = Silent, say: Say = print, command: str = "") -> Document:
+def reproduce(
+    request: Request,
+    *,
+    watch: Watch = Silent,
+    say: Say = print,
+    command: str = "",
+    on_start: Callable[[float], None] | None = None,
+) -> Document:
     """Make one target or all, and write its tables and figures under ``request.out``.
 
     Runs that are finished are not done again; all of them are kept as small files in ``out/results``. The
@@ -52,6 +60,7 @@ def reproduce(request: Request, *, watch: Watch = Silent, say: Say = print, comm
     Args:
         watch: opens a progress display for a run.
         say: told what is to be done and how long it will take, and how each run ended.
+        on_start: told the estimated seconds of the runs that are to be done, infinite where they cannot be told.
 
     Raises:
         HoldfastError: an unknown target, profile or data set; results of other settings; a run that failed.
@@ -59,7 +68,7 @@ def reproduce(request: Request, *, watch: Watch = Silent, say: Say = print, comm
     parts = parts_of(request.target)
     if request.profile is not None and request.profile not in PROFILES:
         raise unknown_name("profile", request.profile, PROFILES)
-    study = _from_results(request) if request.results else _from_runs(request, parts, watch, say)
+    study = _from_results(request) if request.results else _from_runs(request, parts, watch, say, on_start)
     document = overview(study, parts, [command] if command else [])
     write_files(document, request.out)
     if request.target == "all":
@@ -104,7 +113,9 @@ def _in_order(datasets: Sequence[str], profile: str) -> tuple[str, ...]:
     return tuple(sorted(datasets, key=lambda name: own.index(name) if name in own else len(own)))
 
 
-def _from_runs(request: Request, parts: Sequence[str], watch: Watch, say: Say) -> Study:
+def _from_runs(
+    request: Request, parts: Sequence[str], watch: Watch, say: Say, on_start: Callable[[float], None] | None
+) -> Study:
     profile = request.profile or "paper"
     datasets = tuple(map(canonical_name, request.datasets or default_datasets(profile)))
     seeds = request.seeds or (0,)
@@ -113,20 +124,22 @@ def _from_runs(request: Request, parts: Sequence[str], watch: Watch, say: Say) -
     plans = plans_of(parts, profile, datasets, seeds)
     runs = list(dict.fromkeys(run for plan in plans for run in plan.runs()))
     if runs:
-        _do(plans, runs, root, results, request, watch, say)
+        left = [run for run in runs if not is_finished(run, root)]
+        seconds, words = estimate(left, request.device)
+        say(f"{len(runs)} runs, {len(left)} of them to do{words}")
+        if on_start is not None:
+            on_start(seconds)
+        if left:
+            _do(plans, len(runs), root, results, request, watch, say)
     beside = Plan(tuple(METHODS), datasets, seeds, profile).runs() if runs else []
     found = [_export(run, root, results) for run in beside if is_finished(run, root)]
     return Study(profile, datasets, seeds, tuple(found), request.out, root, request.device, request.data_dir)
 
 
-def _do(
-    plans: Sequence[Plan], runs: Sequence[Run], root: Path, results: Path, request: Request, watch: Watch, say: Say
-) -> None:
+def _do(plans: Sequence[Plan], runs: int, root: Path, results: Path, request: Request, watch: Watch, say: Say) -> None:
     """Run what is not finished, and keep each result as soon as it is there."""
-    left = [run for run in runs if not is_finished(run, root)]
-    say(f"{len(runs)} runs, {len(left)} of them to do{estimate(left, request.device)}")
     failed = []
-    for plan in plans if left else ():
+    for plan in plans:
         for outcome in sweep_here(plan, root, device=request.device, data_dir=request.data_dir, watch=watch):
             if outcome.status == "finished":
                 _export(outcome.run, root, results)
@@ -135,7 +148,7 @@ def _do(
                 failed.append(f"{outcome.run.title} ({outcome.message})")
     if failed:
         raise HoldfastError(
-            f"{len(failed)} of {len(runs)} runs failed: {'; '.join(failed)} What is finished is kept: run the same "
+            f"{len(failed)} of {runs} runs failed: {'; '.join(failed)} What is finished is kept: run the same "
             "command again to go on."
         )
 
@@ -147,19 +160,22 @@ def _export(run: Run, root: Path, results: Path) -> RunResult:
     return result
 
 
-def estimate(runs: Sequence[Run], device: str) -> str:
-    """About how long some runs take here: their forward passes times the measured seconds of one, in words."""
+def estimate(runs: Sequence[Run], device: str) -> tuple[float, str]:
+    """About how long some runs take here, in seconds and in words: their forward passes times the measured time of one.
+
+    Infinite where it cannot be told.
+    """
     if not runs:
-        return "."
+        return 0.0, "."
     known = [KNOWN.get(canonical_name(run.train.data.name)) for run in runs]
     seconds: dict[str, float] = {}
     passes = total = 0.0
     for run, data in zip(runs, known, strict=True):
         if data is None or run.cost is None:
-            return "; how long they take cannot be told for a data set of unknown size."
+            return math.inf, "; how long they take cannot be told for a data set of unknown size."
         if data.name not in seconds:
             seconds[data.name] = seconds_per_forward(run.train.model, data.shape, device, len(data.classes))
         passes += run.cost
         total += run.cost * seconds[data.name]
     timed = ", ".join(f"{1e3 * value:.2g} ms an image of {name}" for name, value in seconds.items())
-    return f": about {duration(total)} here ({passes:.1e} forward passes, {timed})."
+    return total, f": about {duration(total)} here ({passes:.1e} forward passes, {timed})."
