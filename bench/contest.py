@@ -38,6 +38,7 @@ EXPLANATIONS: dict[str, Attribution] = {
     "saliency": hf.Saliency(),
     "integrated gradients": hf.IntegratedGradients(n_steps=20),
     "SmoothGrad": hf.SmoothGrad(n_samples=4),
+    "Grad-CAM": hf.GradCAM(),
 }
 NETWORKS = ("mnist/standard", "mnist/trades-igr", "fashion_mnist/standard", "fashion_mnist/trades-igr")
 CHECKPOINTS = 8
@@ -86,7 +87,7 @@ def contest(
     networks = [network_of(spec) for spec in specs]
     for explanation in explanations:
         for network in networks:
-            images, labels = _images(network, setting)
+            images, labels = images_of(network, setting)
             for rival in (None, *(RIVALS[name] for name in rivals)):
                 made = _head(network, explanation, rival, setting)
                 if _key(made) in there:
@@ -113,7 +114,7 @@ def _key(record: Record) -> tuple[Any, ...]:
     return tuple(record[n] for n in ("weights", "explanation", "points", "attack", "eps", "images", "k", "seed"))
 
 
-def _images(network: Network, setting: Setting) -> tuple[Tensor, Tensor]:
+def images_of(network: Network, setting: Setting) -> tuple[Tensor, Tensor]:
     """The first test images that the network gets right."""
     data = hf.load_dataset(str(network.found.dataset), "test")
     x, y = to_unit_interval(data.images[: 10 * setting.images]), data.labels[: 10 * setting.images]

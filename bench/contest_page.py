@@ -13,6 +13,8 @@ import torch
 from matplotlib.figure import Figure as Drawing
 
 from bench.contest import EXPLANATIONS, NETWORKS, OURS, Record, Setting, contest
+from bench.external import external
+from bench.external import table_of as table_of_external
 from bench.rivals import RIVALS
 from holdfast.files import write_atomically
 from holdfast.metrics.stats import mean_interval
@@ -33,14 +35,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
     parser.add_argument("--images", type=int, default=Setting.images)
     parser.add_argument("--out", type=Path, default=Path("results/contest.json"), help="records, kept and added to")
+    parser.add_argument("--external", action="store_true", help="the explanations without a gradient anew, alone")
     parser.add_argument("--page", type=Path, default=Path("docs/contest.md"), help="with a picture in images beside it")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     make_folder(given.out.parent)
+    beside = given.out.with_stem(f"{given.out.stem}-external")
+    if given.external:
+        external(beside, given.networks, Setting(given.images))
+        return
     for record in contest(given.out, given.networks, given.explanations, given.rivals, Setting(given.images)):
         where = f"{record['explanation']}, {record['network']}, {record['metric']}"
         print(f"{where:75} {record['attack']:36} {mean(record['scores']):.3f} {record['seconds']:6.0f} s", flush=True)
-    write(document_of(json.loads(given.out.read_text())), given.page)
+    without = json.loads(beside.read_text()) if beside.is_file() else []
+    write(document_of(json.loads(given.out.read_text()), without), given.page)
 
 
 def write(document: Document, page: Path) -> None:
@@ -53,8 +61,8 @@ def write(document: Document, page: Path) -> None:
     write_atomically(page, text)
 
 
-def document_of(records: list[Record]) -> Document:
-    """One table, one plot."""
+def document_of(records: list[Record], without: list[Record]) -> Document:
+    """The contest's table and plot, and the table of explanations ``without`` a gradient."""
     cells = {(r["explanation"], r["network"], r["metric"]) for r in records if r["attack"] == OURS}
     lowest = sum(_is_lowest(records, cell) for cell in cells)
     higher = Counter(r["attack"] for r in records if r["attack"] != OURS for beaten in _beaten(records, r) if beaten)
@@ -64,7 +72,8 @@ def document_of(records: list[Record]) -> Document:
         f"lower by more than {ROUNDING:g} on {_share(records):.1%} of {images} images and metrics"
         + (f": {', '.join(f'{name} {n}' for name, n in higher.most_common())}." if higher else ".")
     )
-    return Document(TITLE, answer, (Section("", (table_of(records), figure_of_costs(records))),))
+    parts = [table_of(records), figure_of_costs(records), *([table_of_external(without)] if without else [])]
+    return Document(TITLE, answer, (Section("", tuple(parts)),))
 
 
 def _ours(records: list[Record], record: Record) -> Record | None:
