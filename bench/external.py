@@ -46,13 +46,14 @@ EXPLAINED: dict[str, Callable[..., Any]] = {
     "plain function": smoothed_gradient,
 }
 TABLE = ("explanation", "network", "metric")
+SCORED = ("signs", "transfer", "searched")
 
 
 def external(out: Path, specs: Sequence[str], setting: Setting) -> list[Record]:
     """The mean similarity left before the block search and after it, per network, explanation and metric."""
     records: list[Record] = []
     for network in map(network_of, specs):
-        images, labels = images_of(network, setting)
+        images, labels = images_of(network, setting, hf.Saliency())
         for name, fn in EXPLAINED.items():
             attacked = hf.External(fn)
             auto = hf.AutoIFIA(network.eps, setting.k, "quick", metrics=METRICS, attribution=attacked)
@@ -79,9 +80,13 @@ def table_of(records: list[Record]) -> Table:
         ("won", "images won by the search"),
         ("maps", "maps asked for per image"),
     )
-    columns = tuple(Column(key, text, better="low" if key == "searched" else None) for key, text in heads)
+    columns = tuple(Column(key, text) for key, text in heads)
     rows = tuple(
-        Row(f"{r['explanation']}, {r['network']}, {r['metric']}", tuple(r[key] for key, _ in heads)) for r in records
+        Row(
+            f"{r['explanation']}, {r['network']}, {r['metric']}",
+            tuple(r[key] if key in SCORED else f"{r[key]:.0f}" for key, _ in heads),
+        )
+        for r in records
     )
     one = records[0]
     notes = (
