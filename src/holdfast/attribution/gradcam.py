@@ -31,7 +31,8 @@ class GradCAM(Attribution):
     .. math:: ReLU\Big(\sum_k A^k \, \mathrm{mean}_{ij} \frac{\partial f_y}{\partial A^k_{ij}}\Big)
 
     with the output A of a layer; enlarged bilinearly to the image and the same in each channel. No entry is negative.
-    It can be differentiated like any other map, through the activations and through their gradients.
+    It can be differentiated like any other map, through the activations and through their gradients; on a softplus twin
+    the ReLU of the sum is a softplus too.
 
     Args:
         layer: name of the layer (as in ``model.named_modules()``; without the prefix of a wrapper too). None takes the
