@@ -37,6 +37,7 @@ EXPLANATIONS: dict[str, Attribution] = {
     "saliency": hf.Saliency(),
     "integrated gradients": hf.IntegratedGradients(n_steps=20),
     "SmoothGrad": hf.SmoothGrad(n_samples=4),
+    "Grad-CAM": hf.GradCAM(),
 }
 NETWORKS = ("mnist/standard", "mnist/trades-igr", "fashion_mnist/standard", "fashion_mnist/trades-igr")
 CHECKPOINTS = 8
@@ -84,7 +85,7 @@ def contest(
     networks = [network_of(spec) for spec in specs]
     for explanation in explanations:
         for network in networks:
-            images, labels = _images(network, setting)
+            images, labels = images_of(network, setting, EXPLANATIONS[explanation])
             for rival in (None, *(RIVALS[name] for name in rivals)):
                 made = _head(network, explanation, rival, setting)
                 if _key(made) in there:
@@ -111,13 +112,16 @@ def _key(record: Record) -> tuple[Any, ...]:
     return tuple(record[n] for n in ("weights", "explanation", "points", "attack", "eps", "images", "k", "seed"))
 
 
-def _images(network: Network, setting: Setting) -> tuple[Tensor, Tensor]:
-    """The first test images that the network gets right."""
-    data = hf.load_dataset(str(network.found.dataset), "test")
-    x, y = to_unit_interval(data.images[: 10 * setting.images]), data.labels[: 10 * setting.images]
+def images_of(network: Network, setting: Setting, explanation: Attribution) -> tuple[Tensor, Tensor]:
+    """The first test images that the network gets right, of Grad-CAM's maps those with a top k above 0."""
+    data, model = hf.load_dataset(str(network.found.dataset), "test"), network.found.model
+    x, y = to_unit_interval(data.images[: 100 * setting.images]), data.labels[: 100 * setting.images]
     with torch.no_grad():
-        right = (network.found.model(x).argmax(1) == y).nonzero()[: setting.images, 0]
-    return x[right], y[right]
+        right = model(x).argmax(1) == y
+    if isinstance(explanation, hf.GradCAM):
+        right &= (explanation(model, x, y).flatten(1) > 0).sum(1) >= setting.k
+    rows = right.nonzero()[: setting.images, 0]
+    return x[rows], y[rows]
 
 
 def _run(

@@ -13,7 +13,10 @@ import torch
 from matplotlib.figure import Figure as Drawing
 
 from bench.contest import EXPLANATIONS, NETWORKS, OURS, Record, Setting, contest
+from bench.external import external
+from bench.external import table_of as table_of_external
 from bench.rivals import RIVALS
+from holdfast.attacks.worst import chance
 from holdfast.files import write_atomically
 from holdfast.metrics.stats import mean_interval
 from holdfast.palette import COLOURS, MUTED
@@ -24,6 +27,7 @@ from holdfast.train.folder import make_folder
 
 ROUNDING = 1e-4
 HEADINGS = {"topk": "top-100", "kendall": "Kendall τ"}
+FEATURES = {"mnist": 784, "fashion_mnist": 784, "cifar10": 3072}
 TITLE = "Published attacks on attributions beside AutoIFIA"
 
 
@@ -34,14 +38,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
     parser.add_argument("--images", type=int, default=Setting.images)
     parser.add_argument("--out", type=Path, default=Path("results/contest.json"), help="records, kept and added to")
+    parser.add_argument("--external", action="store_true", help="the explanations without a gradient anew, alone")
     parser.add_argument("--page", type=Path, default=Path("docs/contest.md"), help="with a picture in images beside it")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     make_folder(given.out.parent)
+    beside = given.out.with_stem(f"{given.out.stem}-external")
+    if given.external:
+        external(beside, given.networks, Setting(given.images))
+        return
     for record in contest(given.out, given.networks, given.explanations, given.rivals, Setting(given.images)):
         where = f"{record['explanation']}, {record['network']}, {record['metric']}"
         print(f"{where:75} {record['attack']:36} {mean(record['scores']):.3f} {record['seconds']:6.0f} s", flush=True)
-    write(document_of(json.loads(given.out.read_text())), given.page)
+    without = json.loads(beside.read_text()) if beside.is_file() else []
+    write(document_of(json.loads(given.out.read_text()), without), given.page)
 
 
 def write(document: Document, page: Path) -> None:
@@ -54,8 +64,8 @@ def write(document: Document, page: Path) -> None:
     write_atomically(page, text)
 
 
-def document_of(records: list[Record]) -> Document:
-    """One table, one plot."""
+def document_of(records: list[Record], without: list[Record]) -> Document:
+    """The contest's table and plot, and the table of explanations ``without`` a gradient."""
     cells = {(r["explanation"], r["network"], r["metric"]) for r in records if r["attack"] == OURS}
     lowest = sum(_is_lowest(records, cell) for cell in cells)
     higher = Counter(r["attack"] for r in records if r["attack"] != OURS for beaten in _beaten(records, r) if beaten)
@@ -64,8 +74,11 @@ def document_of(records: list[Record]) -> Document:
         f"AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells (network, explanation and metric). A rival is "
         f"lower by more than {ROUNDING:g} on {_share(records):.1%} of {images} images and metrics"
         + (f": {', '.join(f'{name} {n}' for name, n in higher.most_common())}." if higher else ".")
+        + " AutoIFIA stops at chance (k of all features, τ 0): "
+        f"on {_share(records, stopped=False):.1%} a rival is lower and AutoIFIA still above chance."
     )
-    return Document(TITLE, answer, (Section("", (table_of(records), figure_of_costs(records))),))
+    parts = [table_of(records), figure_of_costs(records), *([table_of_external(without)] if without else [])]
+    return Document(TITLE, answer, (Section("", tuple(parts)),))
 
 
 def _ours(records: list[Record], record: Record) -> Record | None:
@@ -73,18 +86,20 @@ def _ours(records: list[Record], record: Record) -> Record | None:
     return next((r for r in records if r["attack"] == OURS and all(r[n] == record[n] for n in same)), None)
 
 
-def _beaten(records: list[Record], record: Record) -> list[bool]:
-    """Per image, whether AutoIFIA is above this record."""
+def _beaten(records: list[Record], record: Record, *, stopped: bool = True) -> list[bool]:
+    """Per image, whether AutoIFIA is above this record; not where it ``stopped`` at chance, unless these count too."""
     own = _ours(records, record)
     pairs = zip(own["scores"], record["scores"], strict=True) if own else ()
-    return [a > b + ROUNDING for a, b in pairs]
+    features = FEATURES[record["network"].split()[0]]
+    least = -1.0 if stopped else chance(record["metric"], features, record["k"])
+    return [a > b + ROUNDING and a > least for a, b in pairs]
 
 
-def _share(records: list[Record]) -> float:
+def _share(records: list[Record], *, stopped: bool = True) -> float:
     """Of images and metrics on which any rival is lower."""
     anywhere: dict[tuple[str, ...], np.ndarray] = {}
     for r in records:
-        if r["attack"] != OURS and (beaten := _beaten(records, r)):
+        if r["attack"] != OURS and (beaten := _beaten(records, r, stopped=stopped)):
             cell = (r["explanation"], r["network"], r["metric"])
             anywhere[cell] = anywhere.get(cell, np.zeros(len(beaten), bool)) | np.array(beaten)
     return float(np.concatenate(list(anywhere.values())).mean()) if anywhere else 0.0
@@ -114,7 +129,8 @@ def table_of(records: list[Record]) -> Table:
     made = sorted({(r["holdfast"], r["torch"], r["device"], r["date"]) for r in records})
     notes = (
         f"The mean over the first {records[0]['images']} test images that a network gets right and its 95 % interval; "
-        "lower is stronger. ε is that of the network's training; k is 100; a lost label counts 1.",
+        "lower is stronger. ε is that of the network's training; k is 100; a lost label counts 1. "
+        "Grad-CAM's maps with fewer than k positive features, as most on MNIST, are passed over.",
         "Every attack has the forward passes of AutoIFIA's quick budget for both metrics; a rival's best image is kept "
         "for each metric. Steps are followed with 5 points (IG), scores are made with the points of the records.",
         "Made by python -m bench contest; records in results/contest.json: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -167,6 +168,24 @@ def test_grad_cam_through_wrappers(make_network: MakeNetwork, pair: Pair) -> Non
     found = [GradCAM(layer)(twin, pair[0], 1) for layer in (None, "conv4", "model.conv4")]
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+def test_a_blank_grad_cam_has_a_gradient_on_the_twin() -> None:
+    """One channel, the image itself; the evidence is -1, -2, -3, -4 times a quarter, so that nothing is positive."""
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.Flatten(), nn.Linear(4, 2, bias=False)).double()
+    nn.init.ones_(net[0].weight)
+    nn.init.constant_(net[2].weight, -0.25)
+    x, target = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], dtype=torch.float64), torch.tensor([1])
+    slopes = []
+    for model in (net, SoftplusTwin(net, 2.0)):
+        leaf = x.clone().requires_grad_()
+        maps = GradCAM().map(model, leaf, target, create_graph=True)
+        slopes.append(torch.autograd.grad(maps.sum(), leaf)[0])
+    expected = [math.log1p(math.exp(-2 * share)) / 2 for share in (0.25, 0.5, 0.75, 1.0)]
+    torch.testing.assert_close(maps.detach().flatten(), torch.tensor(expected, dtype=torch.float64))
+    assert not bool(slopes[0].any())
+    assert bool((slopes[1] < 0).all())
+    assert not bool(GradCAM()(net, x, target).any())
 
 
 def test_linear_networks_are_exact(pair: Pair) -> None:

@@ -18,6 +18,7 @@ from holdfast.errors import HoldfastError, unknown_name
 from holdfast.gradient.points import block_rows, explained, selected_logits
 from holdfast.gradient.second_order import SecondOrder
 from holdfast.models.state import Model, eagerly, evaluating
+from holdfast.models.twin import SoftplusTwin
 
 CONVOLUTION = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -29,7 +30,8 @@ class GradCAM(Attribution):
     .. math:: ReLU\Big(\sum_k A^k \, \mathrm{mean}_{ij} \frac{\partial f_y}{\partial A^k_{ij}}\Big)
 
     with the output A of a layer; enlarged bilinearly to the image and the same in each channel. No entry is negative.
-    It can be differentiated like any other map, through the activations and through their gradients.
+    It can be differentiated like any other map, through the activations and through their gradients; on a softplus twin
+    the ReLU of the sum is a softplus too.
 
     Args:
         layer: name of the layer (as in ``model.named_modules()``; without the prefix of a wrapper too). None takes the
@@ -134,6 +136,14 @@ def _hooked(module: nn.Module, see: Any) -> Iterator[None]:
         handle.remove()
 
 
+def _rectified(evidence: Tensor, model: Model) -> Tensor:
+    """The positive part; softplus's of evidence at most 1 on a softplus twin, so that a blank map has a gradient."""
+    if not isinstance(model, SoftplusTwin):
+        return F.relu(evidence)
+    scale = evidence.detach().abs().amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(evidence.dtype).tiny)
+    return scale * F.softplus(evidence / scale, model.beta)
+
+
 def _cam(model: Model, name: str, x: Tensor, target: Tensor, *, weights: bool) -> Tensor:
     assert isinstance(model, nn.Module)
     seen: list[Tensor] = []
@@ -148,5 +158,5 @@ def _cam(model: Model, name: str, x: Tensor, target: Tensor, *, weights: bool) -
             )
         (activation,) = seen
         importance = mode.input_gradient(output, activation).mean((2, 3), keepdim=True)
-        maps = F.relu((importance * activation).sum(1, keepdim=True))
+        maps = _rectified((importance * activation).sum(1, keepdim=True), model)
         return F.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False).expand_as(x)
