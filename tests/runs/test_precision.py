@@ -109,7 +109,7 @@ def test_float32_means_full_float32(
     allowed: set[bool] = set()
     assert torch.backends.cudnn.allow_tf32
     config = tiny("digits-at-igr", optim_epochs=1)
-    monkeypatch.setattr(loop, "build_model", lambda *args: Noting(toy, allowed))
+    monkeypatch.setattr("holdfast.train.setup.build_model", lambda *args: Noting(toy, allowed))
     train(config, tmp_path / "run")
     evaluate(Noting(toy, allowed), test_images, tiny_protocol, tmp_path / "eval")
     assert allowed == {False}
@@ -144,7 +144,9 @@ def test_a_channels_last_run_leaves_ordinary_weights(
 ) -> None:
     config = tiny("digits-trades-igr", optim_epochs=2)
     ordinary = load_file(train(config, tmp_path / "ordinary").last)
-    monkeypatch.setattr(loop, "lay_out", lambda model, precision, device: model.to(memory_format=torch.channels_last))
+    monkeypatch.setattr(
+        "holdfast.train.setup.lay_out", lambda model, precision, device: model.to(memory_format=torch.channels_last)
+    )
     whole = train(config, tmp_path / "whole")
     train(config, tmp_path / "parts", stop=iter([False, True]).__next__)
     found, parts = load_file(whole.last), load_file(train(config, tmp_path / "parts", resume=True).last)

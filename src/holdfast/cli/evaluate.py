@@ -131,9 +131,10 @@ def _prepare(
 ) -> _Job:
     from holdfast.cli.where import pick_device
     from holdfast.data import load_dataset
-    from holdfast.models.find import dataset_of, find_model
+    from holdfast.models.find import check_spec, dataset_of, find_model
     from holdfast.train.folder import RunFolder, load_config
 
+    check_spec(spec, first.weights)
     run = Path(spec) if Path(spec).is_dir() else None
     trained = None if run is None else load_config(RunFolder(run).config)
     given = "--dataset" in rest or any(arg.startswith("--dataset=") for arg in rest)

@@ -32,8 +32,8 @@ from holdfast.files import make_folder, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
-from holdfast.models.resolve import output_of, seconds_per_pass, warn_of_probabilities
-from holdfast.models.state import Model
+from holdfast.models.resolve import seconds_per_pass, warn_of_probabilities
+from holdfast.models.state import Model, evaluating, naming_misfits
 from holdfast.part_json import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
@@ -188,12 +188,15 @@ class _Job:
     def _with_logits(self, model: Model) -> Model:
         """The model itself, or around it what reads the logits in what it returns."""
         images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
-        output = output_of(model, self.subject["model"], images)
+        with naming_misfits(model, images), evaluating(model), torch.no_grad(), float32_products(tf32=False):
+            output = model(images)
         logits = logits_of(output, len(images))
         check_classes(self.data.labels, logits.shape[1])
         warn_of_probabilities(self.subject["model"], logits)
         found = adapted(model, output, len(images))
-        for flag in coupling_flags(found, images):
+        with float32_products(tf32=False):
+            flags = coupling_flags(found, images)
+        for flag in flags:
             warnings.warn(f"model {self.subject['model']}: {flag}", HoldfastWarning, stacklevel=4)
         return found
 

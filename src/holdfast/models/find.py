@@ -58,6 +58,7 @@ def find_model(
         >>> find_model("mnist/trades-igr").model(torch.zeros(1, 1, 28, 28)).shape
         torch.Size([1, 10])
     """
+    check_spec(spec, weights)
     scheme, colon, name = spec.partition(":")
     path = Path(spec)
     if colon and scheme == "timm":
@@ -65,20 +66,13 @@ def find_model(
     elif colon and scheme == "hf":
         found = from_hugging_face(name, weights)
     elif path.is_dir():
-        if weights is not None:
-            raise HoldfastError(f"{spec} is a run and brings its own weights; drop --weights, or give a model instead.")
         found = _from_run(path, checkpoint, shape, num_classes, data_dir)
     elif path.suffix in PROGRAMS and ":" not in spec:
         found = from_program(path)
     elif spec in pretrained_names():
-        if weights is not None:
-            raise HoldfastError(f"{spec} comes with its own weights; drop --weights, or give a model instead.")
         found = _from_zoo(spec)
-    elif spec in BUILT_IN or colon:
-        found = _from_factory(spec, shape, num_classes)
     else:
-        others = "Or give a run folder, module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or TorchScript file."
-        raise unknown_name("model", spec, (*BUILT_IN, *pretrained_names()), others)
+        found = _from_factory(spec, shape, num_classes)
     if weights not in (None, RANDOM):
         load_weights(_innermost(found.model), Path(str(weights)))
     if mean is not None or std is not None:
@@ -87,6 +81,21 @@ def find_model(
     for module in found.model.modules():  # exported programs have no eval()
         module.training = False
     return found
+
+
+def check_spec(spec: str, weights: str | None = None) -> None:
+    """Raise, without loading anything, where ``spec`` names no network or one that has its own ``weights``."""
+    if Path(spec).is_dir():
+        own = "is a run and brings"
+    elif spec in pretrained_names():
+        own = "comes with"
+    elif spec in BUILT_IN or ":" in spec or Path(spec).suffix in PROGRAMS:
+        return
+    else:
+        others = "Or give a run folder, module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or TorchScript file."
+        raise unknown_name("model", spec, (*BUILT_IN, *pretrained_names()), others)
+    if weights is not None:
+        raise HoldfastError(f"{spec} {own} its own weights; drop --weights, or give a model instead.")
 
 
 def load_model(
