@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from math import prod
 from pathlib import Path
 from statistics import mean
 
@@ -17,6 +18,7 @@ from bench.external import external
 from bench.external import table_of as table_of_external
 from bench.rivals import RIVALS
 from holdfast.attacks.worst import chance
+from holdfast.data.catalogue import KNOWN
 from holdfast.files import write_atomically
 from holdfast.metrics.stats import mean_interval
 from holdfast.palette import COLOURS, MUTED
@@ -27,7 +29,6 @@ from holdfast.train.folder import make_folder
 
 ROUNDING = 1e-4
 HEADINGS = {"topk": "top-100", "kendall": "Kendall τ"}
-FEATURES = {"mnist": 784, "fashion_mnist": 784, "cifar10": 3072}
 TITLE = "Published attacks on attributions beside AutoIFIA"
 
 
@@ -90,7 +91,7 @@ def _beaten(records: list[Record], record: Record, *, stopped: bool = True) -> l
     """Per image, whether AutoIFIA is above this record; not where it ``stopped`` at chance, unless these count too."""
     own = _ours(records, record)
     pairs = zip(own["scores"], record["scores"], strict=True) if own else ()
-    features = FEATURES[record["network"].split()[0]]
+    features = prod(KNOWN[record["network"].split()[0]].shape)
     least = -1.0 if stopped else chance(record["metric"], features, record["k"])
     return [a > b + ROUNDING and a > least for a, b in pairs]
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune, spectral_norm, weight_norm
 
 import holdfast as hf
+from tests.attribution.plain import integrated
 
 X = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 Y, STEPS = torch.tensor([0, 1, 2]), 3
@@ -53,16 +54,6 @@ def spectral(net: nn.Sequential) -> None:
 HOOKS = [watched, doubled, centred, steeper, retaining, pruned, normalised, spectral]
 
 
-def by_hand(net: nn.Module, x: Tensor) -> Tensor:
-    """Integrated gradients by PyTorch's own double backward."""
-    gradients = []
-    for i in range(STEPS):
-        point = (x * (i + 0.5) / STEPS).requires_grad_()
-        logits = net(point).gather(1, Y[:, None]).sum()
-        gradients += torch.autograd.grad(logits, point, create_graph=True)
-    return x * torch.stack(gradients).mean(0)
-
-
 @pytest.mark.parametrize("put", HOOKS)
 def test_maps_and_penalties_are_those_of_the_hooked_network(put: Callable[[nn.Sequential], None]) -> None:
     torch.manual_seed(0)
@@ -71,7 +62,7 @@ def test_maps_and_penalties_are_those_of_the_hooked_network(put: Callable[[nn.Se
         warnings.simplefilter("ignore", FutureWarning)  # weight_norm is deprecated, and in use
         put(net)
     net.eval()
-    clean, moved = by_hand(net, X), by_hand(net, 1 - X)
+    clean, moved = integrated(net, X, Y), integrated(net, 1 - X, Y)
     torch.testing.assert_close(hf.integrated_gradients(net, X, Y, n_steps=STEPS), clean)
     weights = list(net.parameters())
     wanted = 1 - torch.cosine_similarity(clean.flatten(1), moved.flatten(1))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.figure import Figure as Drawing
 
 from holdfast.audit.compare import AuditComparison
-from holdfast.audit.page import DIFFERENCE, strip_of
+from holdfast.audit.page import name_axes, strip_of, strips, trace
 from holdfast.audit.result import AuditResult
 from holdfast.metrics.stats import Interval
-from holdfast.palette import DASHES, INK, run_colours
+from holdfast.palette import run_colours
 from holdfast.report.document import Block, Document, Facts, Figure, Section, Tile, Words
-from holdfast.report.figures import figure_of, plain
+from holdfast.report.figures import figure_of
 from holdfast.report.table import Column, Row, Table
 
 
@@ -50,38 +49,22 @@ def _pictures(found: AuditComparison) -> tuple[Block, ...]:
             tiles += _strip(result, explanation, index, eps, name)
     if not tiles:
         return (Words(("Pictures are shown where both audits are kept in folders.",)),)
-    words = (
-        f"The image with the median difference, {found.first.label(explanation)} at a radius of {255 * eps:.3g}/255. "
-        f"{DIFFERENCE}"
-    )
-    blank = figure_of(Drawing(figsize=(1, 1)), "pictures", "", words, words)
-    return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)
+    where = f"{found.first.label(explanation)} at a radius of {255 * eps:.3g}/255"
+    return (strips(tiles, f"The image with the median difference, {where}."),)
 
 
 def _strip(result: AuditResult, explanation: str, index: int, eps: float, name: str) -> list[Tile]:
-    rows = result.records
-    rows = rows[(rows["attribution"] == explanation) & (rows["what"] == "attack") & (rows["index"] == index)]
-    rows = rows[np.isclose(rows["eps"].astype(float), eps)]
+    rows = result.rows(explanation, "attack", eps)
+    rows = rows[rows["index"] == index]
     return strip_of(result, rows.iloc[0], name) if len(rows) else []
 
 
 def _curves(found: AuditComparison, explanation: str) -> Figure:
     drawing = Drawing(figsize=(6.4, 3.8), layout="constrained")
     axis = drawing.subplots()
-    levels = [255 * eps for eps in found.eps]
     for (name, colour), result in zip(run_colours(found.names).items(), (found.first, found.second), strict=True):
-        for what, dash in (("attack", DASHES[0]), ("noise", DASHES[1])):
-            means = [result.mean(explanation, what, result.topk, eps) for eps in found.eps]
-            axis.plot([0, *levels], [1, *(m.mean for m in means)], dash, color=colour, marker="o", markersize=3,
-                      label=f"{name}, {what}")  # fmt: skip
-            if what == "attack" and all(m.low is not None for m in means):
-                ends = [1, *(m.low for m in means)], [1, *(m.high for m in means)]
-                axis.fill_between([0, *levels], *ends, color=colour, alpha=0.15)  # type: ignore[arg-type]
-    axis.set_ylim(0, 1.03)
-    axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
-    axis.set_ylabel(f"share of the top {found.first.settings.k} left", fontsize=9, color=INK)
-    drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
-    plain(axis)
+        trace(axis, result, explanation, found.eps, name, colour)
+    name_axes(drawing, found.first)
     label = found.first.label(explanation)
     caption = f"{label}: means over images; the band is the 95 % interval of the attack."
     alt = f"Share of the most important features of {label} left under both models, against the radius"

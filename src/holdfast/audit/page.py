@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from holdfast.audit.result import AuditResult
@@ -73,17 +75,19 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
     if best != worst:
         kept = _attacked(result, best)
         tiles += strip_of(result, kept.iloc[len(kept) // 2], f"{result.label(best)}, median")
-    words = f"At a radius of {255 * result.reference:.3g}/255, where the prediction stays. {DIFFERENCE}"
-    drawing = Drawing(figsize=(1, 1))
-    blank = figure_of(drawing, "pictures", "", words, words)
-    return (Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles)),)
+    return (strips(tiles, f"At a radius of {255 * result.reference:.3g}/255, where the prediction stays."),)
 
 
 def _attacked(result: AuditResult, explanation: str) -> pd.DataFrame:
     """The records of the attack at the reference radius, the image that suffers most first."""
-    rows = result.records
-    rows = rows[(rows["attribution"] == explanation) & (rows["what"] == "attack")]
-    return rows[np.isclose(rows["eps"].astype(float), result.reference)].sort_values(result.topk)
+    return result.rows(explanation, "attack", result.reference).sort_values(result.topk)
+
+
+def strips(tiles: Sequence[Tile], words: str) -> Figure:
+    """Strips of pictures as one figure, with what they show and how the difference is to be read."""
+    words = f"{words} {DIFFERENCE}"
+    blank = figure_of(Drawing(figsize=(1, 1)), "pictures", "", words, words)
+    return Figure("pictures", "", words, words, blank.png, blank.svg, tiles=tuple(tiles))
 
 
 def strip_of(result: AuditResult, row: pd.Series, name: str) -> list[Tile]:
@@ -108,15 +112,8 @@ def curves(result: AuditResult) -> Figure:
     """Share of the top features left against the radius: attack, noise, certificate and chance."""
     drawing = Drawing(figsize=(6.4, 4.2), layout="constrained")
     axis = drawing.subplots()
-    levels = [255 * eps for eps in result.settings.eps]
     for explanation, colour in run_colours(result.measured).items():
-        for what, dash in (("attack", DASHES[0]), ("noise", DASHES[1])):
-            found = [result.mean(explanation, what, result.topk, eps) for eps in result.settings.eps]
-            axis.plot([0, *levels], [1, *(f.mean for f in found)], dash, color=colour, marker="o", markersize=3,
-                      label=f"{result.label(explanation)}, {what}")  # fmt: skip
-            if what == "attack" and all(f.low is not None for f in found):
-                ends = [1, *(f.low for f in found)], [1, *(f.high for f in found)]
-                axis.fill_between([0, *levels], *ends, color=colour, alpha=0.15)  # type: ignore[arg-type]
+        trace(axis, result, explanation, result.settings.eps, result.label(explanation), colour)
     certified = result.records[result.records["what"] == "certificate"]
     certified = certified[certified["eps"].notna()] if len(certified) else certified
     if len(certified):
@@ -126,12 +123,8 @@ def curves(result: AuditResult) -> Figure:
         )
     chance = (result.settings.k or 1) / result.features
     axis.axhline(chance, color=MUTED, linewidth=0.8)
-    axis.annotate("chance", (levels[-1], chance), fontsize=8, color=MUTED, ha="right", va="bottom")
-    axis.set_ylim(0, 1.03)
-    axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
-    axis.set_ylabel(f"share of the top {result.settings.k} left", fontsize=9, color=INK)
-    drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
-    plain(axis)
+    axis.annotate("chance", (255 * result.settings.eps[-1], chance), fontsize=8, color=MUTED, ha="right", va="bottom")
+    name_axes(drawing, result)
     caption = "Means over images; the band is the 95 % interval of the attack."
     if result.settings.budget == "light":
         caption += (
@@ -140,6 +133,28 @@ def curves(result: AuditResult) -> Figure:
         )
     alt = "Share of the most important features that is left, against the radius of the perturbation"
     return figure_of(drawing, "curves", "", caption, alt)
+
+
+def trace(axis: Axes, result: AuditResult, explanation: str, radii: Sequence[float], name: str, colour: str) -> None:
+    """Draw the share of an explanation's top features that attack and noise leave, with the attack's interval."""
+    levels = [0.0, *(255 * eps for eps in radii)]
+    for what, dash in (("attack", DASHES[0]), ("noise", DASHES[1])):
+        found = [result.mean(explanation, what, result.topk, eps) for eps in radii]
+        means = [1.0, *(f.mean for f in found)]
+        axis.plot(levels, means, dash, color=colour, marker="o", markersize=3, label=f"{name}, {what}")
+        if what == "attack" and all(f.low is not None for f in found):
+            ends = [1, *(f.low for f in found)], [1, *(f.high for f in found)]
+            axis.fill_between(levels, *ends, color=colour, alpha=0.15)  # type: ignore[arg-type]
+
+
+def name_axes(drawing: Drawing, result: AuditResult) -> None:
+    """Say what the axes of such curves are, with a legend below them."""
+    (axis,) = drawing.axes
+    axis.set_ylim(0, 1.03)
+    axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
+    axis.set_ylabel(f"share of the top {result.settings.k} left", fontsize=9, color=INK)
+    drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+    plain(axis)
 
 
 def _table(result: AuditResult) -> Table:
@@ -214,7 +229,7 @@ def _faithful(result: AuditResult) -> Table:
     columns = tuple(Column(key, heading) for key, heading in names.items())
     rows = []
     for explanation in result.explanations:
-        maps = result.records[(result.records["attribution"] == explanation) & (result.records["what"] == "map")]
+        maps = result.rows(explanation, "map")
         cells = []
         for key in names:
             values = maps[key].astype(float).dropna() if key in maps else []

@@ -72,8 +72,7 @@ class AuditResult:
 
     def per_image(self, explanation: str, what: str, metric: str, eps: float) -> pd.Series:
         """A metric by index of the image, the mean over the labels explained where a model has several."""
-        rows = self._rows(explanation, what)
-        rows = rows[np.isclose(rows["eps"].astype(float), eps)]
+        rows = self.rows(explanation, what, eps)
         return rows[metric].astype(float).groupby(rows["index"]).mean()
 
     @property
@@ -81,18 +80,20 @@ class AuditResult:
         """The column of the top-k share."""
         return f"top_{self.settings.k}"
 
-    def _rows(self, explanation: str, what: str) -> pd.DataFrame:
+    def rows(self, explanation: str, what: str, eps: float | None = None) -> pd.DataFrame:
+        """The records of an explanation under "attack", "noise" or as a "map", at one radius or at all."""
         r = self.records
-        return r[(r["attribution"] == explanation) & (r["what"] == what)]
+        found = r[(r["attribution"] == explanation) & (r["what"] == what)]
+        return found if eps is None else found[np.isclose(found["eps"].astype(float), eps)]
 
     def blank(self, explanation: str) -> float:
         """Share of the maps that are the same everywhere."""
-        maps = self._rows(explanation, "map")
+        maps = self.rows(explanation, "map")
         return float(maps["blank"].astype(bool).mean()) if len(maps) else float("nan")
 
     def half_gone(self, explanation: str) -> float | None:
         """The median over images of the smallest radius at which half of the top features are gone; None beyond all."""
-        rows = self._rows(explanation, "attack")
+        rows = self.rows(explanation, "attack")
         found = [_crossing(group["eps"], group[self.topk]) for _, group in rows.groupby(["index", "prediction"])]
         middle = float(np.median(found)) if found else float("inf")
         return middle if np.isfinite(middle) else None
@@ -103,8 +104,7 @@ class AuditResult:
 
     def by_class(self, explanation: str) -> dict[int, Interval]:
         """The share of top features left under attack at the reference radius by predicted class, the worst first."""
-        rows = self._rows(explanation, "attack")
-        rows = rows[np.isclose(rows["eps"].astype(float), self.reference)]
+        rows = self.rows(explanation, "attack", self.reference)
         found = {
             int(prediction): mean_interval(group[self.topk].astype(float).tolist(), (0.0, 1.0))
             for prediction, group in rows.groupby("prediction")
@@ -120,13 +120,17 @@ class AuditResult:
     def best(self) -> str:
         """The explanation that keeps most of its top features at the reference radius, blank ones aside."""
         usable = [e for e in self.measured if self.blank(e) < HALF] or self.measured or self.explanations
-        return max(usable, key=lambda e: _number(self.mean(e, "attack", self.topk, self.reference).mean))
+        return max(usable, key=self._left)
 
     @property
     def worst(self) -> str:
         """The explanation that keeps least of its top features at the reference radius."""
-        usable = self.measured or self.explanations
-        return min(usable, key=lambda e: _number(self.mean(e, "attack", self.topk, self.reference).mean))
+        return min(self.measured or self.explanations, key=self._left)
+
+    def _left(self, explanation: str) -> float:
+        """The mean share of top features left under attack at the reference radius; below all others where unknown."""
+        share = self.mean(explanation, "attack", self.topk, self.reference).mean
+        return -1.0 if np.isnan(share) else share
 
     @property
     def measured(self) -> list[str]:
@@ -137,8 +141,7 @@ class AuditResult:
     def score(self) -> float:
         """The least share of top features left under attack at the reference radius, over the explanations; NaN where
         every map is blank."""
-        found = (self.mean(e, "attack", self.topk, self.reference).mean for e in self.measured)
-        return min(found, default=float("nan"))
+        return self.mean(self.worst, "attack", self.topk, self.reference).mean if self.measured else float("nan")
 
     def verdict(self) -> str:
         """One sentence in plain words with its numbers."""
@@ -256,10 +259,6 @@ def _crossing(eps: pd.Series, share: pd.Series) -> float:
             return before[0] + part * (point[0] - before[0])
         before = point
     return float("inf")
-
-
-def _number(value: float) -> float:
-    return -1.0 if np.isnan(value) else value
 
 
 def _levels(eps: float) -> str:

@@ -22,6 +22,7 @@ from holdfast.files import locked, make_folder, write_atomically
 from holdfast.part_json import to_plain
 from holdfast.sealed import sealed, unsealed
 
+SETTINGS = SEALED[0]
 PAGE_EVERY = 60.0
 """Seconds between two pages of an audit at work."""
 
@@ -32,7 +33,6 @@ class Store:
     def __init__(self, folder: Path | None, settings: AuditSettings, subject: Mapping[str, str]) -> None:
         self.folder = folder
         self.rows: dict[int, list[dict[str, Any]]] = {}
-        self.pictured: dict[int, dict[str, Pictured]] = {}
         self.settings = settings
         self.identity = _identity(settings, subject)
         self.shown: float | None = None
@@ -42,19 +42,18 @@ class Store:
         if self.folder is None:
             return nullcontext()
         make_folder(self.folder / "images")
-        stored = self.folder / "settings.json"
-        if stored.is_file() and stored.read_bytes() != self.identity:
+        if _stored(self.folder) not in (None, self.identity):
             raise HoldfastError(
                 f"{self.folder} holds the audit of another model, other images or other settings; choose another --out."
             )
-        write_atomically(stored, self.identity)
+        write_atomically(self.folder / SETTINGS, self.identity)
         return locked(self.folder)
 
     def has(self, index: int) -> bool:
         return self.folder is not None and self._file(index, "json").is_file()
 
     def keep(self, index: int, rows: list[dict[str, Any]], pictures: dict[str, Pictured]) -> None:
-        self.rows[index], self.pictured[index] = rows, pictures
+        self.rows[index] = rows
         if self.folder is None:
             return
         buffer = io.BytesIO()
@@ -113,8 +112,13 @@ class Store:
 
 def is_audit_of(folder: Path | None, settings: AuditSettings, subject: Mapping[str, str]) -> bool:
     """Whether ``folder`` holds an audit, finished or not, of these settings, model and images."""
-    stored = None if folder is None else folder / "settings.json"
-    return stored is not None and stored.is_file() and stored.read_bytes() == _identity(settings, subject)
+    return folder is not None and _stored(folder) == _identity(settings, subject)
+
+
+def _stored(folder: Path) -> bytes | None:
+    """What says whose audit a folder holds; None where it holds none."""
+    file = folder / SETTINGS
+    return file.read_bytes() if file.is_file() else None
 
 
 def _identity(settings: AuditSettings, subject: Mapping[str, str]) -> bytes:

@@ -188,13 +188,13 @@ class _Job:
     def _with_logits(self, model: Model) -> Model:
         """The model itself, or around it what reads the logits in what it returns."""
         images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
-        with naming_misfits(model, images), evaluating(model), torch.no_grad(), float32_products(tf32=False):
-            output = model(images)
-        logits = logits_of(output, len(images))
-        check_classes(self.data.labels, logits.shape[1])
-        warn_of_probabilities(self.subject["model"], logits)
-        found = adapted(model, output, len(images))
         with float32_products(tf32=False):
+            with naming_misfits(model, images), evaluating(model), torch.no_grad():
+                output = model(images)
+            logits = logits_of(output, len(images))
+            check_classes(self.data.labels, logits.shape[1])
+            warn_of_probabilities(self.subject["model"], logits)
+            found = adapted(model, output, len(images))
             flags = coupling_flags(found, images)
         for flag in flags:
             warnings.warn(f"model {self.subject['model']}: {flag}", HoldfastWarning, stacklevel=4)

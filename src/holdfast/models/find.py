@@ -22,6 +22,9 @@ from holdfast.sealed import unsealed
 from holdfast.seeding import seed_of
 
 FOLDER = Path(__file__).parent / "zoo"
+Kind = Literal["timm", "hf", "run", "program", "zoo", "factory"]
+OWN_WEIGHTS: dict[Kind, str] = {"run": "is a run and brings", "zoo": "comes with"}
+"""Kinds of networks that bring their weights, and how that is said."""
 
 
 def find_model(
@@ -58,21 +61,19 @@ def find_model(
         >>> find_model("mnist/trades-igr").model(torch.zeros(1, 1, 28, 28)).shape
         torch.Size([1, 10])
     """
-    check_spec(spec, weights)
-    scheme, colon, name = spec.partition(":")
-    path = Path(spec)
-    if colon and scheme == "timm":
-        found = from_timm(name, weights)
-    elif colon and scheme == "hf":
-        found = from_hugging_face(name, weights)
-    elif path.is_dir():
-        found = _from_run(path, checkpoint, shape, num_classes, data_dir)
-    elif path.suffix in PROGRAMS and ":" not in spec:
-        found = from_program(path)
-    elif spec in pretrained_names():
-        found = _from_zoo(spec)
-    else:
-        found = _from_factory(spec, shape, num_classes)
+    match check_spec(spec, weights):
+        case "timm":
+            found = from_timm(spec.removeprefix("timm:"), weights)
+        case "hf":
+            found = from_hugging_face(spec.removeprefix("hf:"), weights)
+        case "run":
+            found = _from_run(Path(spec), checkpoint, shape, num_classes, data_dir)
+        case "program":
+            found = from_program(Path(spec))
+        case "zoo":
+            found = _from_zoo(spec)
+        case "factory":
+            found = _from_factory(spec, shape, num_classes)
     if weights not in (None, RANDOM):
         load_weights(_innermost(found.model), Path(str(weights)))
     if mean is not None or std is not None:
@@ -83,19 +84,32 @@ def find_model(
     return found
 
 
-def check_spec(spec: str, weights: str | None = None) -> None:
-    """Raise, without loading anything, where ``spec`` names no network or one that has its own ``weights``."""
+def check_spec(spec: str, weights: str | None = None) -> Kind:
+    """What kind of network ``spec`` names, told without loading anything.
+
+    Raises:
+        HoldfastError: it names none, or one that has its own ``weights``.
+    """
+    kind = _kind_of(spec)
+    if weights is not None and kind in OWN_WEIGHTS:
+        raise HoldfastError(f"{spec} {OWN_WEIGHTS[kind]} its own weights; drop --weights, or give a model instead.")
+    return kind
+
+
+def _kind_of(spec: str) -> Kind:
+    scheme, colon, _ = spec.partition(":")
+    if colon and scheme in ("timm", "hf"):
+        return "timm" if scheme == "timm" else "hf"
     if Path(spec).is_dir():
-        own = "is a run and brings"
-    elif spec in pretrained_names():
-        own = "comes with"
-    elif spec in BUILT_IN or ":" in spec or Path(spec).suffix in PROGRAMS:
-        return
-    else:
-        others = "Or give a run folder, module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or TorchScript file."
-        raise unknown_name("model", spec, (*BUILT_IN, *pretrained_names()), others)
-    if weights is not None:
-        raise HoldfastError(f"{spec} {own} its own weights; drop --weights, or give a model instead.")
+        return "run"
+    if Path(spec).suffix in PROGRAMS and not colon:
+        return "program"
+    if spec in pretrained_names():
+        return "zoo"
+    if spec in BUILT_IN or colon:
+        return "factory"
+    others = "Or give a run folder, module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or TorchScript file."
+    raise unknown_name("model", spec, (*BUILT_IN, *pretrained_names()), others)
 
 
 def load_model(
@@ -186,9 +200,12 @@ def of_run(config: Path) -> tuple[str, str, str]:
 
 def dataset_of(spec: str) -> str | None:
     """What a run or a network of the zoo was trained on, told without loading it; None for other models."""
-    if Path(spec).is_dir():
-        return of_run(Path(spec) / "config.json")[1]
-    return spec.partition("/")[0] if spec in pretrained_names() else None
+    match _kind_of(spec):
+        case "run":
+            return of_run(Path(spec) / "config.json")[1]
+        case "zoo":
+            return spec.partition("/")[0]
+    return None
 
 
 def _from_zoo(spec: str) -> FoundModel:

@@ -89,7 +89,7 @@ def statements(study: Study, keys: Sequence[str]) -> list[Figure]:
         own = (
             CLAIMS[key](scale, seed)
             if key in CLAIMS
-            else [c for c, at in zip(drawn, SHOWN_IN, strict=False) if at == key]
+            else [c for c, at in zip(drawn, SHOWN_IN, strict=True) if at == key]
         )
         claims = tuple(replace(claim, whose=PROVED) for claim in own)
         found.append(replace(figure_of(draw(scale, seed), key, title, caption), claims=claims))
