@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -117,8 +118,8 @@ def softplus_cost(device: str = "cpu") -> list[Row]:
     for name, size in (("SmallCNN", 16), ("ResNet18", 4)):
         model, shape = network(name, device)
         x, _, y = batch(shape, size, device)
-        forward = flops(lambda model=model, x=x: model(x)) * N_STEPS
-        calls = {}
+        forward = flops(partial(model, x)) * N_STEPS
+        calls: dict[str, Callable[[], Any]] = {}
         for gate, net in (("softplus", SoftplusTwin(model, BETA)), ("ReLU", model)):
             path = Path(net, y, "riemann_middle", N_STEPS, create_graph=True, weights=False)
 

@@ -22,7 +22,7 @@ from holdfast.data.catalogue import KNOWN
 from holdfast.files import write_atomically
 from holdfast.metrics.stats import mean_interval
 from holdfast.palette import COLOURS, MUTED
-from holdfast.report.document import Document, Figure, Section
+from holdfast.report.document import Block, Document, Figure, Section
 from holdfast.report.figures import figure_of
 from holdfast.report.table import Column, Row, Table
 from holdfast.train.folder import make_folder
@@ -78,7 +78,9 @@ def document_of(records: list[Record], without: list[Record]) -> Document:
         + " AutoIFIA stops at chance (k of all features, τ 0): "
         f"on {_share(records, stopped=False):.1%} a rival is lower and AutoIFIA still above chance."
     )
-    parts = [table_of(records), figure_of_costs(records), *([table_of_external(without)] if without else [])]
+    parts: list[Block] = [table_of(records), figure_of_costs(records)]
+    if without:
+        parts.append(table_of_external(without))
     return Document(TITLE, answer, (Section("", tuple(parts)),))
 
 

@@ -18,7 +18,7 @@ from bench.measure import environment
 from holdfast.attacks.auto import SEARCH
 from holdfast.files import write_atomically
 from holdfast.models.state import Model
-from holdfast.report.document import Column, Row, Table
+from holdfast.report.table import Column, Row, Table
 
 WINDOW = 4
 

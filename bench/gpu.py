@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -15,9 +16,9 @@ from holdfast.gradient import points
 from holdfast.train.precision import Precision, arithmetic, lay_out, products
 
 BATCH = 128
-BUDGETS = {
-    "SmallCNN": {"eps": 0.3, "alpha": 0.01, "steps": 40},
-    "ResNet18": {"eps": 8 / 255, "alpha": 2 / 255, "steps": 10},
+ATTACKS = {
+    "SmallCNN": hf.PGD(eps=0.3, alpha=0.01, steps=40),
+    "ResNet18": hf.PGD(eps=8 / 255, alpha=2 / 255, steps=10),
 }
 """The attack that the paper trains with."""
 TRAINING_IMAGES = {"SmallCNN": 54_000, "ResNet18": 45_000}
@@ -65,7 +66,7 @@ def epoch(name: str, device: str, *, steps: int = 40, size: int = BATCH, matrix:
 def _training_step(
     name: str, model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, precision: Precision
 ) -> Callable[[], None]:
-    objective = hf.IGR(hf.AT(hf.PGD(**BUDGETS[name])), lam=1.0)
+    objective = hf.IGR(hf.AT(ATTACKS[name]), lam=1.0)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
     def step() -> None:
@@ -84,15 +85,20 @@ def long_ifia(name: str, device: str, *, steps: int = 200, images: int | None = 
     model, shape = network(name, device)
     images = images or IMAGES[name]
     batches = batch(shape, images, device)[0].split(100)
-    path = hf.IntegratedGradients(n_steps)
-    budget = BUDGETS[name] | {"k": 100 if name == "SmallCNN" else 1000, "attribution": path}
+    prediction = ATTACKS[name]
+    whole = hf.IFIA(
+        prediction.eps,
+        prediction.alpha,
+        k=100 if name == "SmallCNN" else 1000,
+        attribution=hf.IntegratedGradients(n_steps),
+    )
     rows: list[Row] = []
     for precision in _precisions(device):
 
         def attack(steps: int, precision: Precision = precision) -> None:
             for x in batches:
                 with arithmetic(precision, x.device):
-                    hf.IFIA(**budget | {"steps": steps})(model, x, model(x).argmax(1))
+                    replace(whole, steps=steps)(model, x, model(x).argmax(1))
 
         attack(1)
         took = timed(partial(attack, steps), 1)

@@ -75,7 +75,7 @@ def network(name: str, device: str) -> tuple[nn.Module, Shape]:
     kind, shape = NETWORKS[name]
     model = kind()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
             nn.init.normal_(module.running_mean, 0, 0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
         if isinstance(module, nn.Linear):

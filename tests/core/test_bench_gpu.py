@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+import holdfast as hf
 from bench import gpu
 from bench.results import Row
 
 
 @pytest.mark.parametrize("part", [gpu.block_sizes, gpu.epoch, gpu.long_ifia])
 def test_benchmarks_of_a_gpu_run_on_a_cpu(part: Callable[..., list[Row]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(gpu.BUDGETS, "SmallCNN", {"eps": 0.1, "alpha": 0.05, "steps": 2})
+    monkeypatch.setitem(gpu.ATTACKS, "SmallCNN", hf.PGD(eps=0.1, alpha=0.05, steps=2))
     small = {
         gpu.block_sizes: {"size": 2, "sizes": (8, 64)},
         gpu.epoch: {"steps": 1, "size": 2, "matrix": 16},

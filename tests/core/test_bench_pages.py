@@ -1,0 +1,18 @@
+"""Pages of measurements say what the committed records say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench import contest_page
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_contest_page_is_that_of_its_records(tmp_path: Path) -> None:
+    records, without = (
+        json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in ("contest", "contest-external")
+    )
+    contest_page.write(contest_page.document_of(records, without), tmp_path / "contest.md")
+    assert (tmp_path / "contest.md").read_text() == (ROOT / "docs" / "contest.md").read_text()
