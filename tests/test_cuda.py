@@ -16,7 +16,6 @@ from holdfast import IFIA, PGD, TPGD, CWInf, igr_penalty, integrated_gradients, 
 from holdfast.attacks import Attack, KendallGoal, RandomSigns
 from holdfast.attribution import IntegratedGradients
 from holdfast.cli import main
-from holdfast.gradient import memory
 from holdfast.models import ResNet18, SmallCNN
 from holdfast.models.arithmetic import float32_products
 from holdfast.objectives import ARTAttack, IGRAttack
@@ -149,7 +148,6 @@ def test_memory_does_not_grow_with_the_steps_in_chunks() -> None:
         igr_penalty(net, x, x_adv, y, n_steps=n_steps, internal_batch_size=64).mean().backward()
         peaks.append(torch.cuda.max_memory_allocated())
     assert peaks[2] < 1.05 * peaks[1]
-    assert memory.free_bytes(torch.device(CUDA)) <= memory.capacity_bytes(torch.device(CUDA))
 
 
 def test_attributions_in_blocks_of_any_size_agree(trained: nn.Module, digits: tuple[Tensor, Tensor]) -> None:

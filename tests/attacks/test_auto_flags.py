@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast import HoldfastError
-from holdfast.attacks import PGD, AutoIFIA, Square
+from holdfast.attacks import AutoIFIA
 from holdfast.attacks.annealed import AnnealedIFIA
 from holdfast.attacks.auto_found import AutoFound
 from holdfast.attacks.flags import (
@@ -21,7 +21,6 @@ from holdfast.attacks.flags import (
     gradient_flags,
     label_flags,
     model_flags,
-    prediction_flags,
     transfer_flags,
 )
 from holdfast.attribution import IntegratedGradients, Saliency
@@ -181,32 +180,6 @@ def test_transfer_that_is_stronger_than_the_white_box(known: Known) -> None:
             any(f.startswith("transfer is stronger than the white box: an attack on Saliency") for f in flags)
             == expected
         )
-
-
-def test_square_sees_what_pgd_does_not(known: Known) -> None:
-    net = Stepped(known.net)
-    y = net(known.x).argmax(1)
-    accuracy = {
-        "clean": 1.0,
-        "pgd": float((net(PGD(0.3, 0.05, 10)(net, known.x, y, generator=seeded())).argmax(1) == y).float().mean()),
-        "square": float((net(Square(0.3, 200)(net, known.x, y, generator=seeded())).argmax(1) == y).float().mean()),
-    }
-    flags = prediction_flags(accuracy)
-    assert flags[0].startswith("square leaves")
-    assert "masked" in flags[0]
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "beginning"),
-    [
-        ({"pgd": 0.6, "cw": 0.5}, "cw leaves 50.0% and pgd 60.0%: the cross-entropy"),
-        ({"pgd": 0.6, "fgsm": 0.3}, "fgsm leaves 30.0% and pgd 60.0%: one step"),
-        ({"clean": 0.9, "pgd": 0.9}, "pgd changed no prediction at all"),
-    ],
-)
-def test_accuracies_that_contradict_each_other(accuracy: dict[str, float], beginning: str) -> None:
-    (flag,) = prediction_flags(accuracy)
-    assert flag.startswith(beginning)
 
 
 def test_a_model_that_cannot_take_one_image_is_one_line() -> None:

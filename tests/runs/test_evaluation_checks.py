@@ -6,7 +6,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
+import holdfast as hf
 from holdfast.evaluate import protocol_of
 from holdfast.evaluate.checks import check_records
 from holdfast.evaluate.standard import EvalConfig, IFIAConfig
@@ -55,6 +58,11 @@ def test_silent_on_healthy_records() -> None:
     ("accuracies", "attributions", "words"),
     [
         (accuracy(fgsm=60), attribution(), "one FGSM step (40.0% left) beats 40 PGD steps (45.0% left)"),
+        (
+            accuracy(cw_inf=61),
+            attribution(),
+            "cw_inf, an attack on the margin, (39.0% left) beats 40 PGD steps (45.0% left): the cross-entropy",
+        ),
         (accuracy(pgd20=5), attribution(), "PGD changed no prediction at all"),
         (accuracy(), attribution(0), "no image was classified correctly"),
         (accuracy(), attribution(60), "only 60 correctly classified images were there to attack, 100 were asked for"),
@@ -97,7 +105,8 @@ def test_each_sign(accuracies: pd.DataFrame, attributions: pd.DataFrame, words: 
     ("accuracies", "attributions"),
     [
         (accuracy(fgsm=56), attribution()),
-        (accuracy(20, natural=1, fgsm=8, pgd20=1, pgd40=9), attribution()),
+        (accuracy(cw_inf=60), attribution()),
+        (accuracy(20, natural=1, fgsm=8, pgd20=1, pgd40=9, cw_inf=9), attribution()),
         (accuracy(natural=90, fgsm=92, pgd20=90, pgd40=93), attribution()),
         (accuracy(), attribution(where=slice(5), succeeded=False)),
         (accuracy(), attribution(where=slice(5), kendall=0.995)),
@@ -108,3 +117,25 @@ def test_each_sign(accuracies: pd.DataFrame, attributions: pd.DataFrame, words: 
 )
 def test_silent_up_to_the_threshold(accuracies: pd.DataFrame, attributions: pd.DataFrame) -> None:
     assert warnings(accuracies, attributions) == []
+
+
+class Stepped(nn.Module):
+    """The image in 4 grey levels by rounding: piecewise constant, so that no gradient reaches it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net((x * 3).round() / 3)
+
+
+def test_a_masked_gradient_is_seen_by_the_search() -> None:
+    model, images = Stepped(), torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    attacks = {"pgd": hf.PGD(0.2, 0.05, 5, random_start=False), "square": hf.Square(0.2, 100)}
+    result = hf.evaluate(model, (images, model(images).argmax(1)), hf.Protocol(predictions=attacks))
+    assert result is not None
+    (warning,) = result.warnings
+    assert warning.startswith("square, a search without gradients, (")
+    assert "(100.0% left): the gradient is masked" in warning

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -19,13 +18,11 @@ from holdfast.models.state import Model, evaluating, naming_misfits
 FEW = 10
 """Images on which an attack is run again."""
 NOTABLE = 0.02
-"""A difference of mean similarities or accuracies that is worth a line."""
+"""A difference of mean similarities that is worth a line."""
 LOST = 0.5
 SATURATED = 0.1
 SAME = 1e-4
 """Relative difference of logits that rounding explains."""
-WITHOUT_GRADIENT = ("square", "random")
-SHORT = ("fgsm",)
 
 
 def coupling_flags(model: Model, x: Tensor) -> list[str]:
@@ -219,34 +216,6 @@ def transfer_flags(
                     f"of {scored.title}, the attack on itself {own:.3f} ({len(rows)} images): its own gradient is "
                     "masked; wrap it in External, which is attacked by transfer and by search."
                 )
-    return flags
-
-
-def prediction_flags(accuracy: Mapping[str, float], reference: str = "pgd") -> list[str]:
-    """Whether accuracies under attacks contradict each other; ``accuracy`` is a share by the name of an attack.
-
-    >>> prediction_flags({"pgd": 0.9, "square": 0.4})[0].split(":")[0]
-    'square leaves 40.0% and pgd 90.0%'
-    >>> prediction_flags({"pgd": 0.4, "cw": 0.395, "square": 0.6})
-    []
-    """
-    strong = accuracy[reference]
-    flags = []
-    for name, left in accuracy.items():
-        if name in (reference, "clean") or left >= strong - NOTABLE / 2:
-            continue
-        if name.startswith(WITHOUT_GRADIENT):
-            why = "a search without gradients is stronger, so the gradient is masked"
-        elif name.startswith(SHORT):
-            why = "one step is stronger than many, so the step size or the gradient is wrong"
-        else:
-            why = "the cross-entropy is saturated or its step size is wrong"
-        flags.append(f"{name} leaves {left:.1%} and {reference} {strong:.1%}: {why}; report AutoAttack.")
-    if "clean" in accuracy and accuracy["clean"] > 0.2 and strong >= accuracy["clean"]:
-        flags.append(
-            f"{reference} changed no prediction at all (accuracy {strong:.1%}): check eps and that the model returns "
-            "logits with a gradient; report AutoAttack."
-        )
     return flags
 
 

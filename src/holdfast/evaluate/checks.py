@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from holdfast.attacks import FGSM, PGD, RandomSigns
+from holdfast.attacks import FGSM, PGD, Attack, CWInf, RandomSigns, Square
 from holdfast.evaluate.attribution import CONSTANT
 from holdfast.evaluate.protocol import NATURAL, Protocol
 from holdfast.evaluate.records import COLUMNS, OK
@@ -16,6 +16,12 @@ NOTABLE_FAILURES = 0.05
 STILL_IMPROVING = 0.9
 UNMOVED = 0.99
 NAMED = 5
+STRONGER: tuple[tuple[type[Attack], str, float, str], ...] = (
+    (FGSM, "one FGSM step", 0.01, "the gradient is masked or --pgd-alpha is too small to reach the boundary"),
+    (Square, "{name}, a search without gradients,", 0.01, "the gradient is masked; report AutoAttack"),
+    (CWInf, "{name}, an attack on the margin,", 0.05, "the cross-entropy is saturated; report AutoAttack"),
+)
+"""Attacks that should not leave less than PGD: what they are called, by how much less is told, and what it says."""
 
 
 def check_records(records: pd.DataFrame, protocol: Protocol) -> list[str]:
@@ -36,15 +42,14 @@ def _prediction_checks(rows: pd.DataFrame, protocol: Protocol) -> Iterator[str]:
     left = rows.groupby("attack", sort=False)["correct"].mean().astype(float).to_dict()
     yield from _odd_images(rows, "each counts as wrong")
     pgd = {name: a for name, a in protocol.predictions.items() if type(a) is PGD and name in left}
-    one_step = next((name for name, a in protocol.predictions.items() if isinstance(a, FGSM) and name in left), None)
     if not pgd:
         return
     longest = max(pgd, key=lambda name: pgd[name].steps)
-    if one_step is not None and left[one_step] + 0.01 < left[longest]:
-        yield (
-            f"one FGSM step ({left[one_step]:.1%} left) beats {pgd[longest].steps} PGD steps ({left[longest]:.1%} "
-            "left): the gradient is masked or --pgd-alpha is too small to reach the boundary."
-        )
+    many = f"{pgd[longest].steps} PGD steps ({left[longest]:.1%} left)"
+    for name, attack in protocol.predictions.items():
+        for kind, what, margin, why in STRONGER:
+            if isinstance(attack, kind) and left.get(name, 1.0) + margin < left[longest]:
+                yield f"{what.format(name=name)} ({left[name]:.1%} left) beats {many}: {why}."
     first = left[next(iter(pgd))]
     images = (rows["attack"] == NATURAL).sum()
     if left[NATURAL] > 0.2 and first > left[NATURAL] - 1e-9 and images >= 100:

@@ -85,10 +85,6 @@ class EvalConfig:
     """Seed of the random starts."""
 
 
-ATTACKS = ("fgsm", "pgd20", "pgd40", "cw_inf")
-"""The attacks on predictions of the paper's tables."""
-
-
 def standard_metrics(k: int, shape: tuple[int, ...] | None = None) -> tuple[Metric, ...]:
     """Every metric of the package; those of pixels where ``shape`` (without the batch) has some."""
     lens: tuple[Metric, ...] = ()

@@ -24,24 +24,6 @@ Of all the memory, not of what happens to be free, so that a run resumed on its 
 _per_point: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], int]] = WeakKeyDictionary()
 
 
-def free_bytes(device: torch.device) -> int:
-    """What is free to this process: on a GPU with the allocator's own reserve, on a CPU within its control group."""
-    if device.type == "cuda":
-        reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + reserve
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    meminfo = File("/proc/meminfo")
-    if meminfo.is_file():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    group = File("/sys/fs/cgroup")
-    limit = group / "memory.max"
-    if limit.is_file() and limit.read_text().strip().isdigit():
-        held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        free = min(free, int(limit.read_text()) - int(held["anon"]))
-    return free
-
-
 def capacity_bytes(device: torch.device) -> int:
     """The memory of a GPU, or of this machine within the process's control group."""
     if device.type == "cuda":
