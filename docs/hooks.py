@@ -21,7 +21,12 @@ NAMES = re.findall(
     "sweep torchmetrics train",
 )
 ROOMS = {**{name: f"holdfast.{name}" for name in NAMES}, "theory": "holdfast.paper.theory"}
-FENCE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
+EDITIONS = (
+    ("Second edition: longer schedule, strongest attack", "laptop-2/", "laptop-2"),
+    ("First edition: three seeds, all rivals, shorter schedule", "", "laptop"),
+)
+"""Headings of the editions of the results, their folders below docs/results, and those of their records."""
+FENCE = re.compile(r"(^ *```.*?^ *```$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -47,16 +52,19 @@ def page_of(script: Path) -> str:
 
 
 def results_page() -> str:
-    """Links to the committed tables, figures and theorems, by their own headings."""
-    found = [(p.read_text().splitlines()[0].lstrip("# "), p.name) for p in sorted((HERE / "results").glob("*.md"))]
-    command = "holdfast reproduce all --profile laptop --results results/laptop"
-    head = f"# Results\n\nMade by `{command}` from committed records.\n"
-    return "\n".join([head, *(f"- [{title}]({name})" for title, name in found)]) + "\n"
+    """Links to the committed tables, figures and theorems, by their own headings; the latest edition first."""
+    parts = ["# Results\n\nEach edition is made from committed records."]
+    for title, folder, records in EDITIONS:
+        found = sorted((HERE / "results" / folder).glob("*.md"))
+        links = [f"- [{p.read_text().splitlines()[0].lstrip('# ')}]({folder}{p.name})" for p in found]
+        command = f"`holdfast reproduce all --results results/{records}`"
+        parts.append("\n".join([f"## {title}\n\nMade by {command}.\n", *links]))
+    return "\n\n".join(parts) + "\n"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Fences without the mark that tests read, links out of this folder as paths, mathematics as MathML."""
-    markdown = re.sub(r"^```(\w+) skip: .*$", r"```\1", markdown, flags=re.MULTILINE)
+    markdown = re.sub(r"^( *```\w+) skip: .*$", r"\1", markdown, flags=re.MULTILINE)
     pieces = FENCE.split(markdown)
     return "".join(piece if i % 2 else _typeset(_plain_links(piece)) for i, piece in enumerate(pieces))
 

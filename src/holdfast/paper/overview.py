@@ -90,7 +90,7 @@ def _forest(title: str, key: str, effects: dict[str, list[Effect]], folded: bool
         "The difference that the regulariser makes to each base, image by image over the seeds that both have. Filled: "
         "the interval lies on one side of 0. Diamonds: the difference of the paper's two numbers, on its full schedule."
     )
-    figure = figure_of(forest_figure(effects), key, "", caption, f"Forest plot. {said}")
+    figure = figure_of(forest_figure(effects), key, title, caption, f"Forest plot. {said}")
     return [Section(title, (figure,), folded)]
 
 

@@ -101,7 +101,8 @@ def _table(
     keys: Sequence[str],
     signed: bool = False,
 ) -> Table:
-    """Weighted sums of methods by title; a quantity has a column for the paper's numbers where it prints any."""
+    """Weighted sums of methods by title, those of which anything was run or printed; a quantity has a column for the
+    paper's numbers where it prints any."""
     columns: list[Column] = []
     parts: list[list[Cell]] = []
     for dataset in study.datasets:
@@ -113,8 +114,9 @@ def _table(
             if any(cell is not None for cell in paper):
                 columns.append(replace(column, heading="paper", better=None, beside=True, digits=PAPER_DIGITS))
                 parts.append(paper)
-    lines = (Row(title, tuple(part[i] for part in parts)) for i, title in enumerate(rows))
-    return Table(key, title, tuple(columns), tuple(lines))
+    lines = [Row(title, tuple(part[i] for part in parts)) for i, title in enumerate(rows)]
+    there = tuple(row for row in lines if any(cell is not None for cell in row.cells))
+    return Table(key, title, tuple(columns), there or tuple(lines))
 
 
 def _ours(study: Study, dataset: str, weights: Mapping[str, float], key: str) -> Cell:
