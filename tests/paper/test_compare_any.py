@@ -102,6 +102,15 @@ def test_the_leaderboard_opens_with_the_worst_of_the_first_data_set(
         leaderboard([])
 
 
+def test_a_network_that_classifies_badly_is_not_called_best(result: Make) -> None:
+    def entered(method: str, tau: float, natural: float) -> RunResult:
+        return result(method, kendall=tau, rank_kendall=tau, correct={"prediction": natural})
+
+    steady = entered("mart", 0.9, 0.5)
+    page = leaderboard([steady, entered("at", 0.3, 1.0), entered("at-igr", 0.4, 0.96)])
+    assert "explanations of AT+IGR, seed 0 on MNIST" in page.answer
+
+
 def test_the_committed_records_make_a_leaderboard() -> None:
     folder = Path(__file__).parents[2] / "results" / "laptop"
     (result,) = results_at(folder / "mnist-trades-igr-0.json")
