@@ -30,6 +30,7 @@ from holdfast.files import write_atomically
 from holdfast.models.find import FoundModel, find_model, model_card
 from holdfast.models.state import Model
 from holdfast.recipes import title
+from holdfast.train.folder import load_config
 
 OURS = "AutoIFIA, quick"
 METRICS: tuple[Compared, ...] = ("topk", "kendall")
@@ -66,10 +67,10 @@ def network_of(spec: str) -> Network:
     """A network of the zoo, or the folder of a finished run."""
     folder = Path(spec)
     if folder.is_dir():
-        config = json.loads((folder / "config.json").read_text())
-        data, recipe = config["data"]["name"], config["recipe"]
-        name = f"{data} {title(recipe.removeprefix(f'{data}-'))} seed {config['seed']} ({config['profile']} profile)"
-        return Network(name, find_model(spec), config["attack"]["eps"])
+        config = load_config(folder / "config.json")
+        data = config.data.name
+        name = f"{data} {title(config.recipe.removeprefix(f'{data}-'))} seed {config.seed} ({config.profile} profile)"
+        return Network(name, find_model(spec), config.validation.eps)
     dataset, _, method = spec.partition("/")
     card = model_card(method, dataset=dataset)
     name = f"{dataset} {card['title']} seed {card['train']['seed']} (zoo)"
