@@ -29,7 +29,7 @@ def test_each_loads_and_is_small(full: str) -> None:
     assert model(torch.zeros(2, *KNOWN[dataset].shape)).shape == (2, 10)
     card = model_card(name, dataset=dataset)
     assert (card["name"], card["dataset"], card["train"]["recipe"]) == (name, dataset, f"{dataset}-{name}")
-    assert sum(p.numel() for p in model.parameters()) * 2 < 1_000_000
+    assert sum(p.numel() for p in model.parameters()) * 2 < 1_500_000
 
 
 @pytest.mark.parametrize("full", NAMES)
