@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +13,8 @@ from torch import Tensor, nn
 
 import holdfast as hf
 from holdfast.audit.measure import ssim
-from holdfast.audit.page import _command
 from holdfast.audit.result import AuditResult, _crossing
 from holdfast.cli import main
-from holdfast.cli.audit import AuditOptions, explanations
-from holdfast.cli.parse import parse
 from holdfast.errors import HoldfastError
 from tests.audit.conftest import SETTINGS
 
@@ -102,15 +98,6 @@ def test_ssim_of_equal_and_of_inverted_images() -> None:
     torch.testing.assert_close(ssim(x, x), torch.ones(2))
     assert bool((ssim(x, 1 - x) < 0).all())
     assert bool((ssim(x, (x + 0.01).clamp(0, 1)) > 0.9).all())
-
-
-def test_the_command_of_the_page_makes_the_same_settings(result: AuditResult) -> None:
-    words = shlex.split(_command(result))
-    assert words[:4] == ["holdfast", "audit", "Sequential", "IMAGES"]
-    options = parse(AuditOptions(), words[4:], "audit", "")
-    assert explanations(options.attribution) == SETTINGS.attributions
-    assert options.eps == pytest.approx(SETTINGS.eps, rel=1e-3)
-    assert (options.images, options.k, options.certify, options.budget) == (3, 6, False, "quick")
 
 
 @pytest.mark.parametrize(

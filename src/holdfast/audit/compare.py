@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from holdfast.audit.command import asked_from
 from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import SEALED, AuditSettings
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast
 from holdfast.part_json import from_plain
-from holdfast.report.words import interval, listed, number
+from holdfast.report.words import counted, interval, listed, number
 from holdfast.sealed import parsed, unsealed
 
 
@@ -93,7 +94,7 @@ class AuditComparison:
             ends = f" {interval(difference.low, difference.high, True, 0, True)}"
         return (
             f"{label} keeps {100 * kept[1]:.0f} % under {b} and {100 * kept[0]:.0f} % under {a} "
-            f"({number(difference.mean, True, 0, True)} points{ends}, {difference.n} images)"
+            f"({number(difference.mean, True, 0, True)} points{ends}, {counted(difference.n, 'image')})"
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -203,4 +204,5 @@ def _result(place: Path, numbers: dict[str, Any], settings: AuditSettings, recor
         place,
         tuple(numbers["class_names"]),
         numbers.get("images_wanted", numbers["images"]),
+        asked_from(numbers.get("asked", {})),
     )

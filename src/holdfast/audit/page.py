@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from holdfast.audit.command import lines_of
 from holdfast.audit.result import AuditResult
 from holdfast.audit.store import pictures_of
 from holdfast.palette import DASHES, INK, MUTED, run_colours
@@ -41,7 +41,7 @@ def document_of(result: AuditResult) -> Document:
     sections += [
         Section("What was checked", (Words(tuple(checked), listed=True), *_notes(result))),
         Section("Settings", (Facts(_settings(result)), Facts(tuple(result.environment.items()))), True),
-        Section("Make it again", (Code((_command(result),)),), True),
+        Section("Make it again", (Code(lines_of(result.asked, result.settings, result.folder)),), True),
     ]
     facts = [counted(result.images, "image"), result.data]
     if result.accuracy is not None:
@@ -278,13 +278,3 @@ def _settings(result: AuditResult) -> tuple[tuple[str, str], ...]:
         ("draws of noise", str(s.draws)),
         ("seed", str(s.seed)),
     )
-
-
-def _command(result: AuditResult) -> str:
-    s = result.settings
-    words = ["holdfast audit", shlex.quote(result.model), "IMAGES"]
-    words += [f"--attribution {shlex.quote(explanation)}" for explanation in result.explanations]
-    words += [f"--eps {255 * eps:.4g}/255" for eps in s.eps]
-    words += [f"--images {s.images} --k {s.k} --budget {s.budget} --certify {s.certify} --seed {s.seed}"]
-    words += ["--multi-label"] if s.multi_label else []
-    return " ".join(words)
