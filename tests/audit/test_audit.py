@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 import holdfast as hf
 from holdfast.audit.measure import ssim
+from holdfast.audit.page import document_of
 from holdfast.audit.result import AuditResult, _crossing
 from holdfast.cli import main
 from holdfast.errors import HoldfastError
+from holdfast.report.table import Table
 from tests.audit.conftest import SETTINGS
 
 
@@ -130,6 +132,9 @@ def test_a_method_whose_maps_are_all_blank_is_not_the_verdict(images: Tensor) ->
     assert found.measured == ["Saliency"]
     assert found.score == found.mean("Saliency", "attack", found.topk, 0.05).mean
     assert "every map of blank is blank" in found.verdict()
+    (table,) = (block for section in document_of(found).sections for block in section.blocks
+                if isinstance(block, Table) and block.key == "explanations")  # fmt: skip
+    assert table.rows[1].cells == (None,) * 6 + (1.0,), "no number, not nan"
 
 
 def blank(x: Tensor, target: Tensor) -> Tensor:

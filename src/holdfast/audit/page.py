@@ -173,12 +173,12 @@ def _table(result: AuditResult) -> Table:
     rows = []
     for explanation in result.explanations:
         half = result.half_gone(explanation)
+        compared = [("attack", result.topk), ("noise", result.topk), ("attack", "kendall"), ("attack", "cosine")]
+        compared += [("attack", lens)] if lens is not None else []
+        found = [result.mean(explanation, what, metric, eps) for what, metric in compared]
         cells = (
-            result.mean(explanation, "attack", result.topk, eps),
-            result.mean(explanation, "noise", result.topk, eps),
-            result.mean(explanation, "attack", "kendall", eps),
-            result.mean(explanation, "attack", "cosine", eps),
-            None if lens is None else result.mean(explanation, "attack", lens, eps),
+            *(mean if mean.n else None for mean in found),
+            *([None] if lens is None else []),
             None if half is None else 255 * half,
             result.blank(explanation),
         )
