@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -80,12 +81,14 @@ def test_a_robust_map_and_a_fragile_one_come_out_apart(images: Tensor) -> None:
     assert soft.score < 0.8
 
 
-def test_blank_maps_are_counted_not_compared(images: Tensor) -> None:
+def test_blank_maps_are_counted_not_compared(images: Tensor, tmp_path: Path) -> None:
     dead = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
     nn.init.zeros_(dead[1].weight)
     found = hf.audit(dead, images, hf.AuditSettings((hf.Saliency(),), eps=(0.05,), k=6, images=3, certify=False))
     assert found.blank("Saliency") == 1.0
     assert any("Saliency is blank on 100%" in step for step in found.next_steps())
+    found.to_html(tmp_path / "page.html")
+    assert "every map of the 3 images is blank" in (tmp_path / "page.html").read_text()
 
 
 def test_half_gone_by_hand() -> None:
@@ -108,7 +111,12 @@ def test_ssim_of_equal_and_of_inverted_images() -> None:
         ("audit", "the model is missing"),
         ("audit mnist/trades-igr", "the folder of images is missing"),
         ("audit nope nowhere", "unknown model 'nope'"),
-        ("audit mnist/trades-igr nowhere --eps 8", "eps is 8; it is a part of the pixel range"),
+        ("audit mnist/trades-igr nowhere --eps 8", "at most 1; 8 levels of 255 are written 8/255."),
+        (
+            "audit mnist/trades-igr nowhere --eps 300",
+            "eps is 300; it is a part of the pixel range, above 0 and at most 1.",
+        ),
+        ("audit mnist/trades-igr digits --image-size 0", "must be positive"),
         ("audit mnist/trades-igr nowhere --eps 0", "eps is 0"),
         ("audit mnist/trades-igr nowhere --time-limit soon", "--time-limit is 'soon'"),
         ("audit mnist/trades-igr nowhere --attribution salience", "unknown attribution 'salience'; did you mean"),

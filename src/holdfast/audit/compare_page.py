@@ -97,8 +97,7 @@ def _table(found: AuditComparison) -> Table:
     rows = []
     for explanation in found.explanations:
         cells: tuple[Interval | None, ...] = (
-            found.first.mean(explanation, "attack", metric, eps),
-            found.second.mean(explanation, "attack", metric, eps),
+            *(mean if mean.n else None for mean in found.means(explanation, "attack", metric, eps)),
             found.difference(explanation, "attack", metric, eps),
             found.difference(explanation, "noise", metric, eps),
             found.difference(explanation, "attack", "kendall", eps),

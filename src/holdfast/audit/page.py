@@ -153,7 +153,8 @@ def name_axes(drawing: Drawing, result: AuditResult) -> None:
     axis.set_ylim(0, 1.03)
     axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
     axis.set_ylabel(f"share of the top {result.settings.k} left", fontsize=9, color=INK)
-    drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+    if axis.get_legend_handles_labels()[1]:
+        drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     plain(axis)
 
 

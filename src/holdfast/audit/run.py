@@ -100,8 +100,8 @@ def audit(
     seconds = estimate(chosen)
     if time_limit is not None and seconds / len(x) > time_limit:
         raise HoldfastError(
-            f"the time limit of {time_limit:.0f} s is shorter than one image, which takes about "
-            f"{seconds / len(x):.0f} s; allow more, or ask for fewer explanations or radii."
+            f"the time limit of {time_limit:.3g} s is shorter than one image, which takes about "
+            f"{seconds / len(x):.2g} s; allow more, or ask for fewer explanations or radii."
         )
     if on_start is not None:
         on_start(seconds)
@@ -192,7 +192,7 @@ def _images(
         images,
         split,
         data_dir=data_dir,
-        image_size=image_size or found.image_size,
+        image_size=found.image_size if image_size is None else image_size,
         interpolation=found.interpolation,
         crop=found.crop,
         channels=found.channels,
