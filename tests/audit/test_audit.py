@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 import holdfast as hf
 from holdfast.audit.measure import ssim
-from holdfast.audit.page import _command
+from holdfast.audit.page import document_of
 from holdfast.audit.result import AuditResult, _crossing
 from holdfast.cli import main
-from holdfast.cli.audit import AuditOptions, explanations
-from holdfast.cli.parse import parse
 from holdfast.errors import HoldfastError
+from holdfast.report.table import Table
 from tests.audit.conftest import SETTINGS
 
 
@@ -82,12 +81,14 @@ def test_a_robust_map_and_a_fragile_one_come_out_apart(images: Tensor) -> None:
     assert soft.score < 0.8
 
 
-def test_blank_maps_are_counted_not_compared(images: Tensor) -> None:
+def test_blank_maps_are_counted_not_compared(images: Tensor, tmp_path: Path) -> None:
     dead = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
     nn.init.zeros_(dead[1].weight)
     found = hf.audit(dead, images, hf.AuditSettings((hf.Saliency(),), eps=(0.05,), k=6, images=3, certify=False))
     assert found.blank("Saliency") == 1.0
     assert any("Saliency is blank on 100%" in step for step in found.next_steps())
+    found.to_html(tmp_path / "page.html")
+    assert "every map of the 3 images is blank" in (tmp_path / "page.html").read_text()
 
 
 def test_half_gone_by_hand() -> None:
@@ -104,22 +105,18 @@ def test_ssim_of_equal_and_of_inverted_images() -> None:
     assert bool((ssim(x, (x + 0.01).clamp(0, 1)) > 0.9).all())
 
 
-def test_the_command_of_the_page_makes_the_same_settings(result: AuditResult) -> None:
-    words = shlex.split(_command(result))
-    assert words[:4] == ["holdfast", "audit", "Sequential", "IMAGES"]
-    options = parse(AuditOptions(), words[4:], "audit", "")
-    assert explanations(options.attribution) == SETTINGS.attributions
-    assert options.eps == pytest.approx(SETTINGS.eps, rel=1e-3)
-    assert (options.images, options.k, options.certify, options.budget) == (3, 6, False, "quick")
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("audit", "the model is missing"),
         ("audit mnist/trades-igr", "the folder of images is missing"),
         ("audit nope nowhere", "unknown model 'nope'"),
-        ("audit mnist/trades-igr nowhere --eps 8", "eps is 8; it is a part of the pixel range"),
+        ("audit mnist/trades-igr nowhere --eps 8", "at most 1; 8 levels of 255 are written 8/255."),
+        (
+            "audit mnist/trades-igr nowhere --eps 300",
+            "eps is 300; it is a part of the pixel range, above 0 and at most 1.",
+        ),
+        ("audit mnist/trades-igr digits --image-size 0", "must be positive"),
         ("audit mnist/trades-igr nowhere --eps 0", "eps is 0"),
         ("audit mnist/trades-igr nowhere --time-limit soon", "--time-limit is 'soon'"),
         ("audit mnist/trades-igr nowhere --attribution salience", "unknown attribution 'salience'; did you mean"),
@@ -143,6 +140,9 @@ def test_a_method_whose_maps_are_all_blank_is_not_the_verdict(images: Tensor) ->
     assert found.measured == ["Saliency"]
     assert found.score == found.mean("Saliency", "attack", found.topk, 0.05).mean
     assert "every map of blank is blank" in found.verdict()
+    (table,) = (block for section in document_of(found).sections for block in section.blocks
+                if isinstance(block, Table) and block.key == "explanations")  # fmt: skip
+    assert table.rows[1].cells == (None,) * 6 + (1.0,), "no number, not nan"
 
 
 def blank(x: Tensor, target: Tensor) -> Tensor:

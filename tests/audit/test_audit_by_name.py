@@ -51,5 +51,5 @@ def test_a_run_has_the_shape_of_its_images(tmp_path: Path) -> None:
 
 def test_weights_of_a_module_are_refused(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-    with pytest.raises(hf.HoldfastError, match="weights, mean and std are for a model given by its name"):
+    with pytest.raises(hf.HoldfastError, match="weights, checkpoint, mean and std are for a model given by its name"):
         hf.audit(net, torch.rand(2, 1, 8, 8), SETTINGS, weights="net.pt")

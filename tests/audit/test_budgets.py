@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import holdfast as hf
+from holdfast.audit.light import Explanation, LightAttack, Moved
 from holdfast.audit.result import AuditResult
 from holdfast.audit.run import passes
 from holdfast.audit.settings import fitted_settings, with_budget
@@ -38,7 +39,8 @@ def test_stopped_after_any_image_it_goes_on_to_the_same_result(
     again = hf.audit(net, images, SETTINGS, out=tmp_path / "a")
     pd.testing.assert_frame_equal(again.records, result.records)
     assert result.folder is not None
-    assert (tmp_path / "a" / "report.html").read_text() == (result.folder / "report.html").read_text()
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert page.replace(str(tmp_path / "a"), str(result.folder)) == (result.folder / "report.html").read_text()
 
 
 def test_the_page_is_there_from_the_first_image_on(net: nn.Module, images: Tensor, tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_a_time_limit_weakens_the_attack_before_it_leaves_out_images(
 
 
 def test_a_time_limit_shorter_than_one_image(net: nn.Module, images: Tensor) -> None:
-    with pytest.raises(HoldfastError, match="shorter than one image"):
+    with pytest.raises(HoldfastError, match=r"of 1e-06 s is shorter than one image, which takes about \S*[1-9]"):
         hf.audit(net, images, SETTINGS, time_limit=1e-6)
 
 
@@ -94,6 +96,25 @@ def test_the_light_budget_keeps_the_ball_and_counts_noise_as_an_attack(net: nn.M
         assert (attack <= noise).all()
         assert (np.diff(attack, axis=0) <= 0).all(), "what a smaller radius allows, a larger one does"
     assert found.mean(found.explanations[0], "attack", found.topk, 0.1).mean < 0.9
+
+
+def test_what_the_attack_finds_within_a_radius_counts_at_every_larger_one(
+    net: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also at the reference radius, which is attacked first."""
+    left = {1 / 255: 0.5, 2 / 255: 0.9, 4 / 255: 0.7, 8 / 255: 0.4}
+
+    def climbed(self: LightAttack, of: Explanation, start: Tensor, eps: float, steps: int) -> Moved:
+        return Moved(of.x, of.clean, left[eps], "light climb")
+
+    monkeypatch.setattr(LightAttack, "_climbed", climbed)
+    target = torch.zeros(1, dtype=torch.int64)
+    of = Explanation(net, images[:1], target, hf.Saliency(), hf.Saliency()(net, images[:1], target))
+    found = LightAttack(tuple(left), 2 / 255, 6).run(of, torch.Generator().manual_seed(0))
+    assert found[0][0] == 2 / 255
+    shares = {eps: moved.topk for eps, moved, _ in found}
+    assert all(shares[eps] <= min(left[e] for e in left if e <= eps) for eps in left)
+    assert sorted(shares.values(), reverse=True) == [shares[eps] for eps in sorted(shares)]
 
 
 def test_quick_is_light_on_large_images_alone() -> None:

@@ -45,6 +45,17 @@ def test_the_difference_is_paired_by_image() -> None:
     assert back.startswith("The explanations of b hold better than those of a:")
 
 
+def test_the_means_are_those_of_the_images_that_both_hold() -> None:
+    """As where half of the maps are blank under one network: 80 % less 50 % are 30 points."""
+    first, second = made("a", [0.5] * 20), made("b", [0.8] * 20 + [0.1] * 20)
+    found = hf.compare_audits(first, second)
+    assert "keeps 80 % under b and 50 % under a (+30 points" in found.verdict()
+    attack = found.to_frame().set_index("what").loc["attack"]
+    assert (attack["second"], attack["first"], attack["difference"]) == pytest.approx((0.8, 0.5, 0.3))
+    apart = hf.compare_audits(first, replace(second, records=second.records[second.records["index"] >= 20]))
+    assert "has no image that both audits hold" in apart.verdict()
+
+
 @pytest.mark.parametrize(
     ("gaps", "opening"),
     [

@@ -118,6 +118,7 @@ def test_probabilities_are_warned_of(net: nn.Module) -> None:
         ("mnist/trades_igr", "did you mean mnist/trades-igr"),
         ("missing.pt2", "missing.pt2 does not exist"),
         ("timm:resnet18", r"pip install 'holdfast\[timm\]'"),
+        ("hf:./nowhere", r"there is no folder \./nowhere; give the one that save_pretrained wrote"),
         ("hf:some/model", r"pip install 'holdfast\[transformers\]'"),
         ("nothing_here:make", "importing nothing_here failed"),
     ],
@@ -138,3 +139,20 @@ def test_a_state_dict_is_no_program(net: nn.Module, tmp_path: Path) -> None:
 def test_images_of_another_shape(net: nn.Module) -> None:
     with pytest.raises(HoldfastError, match="model mine cannot take images of shape"):
         fitted(FoundModel(net, "mine"), torch.rand(2, 3, 5, 5))
+
+
+def test_an_untrained_network_of_a_library_is_the_same_in_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was drawn before, and without a trace in what is drawn after."""
+    config = {"input_size": (3, 2, 2), "mean": (0.5,), "std": (0.5,), "interpolation": "bicubic", "crop_pct": 1.0}
+    timm = SimpleNamespace(
+        create_model=lambda name, pretrained: nn.Sequential(nn.Flatten(), nn.Linear(12, 3)),
+        data=SimpleNamespace(resolve_model_data_config=lambda m: config, infer_imagenet_subset=lambda m: None),
+    )
+    monkeypatch.setattr("holdfast.models.libraries._library", lambda module, extra: timm)
+    torch.manual_seed(5)
+    first = find_model("timm:any", weights="random").model
+    drawn = torch.rand(1)
+    second = find_model("timm:any", weights="random").model
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(1))

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from holdfast.audit.command import asked_from
 from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import SEALED, AuditSettings
 from holdfast.errors import HoldfastError
-from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast
+from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast, mean_interval
 from holdfast.part_json import from_plain
-from holdfast.report.words import interval, listed, number
+from holdfast.report.words import counted, interval, listed, number
 from holdfast.sealed import parsed, unsealed
 
 
@@ -49,6 +50,15 @@ class AuditComparison:
     def reference(self) -> float:
         """The shared radius nearest to 2/255, of which the verdict speaks."""
         return min(self.eps, key=lambda e: abs(e - 2 / 255))
+
+    def means(self, explanation: str, what: str, metric: str, eps: float) -> tuple[Interval, Interval]:
+        """The first and the second audit's mean over the images that both have, as the difference is."""
+        columns = [r.per_image(explanation, what, metric, eps).dropna() for r in (self.first, self.second)]
+        shared = columns[0].index.intersection(columns[1].index)
+        bounds = (0.0, 1.0) if metric == self.first.topk else (-1.0, 1.0)
+        nothing = Interval(float("nan"), None, None, 0)
+        a, b = (mean_interval(c[shared].tolist(), bounds) if len(shared) else nothing for c in columns)
+        return a, b
 
     def difference(self, explanation: str, what: str, metric: str, eps: float) -> Interval | None:
         """The second audit's mean less the first's over the images that both have; None where they share none."""
@@ -87,13 +97,13 @@ class AuditComparison:
         label = self.first.label(explanation)
         if difference is None:
             return f"{label} has no image that both audits hold"
-        kept = [r.mean(explanation, "attack", r.topk, self.reference).mean for r in (self.first, self.second)]
+        kept = [found.mean for found in self.means(explanation, "attack", self.first.topk, self.reference)]
         ends = ""
         if difference.low is not None and difference.high is not None:
             ends = f" {interval(difference.low, difference.high, True, 0, True)}"
         return (
             f"{label} keeps {100 * kept[1]:.0f} % under {b} and {100 * kept[0]:.0f} % under {a} "
-            f"({number(difference.mean, True, 0, True)} points{ends}, {difference.n} images)"
+            f"({number(difference.mean, True, 0, True)} points{ends}, {counted(difference.n, 'image')})"
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -103,7 +113,7 @@ class AuditComparison:
             for eps in self.eps:
                 for what in ("attack", "noise"):
                     found = self.difference(explanation, what, self.first.topk, eps)
-                    first, second = (r.mean(explanation, what, r.topk, eps).mean for r in (self.first, self.second))
+                    first, second = (m.mean for m in self.means(explanation, what, self.first.topk, eps))
                     rows.append(
                         {"explanation": self.first.label(explanation), "eps": eps, "what": what, "first": first,
                          "second": second, "difference": found and found.mean, "low": found and found.low,
@@ -203,4 +213,5 @@ def _result(place: Path, numbers: dict[str, Any], settings: AuditSettings, recor
         place,
         tuple(numbers["class_names"]),
         numbers.get("images_wanted", numbers["images"]),
+        asked_from(numbers.get("asked", {})),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+
 from matplotlib.figure import Figure as Drawing
 
+from holdfast.audit.command import lines_of
 from holdfast.audit.compare import AuditComparison
 from holdfast.audit.page import name_axes, strip_of, strips, trace
 from holdfast.audit.result import AuditResult
 from holdfast.metrics.stats import Interval
 from holdfast.palette import run_colours
-from holdfast.report.document import Block, Document, Facts, Figure, Section, Tile, Words
+from holdfast.report.document import Block, Code, Document, Facts, Figure, Section, Tile, Words
 from holdfast.report.figures import figure_of
 from holdfast.report.table import Column, Row, Table
 
@@ -25,11 +28,20 @@ def comparison_document(found: AuditComparison) -> Document:
         Section("Each by itself", (Words((f"{a}: {first.verdict()}", f"{b}: {second.verdict()}")),)),
         Section("What was checked", _checked(found)),
         Section("Settings", tuple(Facts(tuple(r.environment.items())) for r in (first, second)), True),
+        Section("Make it again", (Code(_lines(found)),), True),
     ]
     facts = [first.data]
     if first.accuracy is not None and second.accuracy is not None:
         facts.append(f"accuracy {first.accuracy:.0%} ({a}) and {second.accuracy:.0%} ({b})")
     return Document(f"{b} beside {a}", found.verdict(), tuple(sections), tuple(facts))
+
+
+def _lines(found: AuditComparison) -> tuple[str, ...]:
+    """What makes both audits and compares them."""
+    both = found.first, found.second
+    made = [line for r in both for line in lines_of(r.asked, r.settings, r.folder)]
+    folders = [str(r.folder) for r in both if r.folder is not None]
+    return (*made, shlex.join(["holdfast", "audit", "--compare", *folders])) if len(folders) == 2 else tuple(made)
 
 
 def _checked(found: AuditComparison) -> tuple[Block, ...]:
@@ -85,8 +97,7 @@ def _table(found: AuditComparison) -> Table:
     rows = []
     for explanation in found.explanations:
         cells: tuple[Interval | None, ...] = (
-            found.first.mean(explanation, "attack", metric, eps),
-            found.second.mean(explanation, "attack", metric, eps),
+            *(mean if mean.n else None for mean in found.means(explanation, "attack", metric, eps)),
             found.difference(explanation, "attack", metric, eps),
             found.difference(explanation, "noise", metric, eps),
             found.difference(explanation, "attack", "kendall", eps),

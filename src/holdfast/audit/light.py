@@ -74,7 +74,7 @@ class LightAttack:
         seed, x = drawn_seed(generator), of.x
         unmoved = Moved(x, of.clean, 1.0, "")
         known: dict[float, Moved] = {}
-        rows = []
+        noises: dict[float, Moved] = {}
         with evaluating(of.model):
             for eps in sorted(self.radii, key=lambda e: abs(e - self.reference)):
                 corner = project(x + eps * noise_of(x, seed, f"signs {eps!r}").sign(), x, eps)
@@ -84,11 +84,11 @@ class LightAttack:
                     near = min(known, key=lambda e: abs(e - eps))
                     start, steps = project(x + eps / near * (known[near].adv - x), x, eps), MORE
                 climbed = self._climbed(of, start, eps, steps)
-                smaller = [moved for other, moved in known.items() if other < eps]
-                found = [moved for moved in (noise, climbed, *smaller) if moved is not None]
+                found = [moved for moved in (noise, climbed) if moved is not None]
                 known[eps] = min(found, key=lambda moved: moved.topk, default=unmoved)
-                rows.append((eps, known[eps], noise or unmoved))
-        return rows
+                noises[eps] = noise or unmoved
+        within = {eps: [moved for other, moved in known.items() if other <= eps] for eps in known}
+        return [(eps, min(within[eps], key=lambda moved: moved.topk), noises[eps]) for eps in known]
 
     def _climbed(self, of: Explanation, start: Tensor, eps: float, steps: int) -> Moved | None:
         first = FIRST if steps == STEPS else LATER

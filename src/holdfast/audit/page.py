@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from holdfast.audit.command import lines_of
 from holdfast.audit.result import AuditResult
 from holdfast.audit.store import pictures_of
 from holdfast.palette import DASHES, INK, MUTED, run_colours
@@ -41,7 +41,7 @@ def document_of(result: AuditResult) -> Document:
     sections += [
         Section("What was checked", (Words(tuple(checked), listed=True), *_notes(result))),
         Section("Settings", (Facts(_settings(result)), Facts(tuple(result.environment.items()))), True),
-        Section("Make it again", (Code((_command(result),)),), True),
+        Section("Make it again", (Code(lines_of(result.asked, result.settings, result.folder)),), True),
     ]
     facts = [counted(result.images, "image"), result.data]
     if result.accuracy is not None:
@@ -153,7 +153,8 @@ def name_axes(drawing: Drawing, result: AuditResult) -> None:
     axis.set_ylim(0, 1.03)
     axis.set_xlabel("radius, 1/255 of the pixel range", fontsize=9, color=INK)
     axis.set_ylabel(f"share of the top {result.settings.k} left", fontsize=9, color=INK)
-    drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+    if axis.get_legend_handles_labels()[1]:
+        drawing.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     plain(axis)
 
 
@@ -173,12 +174,12 @@ def _table(result: AuditResult) -> Table:
     rows = []
     for explanation in result.explanations:
         half = result.half_gone(explanation)
+        compared = [("attack", result.topk), ("noise", result.topk), ("attack", "kendall"), ("attack", "cosine")]
+        compared += [("attack", lens)] if lens is not None else []
+        found = [result.mean(explanation, what, metric, eps) for what, metric in compared]
         cells = (
-            result.mean(explanation, "attack", result.topk, eps),
-            result.mean(explanation, "noise", result.topk, eps),
-            result.mean(explanation, "attack", "kendall", eps),
-            result.mean(explanation, "attack", "cosine", eps),
-            None if lens is None else result.mean(explanation, "attack", lens, eps),
+            *(mean if mean.n else None for mean in found),
+            *([None] if lens is None else []),
             None if half is None else 255 * half,
             result.blank(explanation),
         )
@@ -278,13 +279,3 @@ def _settings(result: AuditResult) -> tuple[tuple[str, str], ...]:
         ("draws of noise", str(s.draws)),
         ("seed", str(s.seed)),
     )
-
-
-def _command(result: AuditResult) -> str:
-    s = result.settings
-    words = ["holdfast audit", shlex.quote(result.model), "IMAGES"]
-    words += [f"--attribution {shlex.quote(explanation)}" for explanation in result.explanations]
-    words += [f"--eps {255 * eps:.4g}/255" for eps in s.eps]
-    words += [f"--images {s.images} --k {s.k} --budget {s.budget} --certify {s.certify} --seed {s.seed}"]
-    words += ["--multi-label"] if s.multi_label else []
-    return " ".join(words)

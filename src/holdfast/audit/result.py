@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from holdfast.audit.command import Asked
 from holdfast.audit.settings import AuditSettings, reference_of
 from holdfast.evaluate import name_of
 from holdfast.metrics.stats import Interval, mean_interval
@@ -41,6 +42,8 @@ class AuditResult:
     """Names of the model's classes, where they are known."""
     wanted: int = 0
     """Images that were asked for: more than `images` while the audit is at work, or after its time limit."""
+    asked: Asked = field(default_factory=Asked, repr=False)
+    """What it was asked of, beside its settings."""
 
     @property
     def images(self) -> int:
@@ -236,6 +239,7 @@ class AuditResult:
             "flags": list(self.flags),
             "notes": list(self.notes),
             "environment": dict(self.environment),
+            "asked": asdict(self.asked),
         }
 
     def to_html(self, path: str | Path) -> Path:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.attribution import Saliency
+from holdfast.audit.command import Asked
 from holdfast.audit.light import LightAttack
 from holdfast.audit.measure import Pictured, flags_of, full_attack, measure
 from holdfast.audit.result import AuditResult
@@ -39,6 +40,7 @@ def audit(
     time_limit: float | None = None,
     device: str = "cpu",
     weights: str | None = None,
+    checkpoint: Literal["last", "best"] = "last",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     image_size: int | tuple[int, int] | None = None,
@@ -62,7 +64,7 @@ def audit(
         time_limit: seconds after which no further image is begun. Where the budget asked for would not do all images
             in that time, a weaker one is taken, down to ``"light"``; a stopped audit goes on with the one it had.
         device: where it runs.
-        weights, mean, std: as in `find_model`, for a model given by its name.
+        weights, checkpoint, mean, std: as in `find_model`, for a model given by its name.
         image_size, strict, data_dir: as in `load_dataset`; the size that the model asks for by default.
         on_image: told before every image how many are done, of how many.
         on_start: told the estimated seconds.
@@ -78,11 +80,12 @@ def audit(
         (2, ['accuracy', 'blank', 'class_names'])
     """
     shaped_by_images = isinstance(model, str) and (model in BUILT_IN or Path(model).is_dir())
-    found = None if shaped_by_images else _model(model, weights, mean, std)
+    own: dict[str, Any] = {"weights": weights, "checkpoint": checkpoint, "mean": mean, "std": std}
+    found = None if shaped_by_images else _model(model, own)
     data = _images(images, found, image_size, strict, data_dir)
     if found is None:
         classes = data.num_classes or None
-        found = find_model(str(model), shape=data.shape, num_classes=classes, weights=weights, mean=mean, std=std)
+        found = find_model(str(model), shape=data.shape, num_classes=classes, **own)
     x = to_unit_interval(data.images[: (settings or AuditSettings()).images]).to(device)
     found = fitted(replace(found, model=found.model.to(device)), x[:2])
     asked = fitted_settings(settings or AuditSettings(), found.model, x)
@@ -97,8 +100,8 @@ def audit(
     seconds = estimate(chosen)
     if time_limit is not None and seconds / len(x) > time_limit:
         raise HoldfastError(
-            f"the time limit of {time_limit:.0f} s is shorter than one image, which takes about "
-            f"{seconds / len(x):.0f} s; allow more, or ask for fewer explanations or radii."
+            f"the time limit of {time_limit:.3g} s is shorter than one image, which takes about "
+            f"{seconds / len(x):.2g} s; allow more, or ask for fewer explanations or radii."
         )
     if on_start is not None:
         on_start(seconds)
@@ -121,6 +124,18 @@ def audit(
             store.folder,
             found.classes or (data.classes if accuracy is not None else ()),
             len(x),
+            Asked(
+                model if isinstance(model, str) else None,
+                images if isinstance(images, str) else None,
+                weights,
+                checkpoint,
+                _numbers(mean),
+                _numbers(std),
+                (image_size,) if isinstance(image_size, int) else image_size,
+                strict,
+                data_dir,
+                device,
+            ),
         )
 
     started = time.monotonic()
@@ -143,20 +158,19 @@ def audit(
     return finished
 
 
-def _model(
-    model: str | nn.Module | FoundModel,
-    weights: str | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-) -> FoundModel:
+def _model(model: str | nn.Module | FoundModel, own: dict[str, Any]) -> FoundModel:
     if isinstance(model, str):
-        return find_model(model, weights=weights, mean=mean, std=std)
-    if (weights, mean, std) != (None, None, None):
+        return find_model(model, **own)
+    if own != {"weights": None, "checkpoint": "last", "mean": None, "std": None}:
         raise HoldfastError(
-            "weights, mean and std are for a model given by its name; load them into the module, or wrap it in "
-            "holdfast.Normalized."
+            "weights, checkpoint, mean and std are for a model given by its name; load them into the module, or wrap "
+            "it in holdfast.Normalized."
         )
     return model if isinstance(model, FoundModel) else FoundModel(model, type(model).__name__)
+
+
+def _numbers(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(map(float, values))
 
 
 def _images(
@@ -178,7 +192,7 @@ def _images(
         images,
         split,
         data_dir=data_dir,
-        image_size=image_size or found.image_size,
+        image_size=found.image_size if image_size is None else image_size,
         interpolation=found.interpolation,
         crop=found.crop,
         channels=found.channels,

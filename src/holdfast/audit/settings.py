@@ -57,7 +57,7 @@ class AuditSettings:
     def __post_init__(self) -> None:
         for eps in self.eps:
             if not 0 < eps <= 1:
-                levels = f" ({eps:g}/255 is written {eps:g}/255)" if eps > 1 else ""
+                levels = f"; {eps:g} levels of 255 are written {eps:g}/255" if 1 < eps <= 255 else ""
                 raise HoldfastError(f"eps is {eps:g}; it is a part of the pixel range, above 0 and at most 1{levels}.")
         for name in ("images", "draws", "samples"):
             check_count(name, getattr(self, name))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from holdfast.audit.measure import Pictured
+from holdfast.audit.measure import Pictured, metrics_of
 from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import SEALED, AuditSettings
 from holdfast.errors import HoldfastError
@@ -78,7 +78,7 @@ class Store:
             for file in sorted((self.folder / "images").glob("*.json")):
                 rows += _kept(file)["rows"]
         found = pd.DataFrame(rows)
-        always = ["eps", f"top_{self.settings.k}"]
+        always = ["eps", *(metric.key for metric in metrics_of(self.settings))]
         return found.reindex(columns=[*found.columns, *(c for c in always if c not in found.columns)])
 
     def flags(self, make: Callable[[], list[str]]) -> list[str]:

@@ -36,14 +36,21 @@ class AuditOptions:
     """How hard the attack tries; on large images quick is light."""
     weights: str | None = None
     """State dict for the model; "random" leaves a network of timm or Hugging Face untrained."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Of a run: the weights after its last epoch, or those best on validation."""
     mean: tuple[float, ...] | None = None
     """Of the normalisation that the model expects outside, one number per channel."""
     std: tuple[float, ...] | None = None
     """Likewise."""
-    image_size: int | None = None
-    """Height and width that images are resized and cropped to; what the model asks for by default."""
+    image_size: tuple[int] | tuple[int, int] | None = None
+    """Height and width, or one number for both, that images are resized and cropped to; what the model asks for by
+    default."""
+    draws: int = 5
+    """Perturbations of random signs, of which the worst counts as noise; one with the light budget."""
     certify: bool | None = None
     """Certify voted maps; by default on small images only."""
+    samples: int = 1000
+    """Noisy copies per image of the certificate."""
     multi_label: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The logits are independent labels: every label that an image is given (logit above 0) is explained."""
     time_limit: str | None = None
@@ -155,11 +162,13 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
         k=options.k,
         images=options.images,
         budget=options.budget,
+        draws=options.draws,
         certify=options.certify,
+        samples=options.samples,
         multi_label=options.multi_label,
         seed=options.seed,
     )
-    device = pick_device(options.device)
+    device, size = pick_device(options.device), options.image_size
     console = Console(stderr=True, quiet=options.json)
     columns = (
         TextColumn("{task.description}"),
@@ -183,9 +192,10 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
             time_limit=limit,
             device=device,
             weights=options.weights,
+            checkpoint=options.checkpoint,
             mean=options.mean,
             std=options.std,
-            image_size=options.image_size,
+            image_size=size[0] if size is not None and len(size) == 1 else size,
             strict=options.strict,
             data_dir=options.data_dir,
             on_image=lambda done, total: progress.update(task, completed=done, total=total),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -63,9 +64,11 @@ def find_model(
     """
     match check_spec(spec, weights):
         case "timm":
-            found = from_timm(spec.removeprefix("timm:"), weights)
+            with _the_same_every_time():
+                found = from_timm(spec.removeprefix("timm:"), weights)
         case "hf":
-            found = from_hugging_face(spec.removeprefix("hf:"), weights)
+            with _the_same_every_time():
+                found = from_hugging_face(spec.removeprefix("hf:"), weights)
         case "run":
             found = _from_run(Path(spec), checkpoint, shape, num_classes, data_dir)
         case "program":
@@ -152,9 +155,16 @@ def _innermost(model: nn.Module) -> nn.Module:
     return model
 
 
-def _from_factory(spec: str, shape: tuple[int, int, int] | None, num_classes: int | None) -> FoundModel:
+@contextmanager
+def _the_same_every_time() -> Iterator[None]:
+    """Inside, weights that are drawn are the same in every call; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(0, "weights"))  # without weights: the same network every time
+        torch.manual_seed(seed_of(0, "weights"))
+        yield
+
+
+def _from_factory(spec: str, shape: tuple[int, int, int] | None, num_classes: int | None) -> FoundModel:
+    with _the_same_every_time():
         model = build_model(spec, shape, num_classes)
     return FoundModel(model, spec.replace("/", "_").replace(":", "-").replace(".py", ""))
 

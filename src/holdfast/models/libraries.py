@@ -104,6 +104,8 @@ def _numbers(values: Sequence[float] | float) -> str:
 
 
 def from_hugging_face(name: str, weights: str | None) -> FoundModel:
+    if name.startswith((".", "/")) and not Path(name).is_dir():
+        raise HoldfastError(f"hf:{name}: there is no folder {name}; give the one that save_pretrained wrote, or an ID.")
     library = _library("transformers", "transformers")
     try:
         if weights is None:
