@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> None:
         for row in rows:
             console.print(
                 f"{row['split']}: mean {_numbers(row['mean'])}, std {_numbers(row['std'])}, "
-                f"sha256 {row['sha256'][:16]}…, "
+                f"sha256 {row['sha256']}, "
                 f"images a class: {', '.join(f'{c} {n}' for c, n in row['counts'].items())}",
                 markup=False,
                 highlight=False,

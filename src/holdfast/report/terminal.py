@@ -142,13 +142,14 @@ def _turned(table: Table) -> Grid:
 
 
 def _words(table: Table) -> Text:
-    """A block a row, since sentences do not fit columns."""
-    said = Text(table.title, style="bold")
+    """A block a row, since sentences, and numbers on a narrow console, do not fit columns."""
+    said = Text(f"{table.title}\n", style="bold")
     for row in table.rows:
-        said.append(f"\n{row.title}\n", style="bold")
-        cells = zip(table.columns, row.cells, strict=True)
-        said.append("\n".join(f"  {column.heading}: {column.written(cell)}" for column, cell in cells))
-    return said.append("\n")
+        said.append(f"{row.title}\n", style="bold")
+        for i, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
+            said.append(f"  {_heading(column, ' ')}: ")
+            said.append_text(_text(table, i, cell, " ", row.style)).append("\n")
+    return said
 
 
 def _print_claims(title: str, claims: Sequence[Claim], console: Console) -> None:
