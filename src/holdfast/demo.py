@@ -17,6 +17,7 @@ from holdfast.attribution import IntegratedGradients
 from holdfast.data import load_dataset
 from holdfast.evaluate import Protocol, evaluate
 from holdfast.evaluate.standard import strongest
+from holdfast.files import locked
 from holdfast.metrics import KendallTau, TopK
 from holdfast.models.find import find_model
 from holdfast.recipes import TITLES, recipe
@@ -99,14 +100,15 @@ def compare(
         watch: opens a progress display for a title, where ``jobs`` is 1.
         jobs: networks at once, each in a process of its own.
     """
-    if jobs > 1:
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            job = partial(_finished, protocol=protocol, out=out, device=device)
-            longest_first = reversed([*recipes.items()])
-            list(pool.map(job, *zip(*longest_first, strict=True)))
-    results = {t: _finished(t, config, protocol, out, device, watch) for t, config in recipes.items()}
-    models = {t: find_model(str(out / config.recipe)).model for t, config in recipes.items()}
-    return _page(results, models, protocol, out, device, commands)
+    with locked(out):
+        if jobs > 1:
+            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+                job = partial(_finished, protocol=protocol, out=out, device=device)
+                longest_first = reversed([*recipes.items()])
+                list(pool.map(job, *zip(*longest_first, strict=True)))
+        results = {t: _finished(t, config, protocol, out, device, watch) for t, config in recipes.items()}
+        models = {t: find_model(str(out / config.recipe)).model for t, config in recipes.items()}
+        return _page(results, models, protocol, out, device, commands)
 
 
 def compare_zoo(
@@ -116,12 +118,13 @@ def compare_zoo(
     protocol, results = ZOO[dataset], {}
     models = {title_of(method): find_model(f"{dataset}/{method}").model for method in METHODS}
     data = load_dataset(dataset, protocol.split, data_dir=data_dir)
-    for method, (title, model) in zip(METHODS, models.items(), strict=True):
-        with watch(title) as display, one_thread():
-            found = evaluate(model, data, protocol, out / method, name=title, on_images=display.images)
-        assert found is not None
-        results[title] = result_of(found)
-    return _page(results, models, protocol, out, "cpu", commands, data_dir)
+    with locked(out):
+        for method, (title, model) in zip(METHODS, models.items(), strict=True):
+            with watch(title) as display, one_thread():
+                found = evaluate(model, data, protocol, out / method, name=title, on_images=display.images)
+            assert found is not None
+            results[title] = result_of(found)
+        return _page(results, models, protocol, out, "cpu", commands, data_dir)
 
 
 def _finished(

@@ -20,16 +20,46 @@ LEFT_BEHIND_SECONDS = 3600.0
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for one process.
+    """Make a folder and hold it for one process; a process that is killed holds nothing.
 
     Raises:
         HoldfastError: another process holds it.
     """
+    make_folder(folder)
+    with _locked_file(folder, ".lock", fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def locked_share(folder: Path, rank: int, of: int) -> Iterator[None]:
+    """Hold share ``rank`` of the work in a folder, which ``of`` processes divide; the folder itself where ``of`` is 1.
+
+    Raises:
+        HoldfastError: another process holds that share, or the whole folder.
+    """
+    if of == 1:
+        with locked(folder):
+            yield
+        return
+    make_folder(folder)
+    with _locked_file(folder, ".lock", fcntl.LOCK_SH), _locked_file(folder, f".lock-{rank}", fcntl.LOCK_EX):
+        yield
+
+
+def refuse_if_held(folder: Path) -> None:
+    """Raise as `locked` does where another process holds ``folder``; nothing is made."""
+    if (folder / ".lock").is_file():
+        with locked(folder):
+            pass
+
+
+@contextmanager
+def _locked_file(folder: Path, name: str, kind: int) -> Iterator[None]:
     with writable(folder):
-        lock = open(folder / ".lock", "w")  # noqa: SIM115
+        lock = open(folder / name, "w")  # noqa: SIM115
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except OSError:
             raise HoldfastError(
                 f"{folder} is in use by another holdfast process; wait for it, or choose another --out."

@@ -7,7 +7,7 @@ One process imports what the commands import; each command runs in a child forke
 time that an undisturbed run takes, gives the same command again and kills it within half of that time, up to eight
 times in all, and then lets it come to its end. Every file that it leaves is compared, byte for byte, with that of the
 undisturbed run; of JSON files and of the optimiser's state, read back, the fields in ``TIMES`` are left out,
-and the checksum beside them. Prints what was done as JSON; the exit code is 1 if any file differs.
+and the checksums that cover them. Prints what was done as JSON; the exit code is 1 if any file differs.
 """
 
 from __future__ import annotations
@@ -80,15 +80,18 @@ def tiny(s: Setup) -> Setup:
     return replace(s, base=replace(s.base, optim=optim, val_size=10), evaluation=replace(ev, n_attribution=4))
 
 
-def start(line: str, folder: Path) -> int:
-    """The process id of a child that runs the command in ``folder``; what it prints goes to FOLDER.log."""
+def start(line: str, folder: Path, errors: Path | None = None) -> int:
+    """The process id of a child that runs the command in ``folder``.
+
+    What it prints goes to FOLDER.log, or what it prints to standard error alone to ``errors``.
+    """
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
-        log = os.open(f"{folder}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(log, 1)
+        log = os.open(errors or f"{folder}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(os.open(os.devnull, os.O_WRONLY) if errors else log, 1)
         os.dup2(log, 2)
         os.chdir(folder)
         from holdfast.cli import main
@@ -160,13 +163,20 @@ def is_unfinished(path: Path) -> bool:
 
 
 def timeless(plain: Any) -> Any:
-    """``plain`` without ``TIMES`` and the checksum that covers them; tensors as their hashes."""
+    """``plain`` without ``TIMES`` and the checksums that cover them; tensors as their hashes."""
     if isinstance(plain, dict):
-        left_out = TIMES | {SEAL} if TIMES & plain.keys() else set()
+        left_out = TIMES | {SEAL} if tells_times(plain) else set()
         return {key: timeless(value) for key, value in plain.items() if key not in left_out}
     if isinstance(plain, torch.Tensor):
         return plain.dtype, tuple(plain.shape), hashlib.sha256(plain.numpy().tobytes()).hexdigest()
     return [timeless(value) for value in plain] if isinstance(plain, list) else plain
+
+
+def tells_times(plain: Any) -> bool:
+    """Whether any of ``TIMES`` is in ``plain``, however deep."""
+    if isinstance(plain, dict):
+        return bool(TIMES & plain.keys()) or any(map(tells_times, plain.values()))
+    return isinstance(plain, list) and any(map(tells_times, plain))
 
 
 def differing(found: dict[str, bytes], wanted: dict[str, bytes]) -> list[str]:

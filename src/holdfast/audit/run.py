@@ -22,6 +22,7 @@ from holdfast.data import default_split, load_dataset
 from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.subject import environment_of, subject_of
+from holdfast.files import refuse_if_held
 from holdfast.models.find import FoundModel, find_model, fitted
 from holdfast.models.resolve import BUILT_IN, seconds_per_pass
 from holdfast.models.state import evaluating
@@ -79,6 +80,9 @@ def audit(
         >>> result.images, sorted(result.to_dict())[:3]
         (2, ['accuracy', 'blank', 'class_names'])
     """
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        refuse_if_held(folder)
     shaped_by_images = isinstance(model, str) and (model in BUILT_IN or Path(model).is_dir())
     own: dict[str, Any] = {"weights": weights, "checkpoint": checkpoint, "mean": mean, "std": std}
     found = None if shaped_by_images else _model(model, own)
@@ -89,7 +93,7 @@ def audit(
     x = to_unit_interval(data.images[: (settings or AuditSettings()).images]).to(device)
     found = fitted(replace(found, model=found.model.to(device)), x[:2])
     asked = fitted_settings(settings or AuditSettings(), found.model, x)
-    folder, subject = None if out is None else Path(out), subject_of(found.model, data)
+    subject = subject_of(found.model, data)
     explained = _labels_per_image(found.model, x) if asked.multi_label else 1.0
     pass_seconds = explained * seconds_per_pass(found.model, x[:1].repeat(4, *[1] * (x.ndim - 1)))
 
@@ -103,8 +107,6 @@ def audit(
             f"the time limit of {time_limit:.3g} s is shorter than one image, which takes about "
             f"{seconds / len(x):.2g} s; allow more, or ask for fewer explanations or radii."
         )
-    if on_start is not None:
-        on_start(seconds)
     store = Store(folder, chosen, subject)
     notes = [*found.notes, *data.notes, *data.left_out]
     if chosen.budget != asked.budget:
@@ -138,8 +140,11 @@ def audit(
             ),
         )
 
-    started = time.monotonic()
     with store.held():
+        if on_start is not None:
+            on_start(seconds)
+        store.begin()
+        started = time.monotonic()
         for index in range(len(x)):
             if on_image is not None:
                 on_image(index, len(x))

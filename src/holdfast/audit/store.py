@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -37,17 +37,25 @@ class Store:
         self.identity = _identity(settings, subject)
         self.shown: float | None = None
 
-    def held(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def held(self) -> Iterator[None]:
         """The folder for this process alone, after checking whose it is."""
         if self.folder is None:
-            return nullcontext()
-        make_folder(self.folder / "images")
-        if _stored(self.folder) not in (None, self.identity):
-            raise HoldfastError(
-                f"{self.folder} holds the audit of another model, other images or other settings; choose another --out."
-            )
-        write_atomically(self.folder / SETTINGS, self.identity)
-        return locked(self.folder)
+            yield
+            return
+        with locked(self.folder):
+            if _stored(self.folder) not in (None, self.identity):
+                raise HoldfastError(
+                    f"{self.folder} holds the audit of another model, other images or other settings; "
+                    "choose another --out."
+                )
+            yield
+
+    def begin(self) -> None:
+        """Write whose audit the folder holds."""
+        if self.folder is not None:
+            make_folder(self.folder / "images")
+            write_atomically(self.folder / SETTINGS, self.identity)
 
     def has(self, index: int) -> bool:
         return self.folder is not None and self._file(index, "json").is_file()

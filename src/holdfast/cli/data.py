@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from holdfast.cli.parse import parse, take_name
 from holdfast.data.manage import available, describe, prepare
 from holdfast.errors import unknown_name
+from holdfast.report.terminal import print_listing
 
 ACTIONS = {
     "list": "the known data sets and where each would come from",
@@ -49,7 +48,7 @@ def run(argv: Sequence[str]) -> None:
     form: dict[str, Any] = {"image_size": options.image_size, "strict": options.strict}
     console = Console()
     if action == "list":
-        console.print(_listing(available(*where)))
+        _print_listing(console, available(*where))
     elif action == "prepare":
         _print_splits(console, prepare(name, *where, **form))
     else:
@@ -58,7 +57,7 @@ def run(argv: Sequence[str]) -> None:
         for row in rows:
             console.print(
                 f"{row['split']}: mean {_numbers(row['mean'])}, std {_numbers(row['std'])}, "
-                f"sha256 {row['sha256'][:16]}…, "
+                f"sha256 {row['sha256']}, "
                 f"images a class: {', '.join(f'{c} {n}' for c, n in row['counts'].items())}",
                 markup=False,
                 highlight=False,
@@ -70,39 +69,28 @@ def _numbers(values: Sequence[float]) -> str:
     return " ".join(f"{v:.4f}" for v in values)
 
 
-def _listing(rows: list[dict]) -> Table:
-    table = Table(title="Data sets", title_justify="left")
-    for heading in ("name", "title", "images (train/val/test)", "shape", "from", "cached"):
-        table.add_column(heading)
+def _print_listing(console: Console, rows: list[dict]) -> None:
+    listed = []
     for row in rows:
         origin = "in the package" if row["shipped"] else row["found"] or f"Hub: {row['hub_id']}"
-        sizes = "/".join(str(n) for n in row["images"].values())
-        table.add_row(
-            row["name"], row["title"], sizes, "×".join(map(str, row["shape"])), origin, " ".join(row["cached"])
-        )
-    return table
+        sizes, shape = "/".join(map(str, row["images"].values())), "×".join(map(str, row["shape"]))
+        listed.append((row["name"], row["title"], sizes, shape, str(origin), " ".join(row["cached"])))
+    print_listing("Data sets", ("name", "title", "images (train/val/test)", "shape", "from", "cached"), listed, console)
 
 
 def _print_splits(console: Console, rows: list[dict]) -> None:
-    console.print(_splits(rows))
-    for note in dict.fromkeys(note for row in rows for note in row["notes"]):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-
-
-def _splits(rows: list[dict]) -> Table:
-    table = Table(
-        title=escape(rows[0]["name"]), title_justify="left", caption=escape(rows[0]["source"]), caption_justify="left"
-    )
-    for heading in ("split", "images", "shape", "classes", "seconds", "cache"):
-        table.add_column(heading)
-    for row in rows:
-        shape = "×".join(map(str, row["shape"]))
-        table.add_row(
+    listed = [
+        (
             row["split"],
             str(row["images"]),
-            shape,
+            "×".join(map(str, row["shape"])),
             str(row["classes"]),
             f"{row['seconds']:.1f}",
             str(row["cache"] or "—"),
         )
-    return table
+        for row in rows
+    ]
+    headings = ("split", "images", "shape", "classes", "seconds", "cache")
+    print_listing(f"{rows[0]['name']} ({rows[0]['source']})", headings, listed, console)
+    for note in dict.fromkeys(note for row in rows for note in row["notes"]):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from holdfast.cli.parse import take_name, take_profile
 from holdfast.data.catalogue import KNOWN
@@ -61,16 +60,11 @@ def _take_dataset(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
     from holdfast.cli.where import pick_device
     from holdfast.models.resolve import seconds_per_forward
+    from holdfast.report.terminal import print_listing
     from holdfast.report.words import duration
 
     device = pick_device("auto")
-    table = Table(
-        title=f"Recipes under the profile {profile} (F: one forward pass of one image; time: training and evaluation "
-        f"on {device}, estimated)",
-        title_justify="left",
-    )
-    for heading in ("recipe", "method", "epochs", "F an image and epoch", "time"):
-        table.add_column(heading, justify="left" if heading in ("recipe", "method") else "right")
+    rows = []
     for dataset in datasets:
         known = KNOWN[setup(dataset).base.data.name]
         one = seconds_per_forward(recipe(f"{dataset}-at", profile).model, known.shape, device, len(known.classes))
@@ -79,19 +73,20 @@ def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
             cost = Run(config, evaluation(dataset, profile)).cost
             assert cost is not None
             about = (make.__doc__ or "").strip()
-            row = (config.recipe, about, str(config.optim.epochs), f"{config.objective.cost:g}", duration(cost * one))
-            table.add_row(*row)
-    console.print(table)
+            time = duration(cost * one)
+            rows.append((config.recipe, about, str(config.optim.epochs), f"{config.objective.cost:g}", time))
+    title = (
+        f"Recipes under the profile {profile} (F: one forward pass of one image; time: training and evaluation on "
+        f"{device}, estimated)"
+    )
+    print_listing(title, ("recipe", "method", "epochs", "F an image and epoch", "time"), rows, console)
 
 
 def _show(name: str, profile: str, console: Console) -> None:
-    config = recipe(name, profile)
+    from holdfast.report.terminal import print_listing
+
     dataset, method = split_name(name)
-    table = Table(title=f"{name}: training and evaluation, profile {profile}", title_justify="left")
-    for heading in ("setting", "value", "origin"):
-        table.add_column(heading)
-    for field, value in settings(config):
-        table.add_row(field, str(value), origin(dataset, field, method, profile))
-    for field, value in settings(evaluation(dataset, profile), "evaluation."):
-        table.add_row(field, str(value), origin(dataset, field, method, profile))
-    console.print(table)
+    every = [*settings(recipe(name, profile)), *settings(evaluation(dataset, profile), "evaluation.")]
+    rows = [(field, str(value), origin(dataset, field, method, profile)) for field, value in every]
+    title = f"{name}: training and evaluation, profile {profile}"
+    print_listing(title, ("setting", "value", "origin"), rows, console)

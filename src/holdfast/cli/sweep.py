@@ -152,21 +152,17 @@ def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -
 
 def _list(plan: Plan, root: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
 
+    from holdfast.report.terminal import print_listing
     from holdfast.sweep.drive import check_settings
     from holdfast.sweep.execute import state_of
 
     check_settings(plan, root)
     runs = plan.runs()
     states = [state_of(run, root) for run in runs]
-    table = Table(title=f"{root} (F: one forward pass of one image)", title_justify="left")
-    for heading in ("run", "F", "state", "folder"):
-        table.add_column(heading, justify="right" if heading == "F" else "left")
-    for run, state in zip(runs, states, strict=True):
-        table.add_row(run.title, _cost([run]), state, run.name)
-    console = Console()
-    console.print(table)
+    rows = [(run.title, _cost([run]), state, run.name) for run, state in zip(runs, states, strict=True)]
+    title = f"{root} (F: one forward pass of one image)"
+    print_listing(title, ("run", "F", "state", "folder"), rows, Console())
     left = [run for run, state in zip(runs, states, strict=True) if state != "finished"]
     print(f"{len(runs)} runs, {len(left)} of them not finished: {_cost(left)} F at most.")
 

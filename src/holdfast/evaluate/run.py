@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import default_protocol
 from holdfast.evaluate.subject import Data, batch_of, check_subject, data_of, environment_of, subject_of
 from holdfast.evaluate.summary import summarise
-from holdfast.files import make_folder, write_atomically
+from holdfast.files import locked_share, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
@@ -164,11 +164,17 @@ class _Job:
         self, name: str | None, *, keep: bool, on_start: Callable[[float], None] | None
     ) -> EvaluationResult | None:
         """Do this shard's missing batches; the result once every shard has done its own."""
+        with ExitStack() as held:
+            with self.world.together():
+                self._check()
+                held.enter_context(locked_share(self.out, self.rank, self.world_size))
+                self._admit()
+                if on_start is not None:
+                    on_start(self._seconds(self.protocol.n_examples or len(self.data)))
+            return self._result(name, keep=keep)
+
+    def _result(self, name: str | None, *, keep: bool) -> EvaluationResult | None:
         protocol, images = self.protocol, torch.arange(self.protocol.n_examples or len(self.data))
-        with self.world.together():
-            self._admit()
-            if on_start is not None:
-                on_start(self._seconds(len(images)))
         with float32_products(tf32=False), torch.autocast(torch.device(self.device).type, enabled=False):
             accuracy = self._records("accuracy", images, accuracy_rows)
             attacked = protocol.attributions and protocol.attacks
@@ -200,12 +206,13 @@ class _Job:
             warnings.warn(f"model {self.subject['model']}: {flag}", HoldfastWarning, stacklevel=4)
         return found
 
-    def _admit(self) -> None:
-        """Raise unless records of this network, these images and these settings may be written into the folder."""
+    def _check(self) -> None:
         self.protocol.check(len(self.data), self.data.shape)
         if not 0 <= self.rank < self.world_size:
             raise HoldfastError(f"rank {self.rank} of {self.world_size} does not exist; ranks are 0..world_size - 1.")
-        make_folder(self.out)
+
+    def _admit(self) -> None:
+        """Raise unless records of this network, these images and these settings may be written into the folder."""
         stored = self.out / "protocol.json"
         if stored.is_file():
             changed = protocol_differences(read_protocol(self.out), self.protocol)

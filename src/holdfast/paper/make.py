@@ -9,6 +9,7 @@ from pathlib import Path
 
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.files import locked, refuse_if_held
 from holdfast.models.resolve import seconds_per_forward
 from holdfast.paper.overview import overview
 from holdfast.paper.study import Study
@@ -63,16 +64,21 @@ def reproduce(
         on_start: told the estimated seconds of the runs that are to be done, infinite where they cannot be told.
 
     Raises:
-        HoldfastError: an unknown target, profile or data set; results of other settings; a run that failed.
+        HoldfastError: an unknown target, profile or data set; results of other settings; a run that failed; a folder
+            that another process works in.
     """
     parts = parts_of(request.target)
     if request.profile is not None and request.profile not in PROFILES:
         raise unknown_name("profile", request.profile, PROFILES)
-    study = _from_results(request) if request.results else _from_runs(request, parts, watch, say, on_start)
-    document = overview(study, parts, [command] if command else [])
-    write_files(document, request.out)
-    if request.target == "all":
-        document.to_html(request.out / "index.html")
+    refuse_if_held(request.out)
+    known = _from_results(request) if request.results else None
+    wanted = _Wanted() if known else _wanted(request, parts, say, on_start)
+    with locked(request.out):
+        study = known or _from_runs(request, wanted, watch, say)
+        document = overview(study, parts, [command] if command else [])
+        write_files(document, request.out)
+        if request.target == "all":
+            document.to_html(request.out / "index.html")
     return document
 
 
@@ -113,25 +119,42 @@ def _in_order(datasets: Sequence[str], profile: str) -> tuple[str, ...]:
     return tuple(sorted(datasets, key=lambda name: own.index(name) if name in own else len(own)))
 
 
-def _from_runs(
-    request: Request, parts: Sequence[str], watch: Watch, say: Say, on_start: Callable[[float], None] | None
-) -> Study:
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be run, and whatever stands beside it."""
+
+    plans: tuple[Plan, ...] = ()
+    left: tuple[Run, ...] = ()
+    runs: int = 0
+
+
+def _settings(request: Request) -> tuple[str, tuple[str, ...], tuple[int, ...], Path]:
+    """Profile, data sets, seeds and folder of the runs."""
     profile = request.profile or "paper"
     datasets = tuple(map(canonical_name, request.datasets or default_datasets(profile)))
-    seeds = request.seeds or (0,)
-    root, results = request.runs or request.out / "runs", request.out / "results"
+    return profile, datasets, request.seeds or (0,), request.runs or request.out / "runs"
+
+
+def _wanted(request: Request, parts: Sequence[str], say: Say, on_start: Callable[[float], None] | None) -> _Wanted:
+    profile, datasets, seeds, root = _settings(request)
     Plan(tuple(METHODS)[:1], datasets, seeds, profile)  # raises on a name that no plan could have
     plans = plans_of(parts, profile, datasets, seeds)
     runs = list(dict.fromkeys(run for plan in plans for run in plan.runs()))
+    left = [run for run in runs if not is_finished(run, root)]
     if runs:
-        left = [run for run in runs if not is_finished(run, root)]
         seconds, words = estimate(left, request.device)
         say(f"{len(runs)} runs, {len(left)} of them to do{words}")
         if on_start is not None:
             on_start(seconds)
-        if left:
-            _do(plans, len(runs), root, results, request, watch, say)
-    beside = Plan(tuple(METHODS), datasets, seeds, profile).runs() if runs else []
+    return _Wanted(tuple(plans), tuple(left), len(runs))
+
+
+def _from_runs(request: Request, wanted: _Wanted, watch: Watch, say: Say) -> Study:
+    profile, datasets, seeds, root = _settings(request)
+    results = request.out / "results"
+    if wanted.left:
+        _do(wanted.plans, wanted.runs, root, results, request, watch, say)
+    beside = Plan(tuple(METHODS), datasets, seeds, profile).runs() if wanted.runs else []
     found = [_export(run, root, results) for run in beside if is_finished(run, root)]
     return Study(profile, datasets, seeds, tuple(found), request.out, root, request.device, request.data_dir)
 

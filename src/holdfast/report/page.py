@@ -10,11 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from holdfast.errors import HoldfastError
+from holdfast.files import make_folder, write_atomically
 from holdfast.report.claim import VERDICTS, Claim, by_strength
 from holdfast.report.document import Document, Figure
 from holdfast.report.figures import data_uri
 from holdfast.report.table import Cell, Column, Table
-from holdfast.train.folder import make_folder, write_atomically
 
 SUBSCRIPT = re.compile(r"(?<![\w.])([α-ωpg]|thickness)_([A-Za-z]+|\d+)\b")
 """A symbol with its subscript, as documents write it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as Grid
@@ -46,7 +47,44 @@ def print_table(table: Table, console: Console) -> None:
     _print_claims(table.title, table.claims, console)
 
 
-def _fitting(table: Table, console: Console) -> list[Grid]:
+def print_listing(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print rows that begin with a name: a table where every name and word is whole, else a block a row.
+
+    No name is ever cut or broken: a terminal may be narrow, but what it shows can be copied.
+    """
+    widths = _whole_words(headings, rows, console.width - 3 * len(headings) - 1)
+    if widths is None:
+        console.print(Text(title, style="bold"), soft_wrap=True)
+        for name, *values in rows:
+            console.print(Text(name, style="bold"), soft_wrap=True)
+            for heading, value in zip(headings[1:], values, strict=True):
+                if value:
+                    console.print(Text(f"  {heading}: {value}"), soft_wrap=True)
+        return
+    grid = Grid(title=Text(title, style="italic"), title_justify="left")
+    for heading, width in zip(headings, widths, strict=True):
+        grid.add_column(Text(heading), width=width)
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console.print(grid)
+
+
+def _whole_words(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Widths of columns, ``width`` at most in all, that break no name and no word; None where there are none."""
+    columns = [[heading, *cells] for heading, *cells in zip(headings, *rows, strict=True)]
+    longest = [max(map(cell_len, cells)) for cells in columns]
+    words = [max(cell_len(word) for cell in cells for word in [*cell.split(), ""]) for cells in columns]
+    widths = [longest[0], *words[1:]]
+    spare = width - sum(widths)
+    if spare < 0:
+        return None
+    for i in sorted(range(len(widths)), key=lambda i: longest[i] - widths[i]):
+        more = min(longest[i] - widths[i], spare)
+        widths[i], spare = widths[i] + more, spare - more
+    return widths
+
+
+def _fitting(table: Table, console: Console) -> list[Grid | Text]:
     def fits(grid: Grid) -> bool:
         return Measurement.get(console, console.options.update(max_width=_UNBOUNDED), grid).maximum <= console.width
 
@@ -55,7 +93,7 @@ def _fitting(table: Table, console: Console) -> list[Grid]:
     parts = [table.of_group(name) for name, _ in table.groups]
     if len(table.rows) > 4 and all(fits(numbers_grid(part)) for part in parts):
         return [numbers_grid(part) for part in parts]
-    return [_turned(table)]
+    return [_turned(table) if fits(_turned(table)) else _words(table)]
 
 
 def _text(table: Table, i: int, cell: Cell, separator: str, style: str) -> Text:
@@ -104,13 +142,14 @@ def _turned(table: Table) -> Grid:
 
 
 def _words(table: Table) -> Text:
-    """A block a row, since sentences do not fit columns."""
-    said = Text(table.title, style="bold")
+    """A block a row, since sentences, and numbers on a narrow console, do not fit columns."""
+    said = Text(f"{table.title}\n", style="bold")
     for row in table.rows:
-        said.append(f"\n{row.title}\n", style="bold")
-        cells = zip(table.columns, row.cells, strict=True)
-        said.append("\n".join(f"  {column.heading}: {column.written(cell)}" for column, cell in cells))
-    return said.append("\n")
+        said.append(f"{row.title}\n", style="bold")
+        for i, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
+            said.append(f"  {_heading(column, ' ')}: ")
+            said.append_text(_text(table, i, cell, " ", row.style)).append("\n")
+    return said
 
 
 def _print_claims(title: str, claims: Sequence[Claim], console: Console) -> None:
@@ -118,7 +157,7 @@ def _print_claims(title: str, claims: Sequence[Claim], console: Console) -> None
         return
     grid = Grid(title=Text(title, style="bold"), title_justify="left", box=None, show_header=False)
     grid.add_column(no_wrap=True)
-    grid.add_column()
+    grid.add_column(overflow="fold")
     for claim in claims:
         said = Text(claim.statement).append(f"\n{claim.said}", style="dim")
         grid.add_row(Text(claim.verdict, style=STYLES[claim.verdict]), said)

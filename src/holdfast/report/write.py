@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pandas import DataFrame, MultiIndex
 
+from holdfast.files import make_folder, writable, write_atomically
 from holdfast.metrics.stats import Interval
 from holdfast.report.claim import Claim
 from holdfast.report.document import Document, Figure
 from holdfast.report.table import Cell, Column, Table
-from holdfast.train.folder import make_folder, writable, write_atomically
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -11,7 +11,7 @@ from holdfast.data import load_dataset
 from holdfast.data.catalogue import SPLITS
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.standard import EvalConfig
-from holdfast.files import make_folder, write_atomically
+from holdfast.files import locked, make_folder, refuse_if_held, write_atomically
 from holdfast.part_json import from_json, to_json
 from holdfast.parts import differences
 from holdfast.recipes import split_name
@@ -45,18 +45,19 @@ def sweep_here(
         on_start: told what is left to do when all is checked and nothing is written yet; may refuse.
 
     Raises:
-        HoldfastError: at the first step, before anything is written: another sweep's folder or missing data. A run
-            that fails later is an outcome.
+        HoldfastError: at the first step, before anything is written: another sweep's folder, one that another process
+            works in, or missing data. A run that fails later is an outcome.
     """
     if jobs < 1:
         raise HoldfastError(f"jobs is {jobs}; it must be at least 1.")
     done, left = _prepare(plan, root, data_dir)
     if on_start is not None:
         on_start(left)
-    claim(plan, root)
-    yield from done
-    job = partial(execute, root=root, device=device, data_dir=data_dir, deadline=deadline)
-    yield from map(partial(job, watch=watch, stop=stop), left) if jobs == 1 else in_processes(job, left, jobs, stop)
+    with locked(root):
+        claim(plan, root)
+        yield from done
+        job = partial(execute, root=root, device=device, data_dir=data_dir, deadline=deadline)
+        yield from map(partial(job, watch=watch, stop=stop), left) if jobs == 1 else in_processes(job, left, jobs, stop)
 
 
 def sweep_on_ray(
@@ -86,7 +87,7 @@ def sweep_on_ray(
     if not left:
         yield from done
         return
-    with ray_cluster(address) as ray:
+    with ray_cluster(address) as ray, locked(root):
         share = share_of(ray, jobs=jobs, gpus_per_run=gpus_per_run, device=device)
         claim(plan, root)
         yield from done
@@ -98,6 +99,7 @@ def sweep_on_ray(
 
 def _prepare(plan: Plan, root: Path, data_dir: str | None) -> tuple[list[Outcome], list[Run]]:
     """What is done and what is left; its data is loaded once, so that a missing set is found now and decoded once."""
+    refuse_if_held(root)
     check_settings(plan, root)
     runs = plan.runs()
     finished = {run.name for run in runs if is_finished(run, root)}

@@ -6,13 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.files import locked, make_folder, writable, write_atomically
+from holdfast.files import locked, refuse_if_held, writable, write_atomically
 from holdfast.part_json import from_json, to_json
 from holdfast.parts import differences
 from holdfast.sealed import parsed, unsealed
@@ -43,7 +43,6 @@ class RunFolder:
             HoldfastError: the folder is in use, finished, holds another run's settings, or holds an
                 unfinished run and ``resume`` is not asked for.
         """
-        make_folder(self.path)
         self._refuse_strangers()
         with locked(self.path):
             self._admit(config, resume=resume)
@@ -54,8 +53,8 @@ class RunFolder:
     def check(self, config: TrainConfig, *, resume: bool) -> None:
         """Raise as `writing` does; nothing is written."""
         self._refuse_strangers()
-        with locked(self.path) if (self.path / ".lock").is_file() else nullcontext():
-            self._admit(config, resume=resume)
+        refuse_if_held(self.path)
+        self._admit(config, resume=resume)
 
     def _refuse_strangers(self) -> None:
         with writable(self.path):
