@@ -19,13 +19,12 @@ from bench.external import table_of as table_of_external
 from bench.rivals import RIVALS
 from holdfast.attacks.worst import chance
 from holdfast.data.catalogue import KNOWN
-from holdfast.files import write_atomically
+from holdfast.files import make_folder, write_atomically
 from holdfast.metrics.stats import mean_interval
 from holdfast.palette import COLOURS, MUTED
 from holdfast.report.document import Block, Document, Figure, Section
 from holdfast.report.figures import figure_of
 from holdfast.report.table import Column, Row, Table
-from holdfast.train.folder import make_folder
 
 ROUNDING = 1e-4
 HEADINGS = {"topk": "top-100", "kendall": "Kendall τ"}

@@ -16,9 +16,7 @@ def test_mass_center_needs_images() -> None:
     net = nn.Linear(6, 2)
     attack = IFIA(0.15, 0.03, 8, k=2, goal=MassCenterGoal(), attribution=IntegratedGradients(n_steps=6))
     with pytest.raises(HoldfastError, match=r"\(3, 6\).*mass_center"):
-        IFIA(0.15, 0.03, 8, k=2, goal=MassCenterGoal(), attribution=IntegratedGradients(n_steps=6))(
-            net, torch.rand(3, 6), torch.tensor([0, 1, 0])
-        )
+        attack(net, torch.rand(3, 6), torch.tensor([0, 1, 0]))
 
 
 def test_mass_center_by_hand() -> None:
