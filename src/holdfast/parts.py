@@ -34,7 +34,7 @@ class Part:
 
     def __new__(cls, *settings: Any, **named: Any) -> Self:
         """Raise where a model is given to the settings, as other libraries want it."""
-        if any(hasattr(value, "named_parameters") for value in (*settings[:1], named.get("model"))):
+        if any(_is_model(cls, value) for value in (*settings[:1], named.get("model"))):
             raise HoldfastError(
                 f"{cls.__name__} was given a model; give it settings, and the model with the call: "
                 f"{cls.kind} = {cls.__name__}(...), then {cls.kind}(model, x, y)."
@@ -45,6 +45,14 @@ class Part:
     def title(self) -> str:
         """Its name in tables."""
         return type(self).__name__
+
+
+def _is_model(cls: type[Part], value: Any) -> bool:
+    """Whether a first setting is a network, or a plain function where the part's own first setting is none."""
+    first = next(iter(getattr(cls, "__dataclass_fields__", {}).values()), None)
+    takes_functions = first is not None and any(word in str(first.type) for word in ("Callable", "Any"))
+    function = callable(value) and not isinstance(value, (Part, type))
+    return hasattr(value, "named_parameters") or (function and not takes_functions)
 
 
 def find(kind: type[P], spec: str) -> type[P]:

@@ -96,6 +96,7 @@ def test_the_model_belongs_to_the_call(net: nn.Module, part: Any) -> None:
     words = rf"^{part.__name__} was given a model; .* {part.kind}\(model, x, y\)"
     for call in (lambda: part(net), lambda: part(net, eps=0.1), lambda: part(model=net), lambda: part(net, 0.1, 2, 3)):
         one_line(call, words)
+    one_line(lambda: part(lambda x: net(x), eps=0.1), words)
 
 
 def test_an_explanation_may_be_a_module(net: nn.Module) -> None:
