@@ -17,6 +17,7 @@ from holdfast.audit.measure import ssim
 from holdfast.audit.page import document_of
 from holdfast.audit.result import AuditResult, _crossing
 from holdfast.cli import main
+from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
 from holdfast.report.table import Table
 from tests.audit.conftest import SETTINGS
@@ -143,6 +144,35 @@ def test_a_method_whose_maps_are_all_blank_is_not_the_verdict(images: Tensor) ->
     (table,) = (block for section in document_of(found).sections for block in section.blocks
                 if isinstance(block, Table) and block.key == "explanations")  # fmt: skip
     assert table.rows[1].cells == (None,) * 6 + (1.0,), "no number, not nan"
+
+
+def often_blank(x: Tensor, target: Tensor) -> Tensor:
+    return x * (x.flatten(1)[:, :1, None, None] > 0.9)
+
+
+def test_a_method_that_is_blank_on_most_images_is_not_said_to_hold_best() -> None:
+    """Its one map holds better than saliency, which the sentence calls best."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 3)).eval()
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 0.8
+    images[0, 0, 0, 0] = 1.0
+    methods = (hf.Saliency(), hf.External(f"{__file__}:often_blank"), hf.IntegratedGradients(4))
+    found = hf.audit(net, images, hf.AuditSettings(methods, eps=(0.05,), k=6, images=3, certify=False))
+    assert found.blank(found.explanations[1]) == pytest.approx(2 / 3)
+    assert found.best != found.explanations[1]
+    assert "; often_blank is blank on 67 % of the images and does not count. Mean over" in found.verdict()
+
+
+@pytest.mark.parametrize(("right", "said"), [(20, False), (10, True)])
+def test_an_accuracy_that_guessing_reaches_is_noted(right: int, said: bool) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).eval()
+    images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    labels = net(images).argmax(1)
+    labels[right:] = 1 - labels[right:]
+    data = ImageData("mine", "all", images, labels, ("a", "b"), "made")
+    found = hf.audit(net, data, hf.AuditSettings((hf.Saliency(),), eps=(0.01,), k=6, budget="light", certify=False))
+    assert found.accuracy == right / 20
+    assert any("is no better than guessing among 2 classes" in note for note in found.notes) is said
 
 
 def blank(x: Tensor, target: Tensor) -> Tensor:

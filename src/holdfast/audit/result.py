@@ -167,6 +167,10 @@ class AuditResult:
         others = f"; {self.label(best)}, which holds best, keeps {_percent(found[best])}" if best != worst else ""
         blank = ", ".join(self.label(e) for e in self.explanations if e not in found)
         others += f"; every map of {blank} is blank" if blank else ""
+        for rare in (e for e in found if self.blank(e) >= HALF and e not in (best, worst)):
+            others += (
+                f"; {self.label(rare)} is blank on {100 * self.blank(rare):.0f} % of the images and does not count"
+            )
         return (
             f"{opening}: when an attacker may change every pixel by {levels} without changing the prediction, {what} "
             f"(under noise of that size {_percent(noise)}){others}. Mean over {counted(self.images, 'image')}."

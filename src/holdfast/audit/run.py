@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.attribution import Saliency
+from holdfast.audit.accuracy import accuracy_of
 from holdfast.audit.command import Asked
 from holdfast.audit.light import LightAttack
 from holdfast.audit.measure import Pictured, flags_of, full_attack, measure
@@ -19,7 +20,7 @@ from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import AuditSettings, Effort, fitted_settings, reference_of, with_budget
 from holdfast.audit.store import Store, is_audit_of
 from holdfast.data import default_split, load_dataset
-from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
+from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.subject import environment_of, subject_of
 from holdfast.files import refuse_if_held
@@ -78,7 +79,7 @@ def audit(
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
         >>> result = audit(net, torch.rand(2, 1, 8, 8), AuditSettings(eps=(0.05,), images=2, samples=100))
         >>> result.images, sorted(result.to_dict())[:3]
-        (2, ['accuracy', 'blank', 'class_names'])
+        (2, ['accuracy', 'asked', 'blank'])
     """
     folder = None if out is None else Path(out)
     if folder is not None:
@@ -112,7 +113,7 @@ def audit(
     if chosen.budget != asked.budget:
         notes.append(f"the attack's budget is {chosen.budget} instead of {asked.budget}, to keep the time limit")
 
-    def result(flags: Sequence[str], accuracy: float | None = None, unknown: str = "") -> AuditResult:
+    def result(flags: Sequence[str], accuracy: float | None = None, odd: str = "") -> AuditResult:
         return AuditResult(
             model if isinstance(model, str) else found.name,
             data.source,
@@ -120,7 +121,7 @@ def audit(
             store.records(),
             x[0].numel(),
             tuple(flags),
-            (*notes, *([unknown] if unknown else [])),
+            (*notes, *([odd] if odd else [])),
             accuracy,
             {**environment_of(device), **subject},
             store.folder,
@@ -156,9 +157,9 @@ def audit(
             store.show(lambda: result(["The self-checks of the attack come after the last image."]))
         if on_image is not None:
             on_image(len(x), len(x))
-        accuracy, unknown = _accuracy(found, data, x, chosen)
+        accuracy, odd = accuracy_of(found, data, x, chosen)
         flags = store.flags(lambda: flags_of(found.model, x[: _flagged(chosen)], chosen))
-        finished = result(flags, accuracy, unknown)
+        finished = result(flags, accuracy, odd)
         store.finish(finished)
     return finished
 
@@ -215,25 +216,6 @@ def _audited(
         if picture is not None and row["eps"] == reference:
             pictures[f"{row['attribution']}|{row['prediction']}"] = picture
     return rows, pictures
-
-
-def _accuracy(found: FoundModel, data: ImageData, x: Tensor, settings: AuditSettings) -> tuple[float | None, str]:
-    """The share that is classified correctly; None and the reason where that cannot be said."""
-    if not data.labelled:
-        return None, ""
-    if settings.multi_label:
-        return None, "accuracy is not known: class folders give one label an image, the model gives several"
-    with evaluating(found.model), torch.no_grad():
-        logits = torch.cat([found.model(part) for part in x.split(50)])
-    labels = data.labels
-    if found.classes:
-        try:
-            labels = labels_for(data, found.classes)
-        except HoldfastError as error:
-            return None, f"accuracy is not known: {error}".rstrip(".")
-    elif logits.shape[1] != data.num_classes:
-        return None, f"accuracy is not known: the model has {logits.shape[1]} classes, the folders {data.num_classes}"
-    return float((logits.argmax(1).cpu() == labels[: len(x)]).float().mean()), ""
 
 
 def _labels_per_image(model: nn.Module, x: Tensor) -> float:
