@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.metrics.stats import Interval
+from holdfast.paper.make import Request, reproduce
 from holdfast.report import Claim, Claims, Code, Document, Facts, Row, Section, Table, Words
 from holdfast.report.leaderboard import leaderboard
 from holdfast.report.table import Column
@@ -40,4 +41,11 @@ def test_names_without_a_space(tmp_path: Path, width: int) -> None:
 @each_width
 def test_the_leaderboard_of_the_committed_records(tmp_path: Path, width: int) -> None:
     page = leaderboard(list(results_at(ROOT / "results" / "laptop-2")), ["holdfast leaderboard"])
+    assert sideways(page.to_html(), width, tmp_path, opened=True) == 0
+
+
+@each_width
+def test_the_reproduction_of_the_committed_records(tmp_path: Path, width: int) -> None:
+    request = Request("table2", tmp_path / "out", results=ROOT / "results" / "laptop-2")
+    page = reproduce(request, say=lambda text: None)
     assert sideways(page.to_html(), width, tmp_path, opened=True) == 0

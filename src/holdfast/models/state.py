@@ -152,7 +152,7 @@ def evaluating(model: Model) -> Iterator[None]:
 
 @contextmanager
 def naming_misfits(model: Model, images: Tensor, name: str | None = None) -> Iterator[None]:
-    """Turn PyTorch's error about two types, or about one image in a batch, into one line with the remedy.
+    """Turn PyTorch's error about two types, or about the number of images, into one line with the remedy.
 
     A model that is found by its ``name`` is for the images of the command line, which have one type: it must change.
     """
@@ -169,6 +169,11 @@ def naming_misfits(model: Model, images: Tensor, name: str | None = None) -> Ite
         weights = model.parameters() if isinstance(model, nn.Module) else ()
         kinds = sorted({str(p.dtype) for p in weights if p.is_floating_point()})
         if kinds in ([], [str(images.dtype)]) or "type" not in str(error):
+            if (only := _only_batch(model, images)) is not None:
+                raise HoldfastError(
+                    f"{name or 'the model'} takes {only} images at once and no other number; let its forward pass "
+                    "follow the batch: x.flatten(1) or x.reshape(len(x), ...) in place of a fixed number."
+                ) from error
             raise
         of, found = (f"model {name}'s" if name else "the model's"), " and ".join(kinds)
         remedy = f"convert the model with model.to({images.dtype})"
@@ -177,6 +182,20 @@ def naming_misfits(model: Model, images: Tensor, name: str | None = None) -> Ite
         elif len(kinds) == 1:
             remedy = f"pass images.to({found}), or {remedy}"
         raise HoldfastError(f"images are {images.dtype} and {of} weights {found}: {remedy}.") from error
+
+
+def _only_batch(model: Model, images: Tensor) -> int | None:
+    """The one number of images that a model takes, of the powers of two up to 64 and that of ``images``; else None."""
+    taken = []
+    for size in sorted({len(images), *(2**i for i in range(7))}):
+        batch = images[:1].repeat(size, *[1] * (images.ndim - 1))
+        try:
+            with evaluating(model), torch.no_grad():
+                model(batch)
+            taken.append(size)
+        except RuntimeError:
+            continue
+    return taken[0] if len(taken) == 1 else None
 
 
 @contextmanager
