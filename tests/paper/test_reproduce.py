@@ -277,5 +277,5 @@ def test_bad_input_is_one_line(
 def test_table1_needs_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["reproduce", "table1", "--profile", "laptop", "--out", str(out)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["table1.csv", "table1.md", "table1.tex"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["table1.csv", "table1.md", "table1.tex"]
     assert "Settings, Fashion-MNIST" in capsys.readouterr().out

@@ -71,6 +71,7 @@ def write_audit(folder: Path, net: nn.Module, digits: ImageData) -> None:
     drawn = Pictured(*(torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(4)), topk=0.5)
     store = Store(folder, settings, subject_of(net, digits))
     with store.held():
+        store.begin()
         store.keep(0, rows, {"Saliency|0": drawn})
         result = AuditResult(
             "net", "digits", settings, store.records(), 64, accuracy=0.5, environment={"images": "abc"}

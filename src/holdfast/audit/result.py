@@ -74,9 +74,9 @@ class AuditResult:
         return mean_interval(values, (0.0, 1.0) if metric == self.topk else (-1.0, 1.0))
 
     def per_image(self, explanation: str, what: str, metric: str, eps: float) -> pd.Series:
-        """A metric by index of the image, the mean over the labels explained where a model has several."""
+        """A metric by index of the images that have one, averaged over the labels explained where they are several."""
         rows = self.rows(explanation, what, eps)
-        return rows[metric].astype(float).groupby(rows["index"]).mean()
+        return rows[metric].astype(float).groupby(rows["index"]).mean().dropna()
 
     @property
     def topk(self) -> str:
