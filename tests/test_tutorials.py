@@ -18,7 +18,6 @@ def test_there_is_one_for_each_path() -> None:
     assert {p.stem for p in SCRIPTS} == {"researcher", "engineer", "paper"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
 def test_a_script_runs(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

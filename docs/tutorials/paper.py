@@ -63,7 +63,7 @@ print("activation consistency", hf.activation_consistency(model, x, x_adv).mean(
 # **Theorem 1**, on random vectors: what holds, and what a counterexample refutes. At this scale not every verdict is certain.
 
 # %%
-from holdfast.paper.theory import theorem1
+from holdfast.paper.theory.theorem1 import theorem1
 
 for claim in theorem1(scale=0.02):
     print(f"{claim.verdict}: {claim.statement}")

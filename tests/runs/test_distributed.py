@@ -41,6 +41,8 @@ HERE = Path(__file__).parent
 PLAIN, NORMALISED, FLAT = (f"{HERE / 'on_processes.py'}:{name}" for name in ("plain", "normalised", "flat"))
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+NOT_FINITE = r"the loss is not finite|the gradient at image \d+ of the batch is NaN"
+"""Which of the two is met first depends on the machine's arithmetic."""
 PATIENCE = 120
 SGD = OptimConfig(name="sgd", lr=0.1, epochs=2, batch_size=20, weight_decay=0.01)
 ONCE = OptimConfig(name="sgd", lr=1.0, epochs=1, batch_size=20)
@@ -337,11 +339,11 @@ def test_one_message_for_all_processes(tmp_path: Path, toy: nn.Module) -> None:
         [*TORCHRUN, "-m", "holdfast", *line.split()],
         cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
-    for done, message in ((missing, "do not exist"), (bad, "k is 65"), (wild, "the loss is not finite")):
+    for done, message in ((missing, "do not exist"), (bad, "k is 65"), (wild, NOT_FINITE)):
         assert done.returncode != 0
         told = [text for text in done.stderr.splitlines() if text.startswith("holdfast: ")]
         assert len(told) == 1
-        assert message in told[0]
+        assert re.search(message, told[0])
         assert "terminate called" not in done.stderr
 
 
