@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.reliability.conftest import campaign
 from tests.reliability.kills import COMMANDS, differing, files_of
 
 
@@ -36,11 +34,7 @@ def test_only_seconds_and_unfinished_files_may_differ(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_short_campaign_leaves_no_file_that_differs(tmp_path: Path) -> None:
     """The long one is ``python -m tests.reliability.kills``, with 200 kills."""
-    command = [sys.executable, "-m", "tests.reliability.kills", "--kills", "16", "--root", str(tmp_path)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    did = json.loads(done.stdout)
+    did = campaign("kills", "--kills", "16", "--root", str(tmp_path))
     assert did["all"]["kills"] == 16
     assert did["all"]["differing files"] == 0
     assert did["commands"].keys() == COMMANDS.keys()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ import pytest
 from holdfast.cli import main
 from holdfast.errors import HoldfastError
 from holdfast.files import locked_share
+from tests.reliability.conftest import campaign
 from tests.reliability.two_processes import LINES, REFUSAL
 
 HOLD = """
@@ -72,8 +71,5 @@ def test_shares_of_an_evaluation_stand_side_by_side(held: subprocess.Popen[str],
 
 @pytest.mark.slow
 def test_two_processes_at_work(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.reliability.two_processes", "--at-once", "1", "--root", str(tmp_path)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["commands"].keys() == LINES.keys()
+    did = campaign("two_processes", "--at-once", "1", "--root", str(tmp_path))
+    assert did["commands"].keys() == LINES.keys()

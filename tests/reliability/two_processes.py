@@ -39,8 +39,8 @@ def begun(line: str, folder: Path) -> int:
     return pid
 
 
-def beside(line: str, folder: Path, log: str) -> tuple[int, Callable[[], tuple[bool, str]]]:
-    """A second child in ``folder``, and what waits for it: whether it succeeded, and what it said on stderr."""
+def beside(line: str, folder: Path, log: str) -> Callable[[], tuple[bool, str]]:
+    """Start another child in ``folder``; what waits for it: whether it succeeded, and what it said on stderr."""
     held = Path(f"{folder}.{log}")
     pid = start(line, folder, held)
 
@@ -50,13 +50,13 @@ def beside(line: str, folder: Path, log: str) -> tuple[int, Callable[[], tuple[b
         except RuntimeError:
             return False, held.read_text()
 
-    return pid, end
+    return end
 
 
 def refused_while_at_work(line: str, folder: Path) -> bool:
     first = begun(line, folder)
     os.kill(first, signal.SIGSTOP)
-    succeeded, said = beside(line, folder, "second")[1]()
+    succeeded, said = beside(line, folder, "second")()
     os.kill(first, signal.SIGCONT)
     wait(first, None)
     return not succeeded and said == REFUSAL.format(out="out")
@@ -66,13 +66,13 @@ def free_after_a_kill(line: str, folder: Path) -> bool:
     first = begun(line, folder)
     os.kill(first, signal.SIGKILL)
     os.waitpid(first, 0)
-    succeeded, _ = beside(line, folder, "again")[1]()
+    succeeded, _ = beside(line, folder, "again")()
     return succeeded
 
 
 def one_of_two_at_once(line: str, folder: Path) -> bool:
     """One at least succeeds; the other is refused, or came so late that it found everything done."""
-    ends = [beside(line, folder, log)[1] for log in ("one", "two")]
+    ends = [beside(line, folder, log) for log in ("one", "two")]
     found = [end() for end in ends]
     late = "holds a finished run"
     return any(done for done, _ in found) and all(

@@ -15,7 +15,7 @@ from holdfast.audit.command import asked_from
 from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import SEALED, AuditSettings
 from holdfast.errors import HoldfastError
-from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast, mean_interval
+from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast
 from holdfast.part_json import from_plain
 from holdfast.report.words import counted, interval, listed, number
 from holdfast.sealed import parsed, unsealed
@@ -53,11 +53,9 @@ class AuditComparison:
 
     def means(self, explanation: str, what: str, metric: str, eps: float) -> tuple[Interval, Interval]:
         """The first and the second audit's mean over the images that both have, as the difference is."""
-        columns = [r.per_image(explanation, what, metric, eps).dropna() for r in (self.first, self.second)]
-        shared = columns[0].index.intersection(columns[1].index)
-        bounds = (0.0, 1.0) if metric == self.first.topk else (-1.0, 1.0)
-        nothing = Interval(float("nan"), None, None, 0)
-        a, b = (mean_interval(c[shared].tolist(), bounds) if len(shared) else nothing for c in columns)
+        first, second = (r.per_image(explanation, what, metric, eps).index for r in (self.first, self.second))
+        shared = first.intersection(second)
+        a, b = (r.mean(explanation, what, metric, eps, shared) for r in (self.first, self.second))
         return a, b
 
     def difference(self, explanation: str, what: str, metric: str, eps: float) -> Interval | None:

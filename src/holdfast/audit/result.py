@@ -66,9 +66,12 @@ class AuditResult:
         title = titles.get(explanation, explanation)
         return title if list(titles.values()).count(title) == 1 else explanation
 
-    def mean(self, explanation: str, what: str, metric: str, eps: float) -> Interval:
-        """The mean over images of a metric under "attack" or "noise" at a radius."""
-        values = self.per_image(explanation, what, metric, eps).tolist()
+    def mean(
+        self, explanation: str, what: str, metric: str, eps: float, among: pd.Index[int] | None = None
+    ) -> Interval:
+        """The mean over images (all, or those ``among`` some) of a metric under "attack" or "noise" at a radius."""
+        found = self.per_image(explanation, what, metric, eps)
+        values = (found if among is None else found[among]).tolist()
         if not values:
             return Interval(float("nan"), None, None, 0)
         return mean_interval(values, (0.0, 1.0) if metric == self.topk else (-1.0, 1.0))

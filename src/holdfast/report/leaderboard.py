@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from holdfast.errors import HoldfastError
@@ -47,10 +46,11 @@ def leaderboard(results: Sequence[RunResult], commands: Sequence[str] = ()) -> D
     if not entries:
         raise HoldfastError("no result holds attacked explanations; give exported results of holdfast evaluate.")
     sets = list(dict.fromkeys(entry.facets[0] for entry in entries))
-    entries.sort(key=lambda e: (sets.index(e.facets[0]), e.facets[1], -_attacks(e), -_mean(e)))
+    over = {_worst_of(result): len(result.protocol.attacks) for result in results}
+    entries.sort(key=lambda e: (sets.index(e.facets[0]), e.facets[1], -over.get(e.facets[2], 0), -_mean(e)))
     return Document(
         "Leaderboard of explanations under attack",
-        _answer(entries),
+        _answer(entries, over),
         (
             Section("", (Board("leaderboard", FACETS, COLUMNS, tuple(entries)), Words(HOW[:1]))),
             Section("Enter a network", (Words(HOW[1:]), Code(SUBMIT)), True),
@@ -71,10 +71,15 @@ def entries_of(result: RunResult) -> Iterator[Entry]:
     about += [f"profile {result.profile}"] if result.profile else []
     seed = "" if result.settings is None else f", seed {result.seed}"
     for attribution, attack in dict.fromkeys((q.attribution, q.attack) for q in found if q.attribution):
-        name = f"{WORST} of {listed(result.protocol.attacks)}" if attack == WORST else attack
+        name = _worst_of(result) if attack == WORST else attack
         kendall, topk = (means.get((attribution, attack, key)) for key in ("kendall", "topk"))
         where = (dataset_title(result.dataset), attribution, name)
         yield Entry(f"{result.title}{seed}", ", ".join(about), where, (kendall, topk, natural))
+
+
+def _worst_of(result: RunResult) -> str:
+    """What the worst case over its attacks is called."""
+    return f"{WORST} of {listed(result.protocol.attacks)}"
 
 
 def _key(quantity: Quantity) -> str:
@@ -94,18 +99,16 @@ def _mean(entry: Entry) -> float:
     return first.mean if isinstance(first, Interval) else -2.0
 
 
-def _attacks(entry: Entry) -> int:
-    """Of how many attacks a row is the worst case; 0 where it is that of one attack alone."""
-    return len(re.split(", | and ", entry.facets[2])) if entry.facets[2].startswith(WORST) else 0
+def _answer(entries: Sequence[Entry], over: Mapping[str, int]) -> str:
+    """The network that holds best on each data set under the worst of most attacks, of those that classify well.
 
-
-def _answer(entries: Sequence[Entry]) -> str:
-    """The network that holds best on each data set under the worst of most attacks, of those that classify well."""
+    ``over``: the number of attacks behind each worst case, by its name.
+    """
     said = []
     for dataset, group in groupby(entries, key=lambda e: e.facets[0]):
-        worst = [entry for entry in group if _attacks(entry)]
+        worst = [entry for entry in group if entry.facets[2] in over]
         if worst:
-            most = [entry for entry in worst if _attacks(entry) == _attacks(worst[0])]
+            most = [entry for entry in worst if over[entry.facets[2]] == over[worst[0].facets[2]]]
             top = max(map(_accuracy, most))
             best = max((entry for entry in most if _accuracy(entry) >= top - NEAR), key=_mean)
             kendall, _, natural = (c.written(v) for c, v in zip(COLUMNS, best.cells, strict=True))

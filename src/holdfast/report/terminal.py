@@ -93,7 +93,8 @@ def _fitting(table: Table, console: Console) -> list[Grid | Text]:
     parts = [table.of_group(name) for name, _ in table.groups]
     if len(table.rows) > 4 and all(fits(numbers_grid(part)) for part in parts):
         return [numbers_grid(part) for part in parts]
-    return [_turned(table) if fits(_turned(table)) else _words(table)]
+    turned = _turned(table)
+    return [turned if fits(turned) else _words(table)]
 
 
 def _text(table: Table, i: int, cell: Cell, separator: str, style: str) -> Text:
