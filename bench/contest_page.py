@@ -27,6 +27,7 @@ from holdfast.report.figures import figure_of
 from holdfast.report.table import Column, Row, Table
 
 ROUNDING = 1e-4
+BOUNDS = {"topk": (0.0, 1.0), "kendall": (-1.0, 1.0)}
 HEADINGS = {"topk": "top-100", "kendall": "Kendall τ"}
 TITLE = "Published attacks on attributions beside AutoIFIA"
 
@@ -70,12 +71,14 @@ def document_of(records: list[Record], without: list[Record]) -> Document:
     lowest = sum(_is_lowest(records, cell) for cell in cells)
     higher = Counter(r["attack"] for r in records if r["attack"] != OURS for beaten in _beaten(records, r) if beaten)
     images = sum(len(r["scores"]) for r in records if r["attack"] == OURS)
+    published = [r for r in records if r["attack"] == OURS or not r["attack"].endswith("(ours)")]
     answer = (
         f"AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells (network, explanation and metric). A rival is "
         f"lower by more than {ROUNDING:g} on {_share(records):.1%} of {images} images and metrics"
         + (f": {', '.join(f'{name} {n}' for name, n in higher.most_common())}." if higher else ".")
         + " AutoIFIA stops at chance (k of all features, τ 0): "
-        f"on {_share(records, stopped=False):.1%} a rival is lower and AutoIFIA still above chance."
+        f"on {_share(records, stopped=False):.1%} a rival is lower and AutoIFIA still above chance, on "
+        f"{_share(published, stopped=False):.1%} one that was published."
     )
     parts: list[Block] = [table_of(records), figure_of_costs(records)]
     if without:
@@ -126,7 +129,7 @@ def table_of(records: list[Record]) -> Table:
         for attack in (OURS, *(rival.title for rival in RIVALS.values())):
             found = [by_place.get((explanation, attack, n, m)) for n in networks for m in HEADINGS]
             if any(found):
-                cells = tuple(mean_interval(r["scores"], (-1, 1)) if r else None for r in found)
+                cells = tuple(mean_interval(r["scores"], BOUNDS[r["metric"]]) if r else None for r in found)
                 rows.append(Row(f"{explanation}: {attack}", cells, "highlight" if attack == OURS else ""))
     made = sorted({(r["holdfast"], r["torch"], r["device"], r["date"]) for r in records})
     notes = (
