@@ -48,7 +48,7 @@ ALL = """--attribution 'IntegratedGradients(n_steps=3, baseline=0.1)' --attribut
 --attribution 'mine.py:Scaled(scale=2.5)' --eps 0.0123 --images 1 --k 5 --budget standard --draws 2 --certify True
 --samples 7 --weights 'w 1.pt' --mean 0.4 --std 0.30000000000000004 --image-size 8 6 --strict --seed 3 --device cpu
 --data-dir elsewhere --out 'my audit'"""
-DECIDES_NOTHING = {"time_limit", "fail_under", "json", "yes"}
+DECIDES_NOTHING = {"time_limit", "fail_under", "json", "quiet", "yes"}
 """Options that say how long to work, what to print and how to end; every other one is in the page's command."""
 
 
@@ -110,11 +110,11 @@ def test_the_command_on_a_page_holds_everything_that_was_given(calls: Calls) -> 
 
 def test_the_weights_of_a_run_and_many_labels() -> None:
     settings = replace(SETTINGS, multi_label=True, attributions=(hf.GradCAM(layer="a.0"),), eps=(1e-6,))
-    (line,) = lines_of(Asked("runs/a", "mnist", checkpoint="best", image_size=(28,)), settings, None)
+    (line,) = lines_of(Asked("runs/a", "mnist", checkpoint="best", image_size=28), settings, None)
     words = shlex.split(line)
     assert words[:4] == ["holdfast", "audit", "runs/a", "mnist"]
     options = parse(AuditOptions(), words[4:], "audit", "")
-    assert (options.checkpoint, options.multi_label, options.image_size) == ("best", True, (28,))
+    assert (options.checkpoint, options.multi_label, options.image_size) == ("best", True, 28)
     assert (options.eps, options.attribution) == ((1e-6,), ("GradCAM(layer='a.0')",))
 
 
@@ -135,7 +135,7 @@ class Around(hf.Saliency):
 
 
 def test_an_explanation_that_no_option_can_spell_is_a_call() -> None:
-    asked = Asked("a.py:net", "pictures", weights="w.pt", mean=(0.5,), image_size=(8,), strict=True)
+    asked = Asked("a.py:net", "pictures", weights="w.pt", mean=(0.5,), image_size=8, strict=True)
     settings = replace(SETTINGS, attributions=(Around(hf.InputXGradient()),))  # type: ignore[arg-type]
     assert lines_of(asked, settings, None) == (
         "hf.audit('a.py:net', 'pictures', settings, weights='w.pt', mean=(0.5,), image_size=8, strict=True, "

@@ -120,6 +120,8 @@ def test_the_command_line_on_16_bit_images_and_one_logit(
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["reference_eps"] == pytest.approx(8 / 255)
     assert any("broken.png" in note for note in numbers["notes"])
+    assert main([*words, "--quiet"]) == 0
+    assert capsys.readouterr().out.strip() == numbers["verdict"]
     assert main([*words, "--fail-under", "1.01"]) == 1
     assert "fewer than --fail-under" in capsys.readouterr().err
 

@@ -159,6 +159,8 @@ def test_evaluate_a_run(finished_run: RunFolder, tmp_path: Path, capsys: pytest.
     assert (config.dataset, config.n_examples, config.ifia.k) == ("digits", 20, evaluation("digits").ifia.k)
     again = output_of(f"evaluate {finished_run.path} --out {out} {SHORT_EVAL}", capsys)
     assert again == shown
+    numbers = json.loads(output_of(f"evaluate {finished_run.path} --out {out} --json {SHORT_EVAL}", capsys))
+    assert numbers == {name: value for name, value in summary.items() if name != "sha256"}
 
 
 def test_each_setting_has_a_folder_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

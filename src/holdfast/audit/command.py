@@ -26,7 +26,7 @@ class Asked:
     checkpoint: str = "last"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    image_size: tuple[int, ...] | None = None
+    image_size: int | tuple[int, int] | None = None
     strict: bool = False
     data_dir: str | None = None
     device: str = "cpu"
@@ -114,10 +114,7 @@ def _call(asked: Asked, folder: Path | None) -> str:
     model = "model" if asked.model is None else repr(asked.model)
     images = "images" if asked.images is None else repr(asked.images)
     settings = "settings" if folder is None else f"hf.audit.load_audit({str(folder)!r}).settings"
-    own = dict(_given(asked))
-    if asked.image_size is not None and len(asked.image_size) == 1:
-        own["image_size"] = asked.image_size[0]
-    given = "".join(f", {name}={value!r}" for name, value in [*own.items(), ("device", asked.device)])
+    given = "".join(f", {name}={value!r}" for name, value in [*_given(asked), ("device", asked.device)])
     return f"hf.audit({model}, {images}, {settings}{given})"
 
 

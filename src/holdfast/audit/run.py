@@ -134,7 +134,7 @@ def audit(
                 checkpoint,
                 _numbers(mean),
                 _numbers(std),
-                (image_size,) if isinstance(image_size, int) else image_size,
+                image_size,
                 strict,
                 data_dir,
                 device,

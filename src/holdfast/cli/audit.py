@@ -42,7 +42,7 @@ class AuditOptions:
     """Of the normalisation that the model expects outside, one number per channel."""
     std: tuple[float, ...] | None = None
     """Likewise."""
-    image_size: tuple[int] | tuple[int, int] | None = None
+    image_size: int | tuple[int, int] | None = None
     """Height and width, or one number for both, that images are resized and cropped to; what the model asks for by
     default."""
     draws: int = 5
@@ -61,6 +61,8 @@ class AuditOptions:
     """Folder of report.html, audit.json and the records; runs/audit-MODEL by default. The same command goes on."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print audit.json to standard output and nothing else."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the verdict alone."""
     strict: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Refuse a folder with files that cannot be read."""
     seed: int = 0
@@ -94,6 +96,8 @@ def run(argv: Sequence[str]) -> int:
     result = _audited(model, images, options, out)
     if options.json:
         print(json.dumps(result.to_dict(), indent=1))
+    elif options.quiet:
+        print(result.verdict())
     else:
         print(f"{result}\n")
         for flag in result.flags:
@@ -137,7 +141,10 @@ def _compare(argv: Sequence[str]) -> int:
     make_folder(out)
     page = found.to_html(out / "report.html")
     write_atomically(out / "comparison.json", json.dumps(found.to_dict(), indent=1) + "\n")
-    print(json.dumps(found.to_dict(), indent=1) if options.json else f"{found}\n\nPage: {page}")
+    if options.json:
+        print(json.dumps(found.to_dict(), indent=1))
+    else:
+        print(found.verdict() if options.quiet else f"{found}\n\nPage: {page}")
     return 0
 
 
@@ -168,8 +175,8 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
         multi_label=options.multi_label,
         seed=options.seed,
     )
-    device, size = pick_device(options.device), options.image_size
-    console = Console(stderr=True, quiet=options.json)
+    device = pick_device(options.device)
+    console = Console(stderr=True, quiet=options.json or options.quiet)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -195,7 +202,7 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
             checkpoint=options.checkpoint,
             mean=options.mean,
             std=options.std,
-            image_size=size[0] if size is not None and len(size) == 1 else size,
+            image_size=options.image_size,
             strict=options.strict,
             data_dir=options.data_dir,
             on_image=lambda done, total: progress.update(task, completed=done, total=total),

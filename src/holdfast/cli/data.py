@@ -26,8 +26,8 @@ class DataOptions:
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
     cache_dir: str | None = None
     """Where decoded data sets are kept; HOLDFAST_CACHE or ~/.cache/holdfast by default."""
-    image_size: int | None = None
-    """Scale the images and crop their centre to a square of this many pixels."""
+    image_size: int | tuple[int, int] | None = None
+    """Height and width, or one number for both, that images are scaled and cropped to."""
     strict: bool = False
     """Refuse a data set with files that cannot be read."""
 

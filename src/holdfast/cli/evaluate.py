@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -53,6 +54,8 @@ class EvaluateOptions:
     """Start without a question, however long it will take."""
     export: str | None = None
     """Folder that receives the result as NAME.json and NAME.parquet."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the numbers and the warnings as JSON to standard output and nothing else."""
 
 
 DESCRIPTION = (
@@ -104,10 +107,14 @@ def run(argv: Sequence[str]) -> None:
             print(f"This shard is done; others have batches left. Records: {job.out}")
         elif world.leads:
             page = result.to_html(job.out / "report.html")
+            exported = None if first.export is None else _exported(result, job, Path(first.export))
+            if first.json:
+                print(json.dumps(result.to_dict(), indent=1))
+                return
             print(result)
             print(f"Records and summary: {job.out}\nPage: {page}")
-            if first.export is not None:
-                print(f"Result: {_exported(result, job, Path(first.export))}")
+            if exported is not None:
+                print(f"Result: {exported}")
 
 
 @dataclass(frozen=True)
