@@ -129,6 +129,8 @@ RIVALS = {
     "chen": Rival("IFIA top-k, steps eps/30 (Chen)", signed_steps(hf.TopKGoal(), 1 / 30)),
     "mass": Rival("IFIA mass centre (Ghorbani)", signed_steps(hf.MassCenterGoal(), 1 / 15)),
     "targeted": Rival("IFIA targeted (Ghorbani)", signed_steps(hf.TargetGoal("next"), 1 / 15)),
-    "pearson": Rival("Pearson from a random start (Ivankay)", signed_steps(PearsonGoal(), 1 / 15, 50, random_start=True)),
+    "pearson": Rival(
+        "Pearson from a random start (Ivankay)", signed_steps(PearsonGoal(), 1 / 15, beta=50, random_start=True)
+    ),
     "uniform": Rival("uniform draws (Captum)", uniform, gradients=False),
 }
