@@ -235,6 +235,8 @@ def test_anybodys_model_is_a_result(tmp_path: Path) -> None:
     path = export_run(result_of(evaluated, "my net"), tmp_path)
     (result,) = load_results(tmp_path)
     assert path.name == "my net.json"
+    named = export_run(result_of(evaluated, "hf:owner/net"), tmp_path / "named")
+    assert (named.name, load_results(named.parent)[0].name) == ("hf-owner-net.json", "hf:owner/net")
     assert (result.name, result.title, result.method, result.dataset) == ("my net", "my net", "my net", "tensors")
     assert len(result.column("kendall")) == 5
     assert result.column("prediction", "accuracy") == net(images).argmax(1).tolist()

@@ -9,6 +9,7 @@ as well; written again, they are of this one.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,11 +63,13 @@ def read_evaluation(folder: Path) -> RunResult:
 def export_run(result: RunResult, out: Path) -> Path:
     """Write the two files of a result under ``out``; the same result gives the same bytes.
 
+    Slashes and colons of its name, as in ``mnist/at`` and ``hf:owner/net``, are hyphens in those of the files.
+
     Raises:
         HoldfastError: when ``out`` holds a result of that name with other settings.
     """
     make_folder(out)
-    path = out / f"{result.name}.json"
+    path = out / (re.sub(r"[/\\:]+", "-", result.name) + ".json")
     if path.is_file():
         old = load_result(path)
         changed = differences(old.settings, result.settings)
