@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+import holdfast as hf
 from holdfast.cli import main
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import Interval
 from holdfast.report.leaderboard import entries_of, leaderboard
 from holdfast.report.quantities import attacks_of_all, values_of
-from holdfast.results import RunResult, export_run
+from holdfast.results import RunResult, export_run, result_of
 from holdfast.results.store import results_at, titled
 
 Make = Callable[..., RunResult]
@@ -117,3 +119,39 @@ def test_the_committed_records_make_a_leaderboard() -> None:
     worst = next(entry for entry in entries_of(result) if entry.facets[2].startswith("worst"))
     assert isinstance(worst.cells[0], Interval)
     assert worst.cells[0].mean == pytest.approx(result.summary["metrics"]["worst_kendall"]["mean"])
+
+
+def test_report_has_a_table_for_every_explanation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(12, 1, 6, 6, generator=generator)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    labels = net(images).argmax(1)
+    means: dict[str, list[float]] = {"Saliency": [], "InputXGradient": []}
+    for name, bias in (("a", 0.0), ("b", 0.05)):
+        with torch.no_grad():
+            net[1].bias += bias
+        found = hf.evaluate(
+            net,
+            (images, labels),
+            eps=0.1,
+            attacks={"noise": "random-signs"},
+            attributions=list(means),
+            n_attribution=12,
+        )
+        assert found is not None
+        export_run(result_of(found, name), tmp_path / "results")
+        frame = found.to_frame()
+        for explanation, values in means.items():
+            chosen = (
+                (frame["attribution"] == explanation) & (frame["metric"] == "kendall") & (frame["attack"] == "noise")
+            )
+            values.append(float(frame[chosen]["mean"].iloc[0]))
+    assert main(["report", str(tmp_path / "results"), "--json", "--out", str(tmp_path / "page")]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    for place, (explanation, values) in enumerate(means.items()):
+        rows = {row["model"]: row["kendall"] for row in shown[f"table-{place}"]}
+        assert [rows["a"], rows["b"]] == pytest.approx(values)
+        assert f"By {explanation}: of the 4 most important features" in shown["answer"]
+        assert f"# a and b: {explanation}" in (tmp_path / "page" / "table.md").read_text()
+        assert f"Paired differences: {explanation}" in (tmp_path / "page" / "report.html").read_text()
+    assert means["Saliency"] != means["InputXGradient"]

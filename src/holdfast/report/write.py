@@ -199,10 +199,11 @@ def write_files(document: Document, out: Path) -> list[Path]:
 
 
 def write_report(document: Document, out: Path) -> Path:
-    """Write ``report.html``, the first table as ``table.md`` and each figure as PNG under ``out``; the page's path."""
+    """Write ``report.html``, the tables that stand open as ``table.md`` and each figure as PNG; the page's path."""
     make_folder(out)
-    if document.tables:
-        write_atomically(out / "table.md", document.tables[0].to_markdown())
+    tables = [b for s in document.sections if not s.folded for b in s.blocks if isinstance(b, Table)]
+    if tables:
+        write_atomically(out / "table.md", "\n".join(table.to_markdown() for table in tables))
     for figure in document.figures:
         with writable(out / f"{figure.key}.png"):
             (out / f"{figure.key}.png").write_bytes(figure.png)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.protocol import Protocol
+from holdfast.evaluate.protocol import Protocol, name_of
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import EvalConfig, config_of
 from holdfast.evaluate.summary import Names, shown
@@ -88,6 +88,19 @@ class RunResult:
     def name(self) -> str:
         """The stem of its files: ``dataset-method-seed`` of a run."""
         return self.label if self.settings is None else f"{self.settings.recipe}-{self.seed}"
+
+    @property
+    def explanations(self) -> tuple[str, ...]:
+        """The attributions that were attacked, by the names that the records have."""
+        return tuple(map(name_of, self.protocol.attributions))
+
+    def explained_by(self, explanation: str) -> RunResult:
+        """The same with the records of one attribution alone; its ``summary`` stays that of all."""
+        assert isinstance(self.records, Records)
+        chosen = tuple(a for a in self.protocol.attributions if name_of(a) == explanation)
+        return replace(
+            self, protocol=replace(self.protocol, attributions=chosen), records=self.records.explained_by(explanation)
+        )
 
     def column(self, name: str, kind: str = "attribution") -> list[Any]:
         """One quantity of every image, in their order, by its short name ("kendall", "random_topk")."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from pyarrow import compute
 
 from holdfast.evaluate.attribution import CONSTANT
 from holdfast.evaluate.protocol import NATURAL, Protocol, name_of
@@ -34,6 +35,13 @@ class Records(Mapping[str, list[Record]]):
     @cached_property
     def frame(self) -> pd.DataFrame:
         return rows_of(self.table)
+
+    def explained_by(self, attribution: str) -> Records:
+        """Those of predictions and of one attribution."""
+        own = compute.equal(self.table["attribution"].cast(pa.string()), attribution)
+        return Records(
+            self.table.filter(compute.or_kleene(compute.equal(self.table["kind"].cast(pa.string()), "accuracy"), own))
+        )
 
     def __getitem__(self, kind: str) -> list[Record]:
         return self._wide[kind]
