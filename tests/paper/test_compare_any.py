@@ -151,7 +151,8 @@ def test_report_has_a_table_for_every_explanation(tmp_path: Path, capsys: pytest
     for place, (explanation, values) in enumerate(means.items()):
         rows = {row["model"]: row["kendall"] for row in shown[f"table-{place}"]}
         assert [rows["a"], rows["b"]] == pytest.approx(values)
-        assert f"By {explanation}: of the 4 most important features" in shown["answer"]
+        assert re.search(f"By {explanation} .* of the 4 most important features are left", shown["answer"])
         assert f"# a and b: {explanation}" in (tmp_path / "page" / "table.md").read_text()
         assert f"Paired differences: {explanation}" in (tmp_path / "page" / "report.html").read_text()
+        assert ("natural" in shown[f"table-{place}"][0]) == (place == 0)
     assert means["Saliency"] != means["InputXGradient"]

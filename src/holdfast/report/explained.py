@@ -25,7 +25,7 @@ _COMPARED = ("worst_topk", "worst_kendall", "topk", "kendall", "natural", "pgd20
 
 @dataclass(frozen=True)
 class Explained:
-    """What was found of one attribution; ``of`` names it where there are several."""
+    """What was found of one attribution; ``of`` names it where there are several. Predictions are with the first."""
 
     of: str
     table: Table
@@ -49,17 +49,18 @@ def explained(
     for place, explanation in enumerate(shared or [""]):
         own = {title: run.explained_by(explanation) for title, run in results.items()} if several else results
         tail, of = (f"-{place}", f": {explanation}") if several else ("", "")
-        summaries = {title: {**run.summary, "metrics": _metrics(run, attacks)} for title, run in own.items()}
-        claims = [claim for a, b in pairs for claim in network_claims(a, b, own[a], own[b], attacks)]
-        said = answer(summaries, table_k(own), pairs[-1] if pairs else None, claims)
+        left_out = PREDICTION if place else ()
+        summaries = {title: {**run.summary, "metrics": _metrics(run, attacks, left_out)} for title, run in own.items()}
+        keys = [key for key in _COMPARED if key not in left_out]
+        claims = [claim for a, b in pairs for claim in network_claims(a, b, own[a], own[b], attacks, keys)]
         found.append(
             Explained(
                 of,
                 results_table(summaries, dataset, f"table{tail}", of),
-                differences_table(own, pairs, attacks, f"differences{tail}", f"Paired differences{of}"),
+                differences_table(own, pairs, attacks, keys, tail, of),
                 claims,
                 _caveats(summaries),
-                f"By {explanation}: {said[0].lower()}{said[1:]}" if of else said,
+                answer(summaries, table_k(own), pairs[-1] if pairs else None, claims, explanation if several else ""),
             )
         )
     return found
@@ -100,21 +101,22 @@ def _interval(value: Mapping[str, Any]) -> Interval:
     return Interval(value["mean"], value["low"], value["high"], value["n"])
 
 
-def _metrics(run: RunResult, attacks: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Every quantity that the records of a result have, worst cases over ``attacks``."""
+def _metrics(run: RunResult, attacks: Sequence[str], left_out: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Every quantity that the records of a result have but those ``left_out``, worst cases over ``attacks``."""
     return {
         key: asdict(mean_interval(list(values.values()), quantity.bounds))
         for key, quantity in QUANTITIES.items()
-        if (values := values_of(run, key, attacks))
+        if key not in left_out and (values := values_of(run, key, attacks))
     }
 
 
 def _sizes(found: Mapping[str, Mapping[str, Interval]]) -> str:
-    accuracy, attacked = (
-        span(v.n for row in found.values() for name, v in row.items() if (name in PREDICTION) == of) or "0"
+    counts = {
+        of: [v.n for row in found.values() for name, v in row.items() if (name in PREDICTION) == of]
         for of in (True, False)
-    )
-    return f"n = {accuracy}, attributions of {attacked}"
+    }
+    words = {True: "n = {}", False: "attributions of {}"}
+    return ", ".join(words[of].format(span(n)) for of, n in counts.items() if n)
 
 
 def table_k(results: Mapping[str, RunResult]) -> int:
@@ -129,24 +131,31 @@ def _sample(first: RunResult, last: RunResult, key: str, attacks: Sequence[str])
 
 
 def differences_table(
-    results: Mapping[str, RunResult], pairs: Sequence[tuple[str, str]], attacks: Sequence[str], key: str, title: str
+    results: Mapping[str, RunResult],
+    pairs: Sequence[tuple[str, str]],
+    attacks: Sequence[str],
+    keys: Sequence[str],
+    tail: str,
+    of: str,
 ) -> Table:
-    """A row a pair: the second less the first, image by image, with 95 % intervals."""
+    """A row a pair: the second less the first in each quantity, image by image, with 95 % intervals."""
     k = table_k(results)
-    samples = {key: [_sample(results[a], results[b], key, attacks) for a, b in pairs] for key in _COMPARED}
+    samples = {key: [_sample(results[a], results[b], key, attacks) for a, b in pairs] for key in keys}
     cells = {
         key: [sample.interval() if sample else None for sample in found] for key, found in samples.items() if any(found)
     }
     columns = tuple(QUANTITIES[key].column(k, signed=True) for key in cells)
     rows = tuple(Row(f"{b} less {a}", tuple(row[i] for row in cells.values())) for i, (a, b) in enumerate(pairs))
     note = "Over the images that both have; intervals cover the choice of images, not training again."
-    return Table(key, title, columns, rows, (note,), first="Pair")
+    return Table(f"differences{tail}", f"Paired differences{of}", columns, rows, (note,), first="Pair")
 
 
-def network_claims(base: str, title: str, first: RunResult, last: RunResult, attacks: Sequence[str]) -> list[Claim]:
+def network_claims(
+    base: str, title: str, first: RunResult, last: RunResult, attacks: Sequence[str], keys: Sequence[str]
+) -> list[Claim]:
     """Whether one network is ahead of another, image by image; of these two networks, not of their methods."""
     k, claims = last.summary["k"], []
-    for key in _COMPARED:
+    for key in keys:
         quantity, sample = QUANTITIES[key], _sample(first, last, key, attacks)
         if sample is None:
             continue
@@ -164,9 +173,16 @@ def network_claims(base: str, title: str, first: RunResult, last: RunResult, att
 
 
 def answer(
-    summaries: Mapping[str, Mapping[str, Any]], k: int, pair: tuple[str, str] | None, claims: Sequence[Claim]
+    summaries: Mapping[str, Mapping[str, Any]],
+    k: int,
+    pair: tuple[str, str] | None,
+    claims: Sequence[Claim],
+    explanation: str = "",
 ) -> str:
-    """What the numbers say in one sentence: the worst attack of all and the first one, and who is ahead of whom."""
+    """What the numbers say in one sentence: the worst attack of all and the first one, and who is ahead of whom.
+
+    With an ``explanation``, of several: shorter, under the worst attack alone.
+    """
     metrics = {title: summary["metrics"] for title, summary in summaries.items()}
     keys = [key for key in ("worst_topk", "topk") if all(key in found for found in metrics.values())]
     if not keys:
@@ -175,7 +191,9 @@ def answer(
     each = listed(f"{share} on {title}" for share, title in zip(shares[0], metrics, strict=True))
     under = {"worst_topk": "the worst of all attacks", "topk": "the attack of the protocol"}
     beside = "".join(f" ({listed(row)} under {under[key]})" for key, row in zip(keys[1:], shares[1:], strict=True))
+    by = f"By {explanation} {each} of the {k} most important features are left under {under[keys[0]]}"
     said = f"Of the {k} most important features {each} are still among them under {under[keys[0]]}{beside}"
+    said = by if explanation else said
     if pair is None:
         return f"{said}."
     base, title = pair
@@ -186,7 +204,7 @@ def answer(
         if claim.effects[0].label in wanted and claim.statement.endswith(f" than {base}")
         if claim.statement.startswith(f"{title} has ")
     }
-    where = listed(f"{how} {base} in {name}" for name, how in standing.items())
+    where = listed(f"{how} {base} in {name}" for name, how in standing.items() if not explanation or name == wanted[0])
     return f"{said}; of these networks {title} {where}." if where else f"{said}."
 
 
