@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from holdfast.data import ImageData, load_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +32,16 @@ def parquet_set(tmp_path: Path, written: SimpleNamespace) -> Path:
         labels = [position % 2 for position in range(count)]
         written.write_parquet(folder / f"{split}-00000-of-00001.parquet", images, labels, names=["cat", "dog"])
     return folder
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[..., ImageData]:
+    """Loads files given by name and content as the only class of a test split."""
+
+    def load(files: dict[str, bytes], **options: object) -> ImageData:
+        (tmp_path / "set/test/a").mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (tmp_path / "set/test/a" / name).write_bytes(content)
+        return load_dataset(str(tmp_path / "set"), "test", **options)
+
+    return load

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast import IFIA, IntegratedGradients
-from tests.models.test_twin import BETA, FORMATS, OTHERS, RELU, Net
+from tests.models.spellings import BETA, FORMATS, OTHERS, RELU, Net
 
 ATTACK = IFIA(0.2, 0.05, 4, 8, surrogate_beta=BETA, attribution=IntegratedGradients(3))
 LEAKY = [

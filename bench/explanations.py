@@ -1,0 +1,97 @@
+"""``python -m bench.explanations``: what IGR does to explanations that it was not trained for, from stored results.
+
+The results are those of ``holdfast evaluate RUN --attribution saliency --attribution GradCAM --export
+results/explanations`` and the like, of a base and of the same with IGR. Writes ``docs/explanations.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from holdfast.files import write_atomically
+from holdfast.metrics.stats import Interval, contrast
+from holdfast.report.document import Document, Section
+from holdfast.report.quantities import QUANTITIES, attacks_of_all, values_of
+from holdfast.report.table import Column, Row, Table
+from holdfast.report.words import dataset_title, listed
+from holdfast.results import RunResult, load_results
+
+RESULTS = Path("results/explanations")
+PAGE = Path("docs/explanations.md")
+SHOWN = ("worst_topk", "worst_kendall")
+TITLE = "Explanations that IGR was not trained for"
+
+
+def pairs(results: Sequence[RunResult]) -> Iterator[tuple[RunResult, RunResult]]:
+    """Each base with the network of the same data set and seed that IGR was added to."""
+    found = {(r.dataset, r.method.rpartition("/")[2], r.seed): r for r in results}
+    for (dataset, method, seed), base in found.items():
+        if (dataset, f"{method}-igr", seed) in found:
+            yield base, found[dataset, f"{method}-igr", seed]
+
+
+def document_of(results: Sequence[RunResult]) -> Document:
+    """A table for each pair: a row per explanation."""
+    found = list(pairs(results))
+    tables = [table_of(*pair) for pair in found]
+    attacks = attacks_of_all([run for pair in found for run in pair])
+    raised = [f"{row.title} on {table.title}" for table in tables for row in table.rows if _raised(row.cells[2])]
+    lowered = [f"{row.title} on {table.title}" for table in tables for row in table.rows if _raised(row.cells[2], -1)]
+    answer = (
+        "IGR was trained on integrated gradients alone. "
+        f"Under the worst of {listed(attacks)} more of the most important features are left with it than without by "
+        f"{listed(raised) or 'no explanation'}; fewer by {listed(lowered) or 'none'} "
+        "(paired over the images of one seed: of these networks, not of the methods)."
+    )
+    return Document(TITLE, answer, (Section("", tuple(tables)),))
+
+
+def _raised(cell: object, sign: int = 1) -> bool:
+    """Whether the interval of a difference lies above 0, or below for a ``sign`` of -1."""
+    ends = (cell.low, cell.high) if isinstance(cell, Interval) else (None, None)
+    return all(end is not None and sign * end > 0 for end in ends)
+
+
+def table_of(base: RunResult, igr: RunResult) -> Table:
+    """Base, with IGR, and the paired difference of each explanation, under the worst attack of each image."""
+    k, attacks = int(base.summary["k"]), attacks_of_all([base, igr])
+    columns = tuple(
+        Column(f"{key} {name}", name, QUANTITIES[key].title(k), QUANTITIES[key].percent, name == "difference")
+        for key in SHOWN
+        for name in ("base", "with IGR", "difference")
+    )
+    columns = (*columns, Column("images", "images"))
+    rows = []
+    for explanation in base.explanations:
+        own = [run.explained_by(explanation) for run in (base, igr)]
+        found: list[Interval | None] = []
+        for key in SHOWN:
+            without, with_igr = ({0: values_of(run, key, attacks)} for run in own)
+            bounds = QUANTITIES[key].bounds
+            for sides in ([(1.0, without)], [(1.0, with_igr)], [(1.0, with_igr), (-1.0, without)]):
+                sample = contrast(sides, bounds)
+                found.append(sample.interval() if sample else None)
+        rows.append(Row(explanation, (*found, str(found[2].n) if found[2] else "0")))
+    natural = [{0: values_of(run, "natural")} for run in (base, igr)]
+    accuracies = [sample.interval() for side in natural if (sample := contrast([(1.0, side)], (0.0, 1.0)))]
+    eps = next(iter(base.protocol.predictions.values())).eps  # type: ignore[attr-defined]
+    note = (
+        f"ε = {eps:.3g}; natural accuracy {listed(f'{100 * a.mean:.1f} %' for a in accuracies)} of {accuracies[0].n} "
+        "images. Means over the attacked images that have a map of more than one value; 95 % intervals over images."
+    )
+    title = f"{dataset_title(base.dataset)}, {base.title.rpartition('/')[2].upper()}, seed {base.seed}"
+    return Table(f"{base.dataset}-{base.seed}", title, columns, tuple(rows), (note,), first="Explanation")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m bench.explanations", description=__doc__)
+    arguments.add_argument("--results", type=Path, default=RESULTS)
+    arguments.add_argument("--page", type=Path, default=PAGE)
+    options = arguments.parse_args()
+    write_atomically(options.page, document_of(load_results(options.results)).to_markdown())
+
+
+if __name__ == "__main__":
+    main()
