@@ -49,7 +49,7 @@ class Part:
 
 def _is_model(cls: type[Part], value: Any) -> bool:
     """Whether a first setting is a network, or a plain function where the part's own first setting is none."""
-    first = next(iter(getattr(cls, "__dataclass_fields__", {}).values()), None)
+    first = next(iter(fields(cls)), None)
     takes_functions = first is not None and any(word in str(first.type) for word in ("Callable", "Any"))
     function = callable(value) and not isinstance(value, (Part, type))
     return hasattr(value, "named_parameters") or (function and not takes_functions)

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from holdfast.certify import VotedMap
 from holdfast.certify.votes import certified_cosine, certified_topk, vote_bounds
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, NotFinite
 
 
 def shifted(h: torch.Tensor, shift: float) -> tuple[list[float], list[float]]:
@@ -102,3 +102,41 @@ def test_too_many_features_asked_for() -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
     with pytest.raises(HoldfastError, match="top is 4; it must lie between k = 2 and the 4 features less one"):
         VotedMap(top=4)(net, torch.rand(1, 1, 2, 2), torch.tensor([0]), k=2, radii=[0.1])
+
+
+def small() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(9, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2))
+    return net, torch.rand(2, 1, 3, 3), torch.tensor([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"radii": 0.1}, "radii are 0.1; pass at least one L2 radius in a list"),
+        ({"radii": []}, "radii are \\[\\]; pass at least one"),
+        ({"y": torch.tensor([0, 2])}, "labels span \\[0, 2\\], but the model has 2 logits"),
+    ],
+)
+def test_bad_arguments(changes: dict, message: str) -> None:
+    net, x, y = small()
+    with pytest.raises(HoldfastError, match=message):
+        VotedMap(n_samples=5, top=2)(**{"model": net, "x": x, "y": y, "k": 1, "radii": [0.1], **changes})
+    with pytest.raises(HoldfastError, match=r"top is 2\.0; it must be an integer"):
+        VotedMap(top=2.0)  # type: ignore[arg-type]
+
+
+def test_nan_does_not_vote() -> None:
+    net, x, y = small()
+    with pytest.raises(NotFinite, match="a map contains NaN"):
+        VotedMap(n_samples=20, top=2)(lambda z: net(z.sqrt()), x, y, k=1, radii=[0.1])
+
+
+def test_in_inference_mode() -> None:
+    net, x, y = small()
+    certificate = VotedMap(n_samples=50, top=2)
+    outside = certificate(net, x, y, k=1, radii=[0.1], generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        for images, labels in ((x, y), (x.clone(), y.clone())):
+            inside = certificate(net, images, labels, k=1, radii=[0.1], generator=torch.Generator().manual_seed(0))
+            assert torch.equal(inside.maps, outside.maps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,6 +98,18 @@ def test_the_model_belongs_to_the_call(net: nn.Module, part: Any) -> None:
     for call in (lambda: part(net), lambda: part(net, eps=0.1), lambda: part(model=net), lambda: part(net, 0.1, 2, 3)):
         one_line(call, words)
     one_line(lambda: part(lambda x: net(x), eps=0.1), words)
+
+
+def test_a_part_whose_first_setting_is_a_function() -> None:
+    @dataclass(frozen=True)
+    class Of(hf.Metric):
+        fn: Callable[[Tensor], Tensor] = torch.abs
+
+        def __call__(self, maps: Tensor, reference: Tensor) -> Tensor:
+            return (self.fn(maps) - self.fn(reference)).flatten(1).sum(1)
+
+    assert Of(torch.square)(X, X).tolist() == [0.0, 0.0]
+    one_line(lambda: Of(nn.Linear(2, 2)), "^Of was given a model")
 
 
 def test_an_explanation_may_be_a_module(net: nn.Module) -> None:

@@ -17,10 +17,10 @@ from holdfast.attacks.pgd import margin
 from holdfast.attacks.worst import Compared, Shortlist, Values, Worst, similarity
 from holdfast.attribution import IntegratedGradients
 from holdfast.attribution.base import Attribution
-from holdfast.errors import unknown_name
+from holdfast.errors import HoldfastError, unknown_name
 from holdfast.gradient.grouped import by_whole_paths
 from holdfast.models import SoftplusTwin
-from holdfast.models.state import Model
+from holdfast.models.state import Model, without_checkpoints
 from holdfast.validate import check_count, check_positive
 
 POOLING = 30.0
@@ -97,6 +97,8 @@ class AnnealedIFIA(AttributionAttack):
     def __post_init__(self) -> None:
         for name, zero in (("eps", True), ("first_step", False), ("hold", True), ("least_margin", True)):
             check_positive(name, getattr(self, name), zero=zero)
+        if not isinstance(self.surrogate_beta, tuple) or len(self.surrogate_beta) != 2:
+            raise HoldfastError(f"surrogate_beta is {self.surrogate_beta!r}; it must be two numbers, such as (8, 120).")
         for beta in self.surrogate_beta:
             check_positive("surrogate_beta", beta)
         for name in ("steps", "k", "shortlist"):
@@ -204,7 +206,7 @@ class AnnealedIFIA(AttributionAttack):
 
 def _margin_gradient(model: Model, adv: Tensor, labels: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
     """The margin's gradient and the margin; the gradient is 0 where that is cheap to know to be of no use."""
-    with torch.enable_grad():
+    with torch.enable_grad(), without_checkpoints():
         adv = adv.detach().requires_grad_()
         value = margin(model(adv), labels)
         useless = adv.device.type in READABLE and bool((value >= least).all())

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from holdfast.attacks.base import Attack, Norm, per_image, project, step, unit
+from holdfast.attacks.base import Attack, Norm, lost, per_image, project, step, unit
 from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.gradient.second_order import first_order
@@ -44,7 +44,7 @@ class APGD(Attack):
     Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
 
     Raises:
-        HoldfastError: fewer classes than the loss needs (dlr 3, targeted 4).
+        HoldfastError: fewer classes than the loss needs (dlr 3, targeted 4); as any attack.
 
     Cost: ``2 * (steps + 1) * restarts`` forward passes per image (times ``targets``) while it stands.
 
@@ -90,7 +90,7 @@ class APGD(Attack):
         ways = min(self.targets, classes - 1) if self.loss == "targeted" else 1
         stands = logits.argmax(1) == labels
         found = images.clone()
-        best = logits.new_full((len(images),), float("-inf"))
+        best = torch.full((len(images),), float("-inf"), dtype=torch.float64, device=images.device)
         for run in range(self.restarts):
             for way in range(ways):
                 rows = stands.nonzero()[:, 0]
@@ -98,9 +98,9 @@ class APGD(Attack):
                     return found
                 start = self._start(images[rows], seed, f"apgd {self.loss} {run} {way}")
                 adv, loss, fooled = self._climb(model, images[rows], start, labels[rows], others[rows, way])
-                better = fooled | (loss > best[rows])
+                better = fooled | (loss > best[rows]) | loss.isnan()
                 found[rows[better]] = adv[better]
-                best[rows] = torch.maximum(best[rows], loss)
+                best[rows] = torch.maximum(best[rows], loss.double())
                 stands[rows] = ~fooled
         return found
 
@@ -114,11 +114,14 @@ class APGD(Attack):
     def _climb(
         self, model: Model, images: Tensor, start: Tensor, labels: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One run: the misclassified or else best images, the highest loss, and whether the label was lost."""
+        """One run: the misclassified or else best images, the highest loss, and whether the label was lost.
+
+        Images and loss are NaN where the gradient was and the label was not lost.
+        """
         adv = previous = start
         loss, gradient, wrong = self._ascent(model, adv, labels, target)
         best, best_adv, best_gradient = loss, adv, gradient
-        fooled, fooling = wrong, adv
+        fooled, fooling, broken = wrong, adv, gradient.flatten(1).isnan().any(1)
         size = torch.full_like(loss, 2 * self.eps, dtype=images.dtype)
         period, shorter, shortest = (max(int(share * self.steps), 1) for share in (0.22, 0.03, 0.06))
         rises, since = torch.zeros_like(loss), 0
@@ -130,7 +133,7 @@ class APGD(Attack):
             previous, adv, before = adv, ahead, loss
             loss, gradient, wrong = self._ascent(model, adv, labels, target)
             fooling = torch.where(per_image(wrong, adv), adv, fooling)
-            fooled = fooled | wrong
+            fooled, broken = fooled | wrong, broken | gradient.flatten(1).isnan().any(1)
             rises = rises + (loss > before)
             better = loss > best
             best_adv = torch.where(per_image(better, adv), adv, best_adv)
@@ -145,7 +148,9 @@ class APGD(Attack):
                 loss = torch.where(halve, best, loss)
                 best_then, halved_then, rises, since = best, halve, torch.zeros_like(rises), 0
                 period = max(period - shorter, shortest)
-        return torch.where(per_image(fooled, adv), fooling, best_adv), best, fooled
+        broken = broken & ~fooled
+        best_adv = best_adv.masked_fill(per_image(broken, adv), float("nan"))
+        return torch.where(per_image(fooled, adv), fooling, best_adv), best.masked_fill(broken, float("nan")), fooled
 
     def _ascent(self, model: Model, adv: Tensor, labels: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, its gradient, and whether the label is lost."""
@@ -154,7 +159,7 @@ class APGD(Attack):
             logits = model(adv)
             loss = self._value(logits, labels, target)
             (gradient,) = torch.autograd.grad(loss.sum(), adv)
-        return loss.detach(), gradient, logits.detach().argmax(1) != labels
+        return loss.detach(), gradient, lost(logits.detach(), labels)
 
     def _value(self, logits: Tensor, labels: Tensor, target: Tensor) -> Tensor:
         if self.loss == "ce":

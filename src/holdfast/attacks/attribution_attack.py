@@ -13,7 +13,7 @@ from torch import Tensor
 
 from holdfast.attacks.base import Attack, Images, Labels, borrowed, per_image
 from holdfast.attribution.base import Attribution
-from holdfast.errors import NotFinite
+from holdfast.errors import HoldfastError, NotFinite
 from holdfast.metrics.pairs import real
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_share
 from holdfast.models.arithmetic import float32_products
@@ -67,8 +67,8 @@ class AttributionAttack(Attack):
 
         Args:
             model, x, y, generator: as in a call.
-            attribution: what is attacked. None, and any of the kind of the attack's own ``attribution``, is attacked
-                with the settings of that one (few points in the attack, many in the score).
+            attribution: what is attacked. None, and any of the kind of the attack's own ``attribution`` that can be
+                differentiated, is attacked with the settings of that one (few points in the attack, many in the score).
         """
         with borrowed(self, model, x, y) as (images, labels):
             generator = generator or fresh_generator(x.device)
@@ -79,8 +79,15 @@ class AttributionAttack(Attack):
 
     def attacked(self, attribution: Attribution | None) -> Attribution:
         """What is attacked where ``attribution`` is asked for."""
-        own: Attribution = self.attribution  # type: ignore[attr-defined]
-        return own if attribution is None or type(attribution) is type(own) else attribution
+        own = getattr(self, "attribution", None)
+        if not isinstance(own, Attribution):
+            raise HoldfastError(
+                f"{type(self).__name__} has no field attribution; give it one, such as attribution: Attribution = "
+                "Saliency(), the explanation that it attacks."
+            )
+        if attribution is None or (type(attribution) is type(own) and own.differentiable):
+            return own
+        return attribution
 
 
 class Scores:

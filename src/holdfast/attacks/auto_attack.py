@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from holdfast.attacks.apgd import APGD, CLASSES
-from holdfast.attacks.base import Attack, Attacked, Images, Labels, Norm, borrowed
+from holdfast.attacks.base import Attack, Attacked, Images, Labels, Norm, borrowed, lost, per_image, sound
 from holdfast.attacks.fab import FAB
 from holdfast.attacks.square import Square
+from holdfast.errors import unknown_name
 from holdfast.models.state import Model
 from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_positive
@@ -73,10 +75,12 @@ class AutoAttack(Attack):
         check_positive("eps", self.eps, zero=True)
         for name in ("steps", "queries", "targets"):
             check_count(name, getattr(self, name))
+        if self.norm not in get_args(Norm):
+            raise unknown_name("norm", str(self.norm), get_args(Norm))
 
     @property
     def cost(self) -> float:
-        return sum(member.cost for member in self.members(self.targets + 1).values())
+        return sum(member.cost for member in self.members(CLASSES["targeted"]).values())
 
     def members(self, classes: int) -> dict[str, Attack]:
         """The members by name for a model of so many classes."""
@@ -93,7 +97,9 @@ class AutoAttack(Attack):
     def run(self, model: Model, x: Images, y: Labels, *, generator: torch.Generator | None = None) -> Ensembled:
         """The attack with its accounting: what each member left standing."""
         with borrowed(self, model, x, y) as (images, labels):
-            return self._ensemble(model, images, labels, generator or fresh_generator(x.device))
+            found = self._ensemble(model, images, labels, generator or fresh_generator(x.device))
+            sound(self, found.adv_images, x)
+            return found
 
     def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         return self._ensemble(model, images, labels, generator).adv_images
@@ -104,15 +110,17 @@ class AutoAttack(Attack):
         misclassified = logits.argmax(1) != labels
         stands = ~misclassified
         winner = torch.full_like(labels, -1)
-        found = images.clone()
+        found, broken = images.clone(), torch.zeros_like(stands)
         members = self.members(logits.shape[1])
         for number, member in enumerate(members.values()):
             rows = stands.nonzero()[:, 0]
             if not len(rows):
                 break
             found[rows] = adv = member.perturb(model, images[rows], labels[rows], generator)
+            broken[rows] |= adv.flatten(1).isnan().any(1)
             with torch.no_grad():
-                fooled = model(adv).argmax(1) != labels[rows]
+                fooled = lost(model(adv), labels[rows])
             winner[rows[fooled]] = number
             stands[rows] = ~fooled
+        found = found.masked_fill(per_image(broken & stands, found), float("nan"))
         return Ensembled(found, ~stands, tuple(members), winner, misclassified)

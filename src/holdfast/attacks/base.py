@@ -15,6 +15,7 @@ from torch import Tensor
 from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.attribution.base import check_target
 from holdfast.errors import HoldfastError, NotFinite, unknown_name
+from holdfast.gradient.points import explained
 from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
@@ -29,6 +30,16 @@ Labels = Int64[Tensor, " B"]
 def per_image(values: Tensor, like: Tensor) -> Tensor:
     """One value per image in the shape that multiplies images."""
     return values.view(-1, *[1] * (like.ndim - 1))
+
+
+def as_grid(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) as they are; all else as one row of its features (B, 1, 1, D)."""
+    return images if images.ndim == 4 else images.flatten(1)[:, None, None, :]
+
+
+def lost(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether another class than the label is predicted; logits with NaN predict none."""
+    return (logits.argmax(1) != labels) & ~logits.isnan().any(1)
 
 
 def unit(x: Tensor) -> Tensor:
@@ -125,20 +136,13 @@ class Attack(Part, ABC):
             HoldfastError: pixels outside [0, 1], labels that are no classes, a gradient that is NaN.
         """
         with borrowed(self, model, x, y) as (images, labels):
-            adv = self.perturb(model, images, labels, generator or fresh_generator(x.device))
-        broken = adv.flatten(1).isnan().any(1)
-        if broken.any():
-            raise NotFinite(
-                f"the gradient at image {int(broken.nonzero()[0])} of the batch is NaN; find out where the network "
-                "breaks (a square root or a logarithm at 0?)."
-            )
-        return adv
+            return sound(self, self.perturb(model, images, labels, generator or fresh_generator(x.device)), x)
 
     def run(self, model: Model, x: Images, y: Labels, *, generator: torch.Generator | None = None) -> Attacked:
         """The attack with its accounting."""
         adv = self(model, x, y, generator=generator)
         with evaluating(model), torch.no_grad():
-            return Attacked(adv, model(adv).argmax(1) != y)
+            return Attacked(adv, lost(model(adv), y))
 
     def on(self, model: Model, *, generator: torch.Generator | None = None) -> Callable[[Images, Labels], Images]:
         """The attack bound to a model, called as ``attack(images, labels)``."""
@@ -151,15 +155,37 @@ class Attack(Part, ABC):
 
 @contextmanager
 def borrowed(attack: Part, model: Model, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inside, the model is in evaluation mode; yields the checked inputs, outside any graph and usable by autograd."""
+    """Inside, the model is in evaluation mode; yields copies of the checked inputs, outside any graph."""
     question_radius(getattr(attack, "eps", 0.0), getattr(attack, "norm", "Linf"))
     check_images(x)
     check_labels(y, len(x))
     if check_target(model, x, y) < 2:
         raise HoldfastError(f"the model has one logit, which no attack turns into another class: {ONE_OUTPUT}")
-    with torch.inference_mode(False), evaluating(model):
-        images, labels = (t.clone() if t.is_inference() else t for t in (x.detach(), y))
-        yield images, labels
+    with torch.inference_mode(False), evaluating(model), explained():
+        yield x.detach().clone(), y.clone()
+
+
+def sound(attack: Part, adv: Tensor, images: Tensor) -> Tensor:
+    """What an attack made of ``images``, without a graph; an error where that is no image of their kind."""
+    if not isinstance(adv, Tensor) or adv.shape != images.shape or adv.dtype != images.dtype:
+        what = f"{adv.dtype} of shape {tuple(adv.shape)}" if isinstance(adv, Tensor) else type(adv).__name__
+        raise HoldfastError(
+            f"{type(attack).__name__} made {what} of images that are {images.dtype} of shape {tuple(images.shape)}; "
+            "return images of their type and shape."
+        )
+    adv = adv.detach()
+    low, high = torch.stack(torch.aminmax(adv)).tolist()
+    if low != low:
+        broken = adv.flatten(1).isnan().any(1)
+        raise NotFinite(
+            f"the gradient at image {int(broken.nonzero()[0])} of the batch is NaN; find out where the network "
+            "breaks (a square root or a logarithm at 0?)."
+        )
+    if low < 0 or high > 1:
+        raise HoldfastError(
+            f"{type(attack).__name__} made pixels in [{low:.4g}, {high:.4g}]; cut them to [0, 1] with clamp(0, 1)."
+        )
+    return adv
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attribution_attack import AttributionAttack, Found
+from holdfast.attacks.base import as_grid
 from holdfast.attacks.noise import drawn_seed, image_generator
 from holdfast.attacks.worst import SHARE, Compared, Values, Worst
 from holdfast.attribution import IntegratedGradients
@@ -90,10 +91,10 @@ class BlockSearch(AttributionAttack):
 
     def improve(self, worst: Worst, rows: Tensor, images: Tensor, seed: int, member: int = 0) -> Values:
         """Search from the worst of each of ``rows`` so far and let what is found into ``worst``; the scores reached."""
-        x = _as_grid(images[rows])
+        x = as_grid(images[rows])
         draws = [image_generator(image, seed, f"blocks {self.select}") for image in images[rows]]
         found = worst.images[self.select][rows]
-        adv, current = _as_grid(found), self._guide(worst.values(found, rows))
+        adv, current = as_grid(found), self._guide(worst.values(found, rows))
         stripes = torch.stack([_signs(x.shape[1] * x.shape[3], g) for g in draws]).to(x)
         stripes = (x + self.eps * stripes.view(len(x), x.shape[1], 1, x.shape[3])).clamp(0, 1)
         for query in range(self.queries):
@@ -126,7 +127,3 @@ class BlockSearch(AttributionAttack):
 
 def _signs(count: int, generator: torch.Generator) -> Tensor:
     return 2.0 * torch.randint(2, (count,), generator=generator, device=generator.device) - 1
-
-
-def _as_grid(images: Tensor) -> Tensor:
-    return images if images.ndim == 4 else images.flatten(1)[:, None, None, :]

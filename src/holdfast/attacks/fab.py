@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.apgd import likeliest_others
-from holdfast.attacks.base import Attack, Norm, per_image
+from holdfast.attacks.base import Attack, Norm, lost, per_image
 from holdfast.errors import unknown_name
 from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model
@@ -81,16 +81,19 @@ class FAB(Attack):
             if not len(rows):
                 break
             adv, inside = self._approach(model, images[rows], labels[rows], others[rows, way])
-            found[rows[inside]] = adv[inside]
+            new = inside | adv.flatten(1).isnan().any(1)
+            found[rows[new]] = adv[new]
             stands[rows] = ~inside
         return found
 
     def _approach(self, model: Model, images: Tensor, labels: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest misclassified images found, and whether they are in the ball."""
+        """The nearest misclassified images found, and whether they are in the ball; NaN where a gradient was."""
         adv = nearest = images
+        broken = torch.zeros_like(labels, dtype=torch.bool)
         distance = images.new_full((len(images),), float("inf"))
         for _ in range(self.steps):
             gap, gradient = self._boundary(model, adv, labels, target)
+            broken = broken | gradient.flatten(1).isnan().any(1)
             from_clean = gap + (gradient * (images - adv)).flatten(1).sum(1)
             here = project_onto_hyperplane(adv, gradient, gap, self.norm)
             clean = project_onto_hyperplane(images, gradient, from_clean, self.norm)
@@ -99,13 +102,14 @@ class FAB(Attack):
             adv = (1 - share) * (adv + self.beyond * here) + share * (images + self.beyond * clean)
             adv = adv.clamp(0, 1)
             with torch.no_grad():
-                wrong = model(adv).argmax(1) != labels
+                wrong = lost(model(adv), labels)
             length = self._length(adv - images)
             nearer = wrong & (length < distance)
             nearest = torch.where(per_image(nearer, adv), adv, nearest)
             distance = torch.where(nearer, length, distance)
             adv = torch.where(per_image(wrong, adv), images + self.back * (adv - images), adv)
-        return nearest, distance <= self.eps
+        inside = distance <= self.eps
+        return nearest.masked_fill(per_image(broken & ~inside, nearest), float("nan")), inside
 
     def _boundary(self, model: Model, adv: Tensor, labels: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The target's logit less the label's, and its gradient."""
@@ -147,4 +151,5 @@ def project_onto_hyperplane(points: Tensor, normal: Tensor, value: Tensor, norm:
     at = torch.searchsorted(reached.contiguous(), needed).clamp(max=x.shape[1] - 1)
     before, left = arrived - rate * arrival, moving + rate
     time = (needed - before.gather(1, at)) / left.gather(1, at).clamp(min=torch.finfo(w.dtype).tiny)
-    return (w.sign() * torch.minimum(time.clamp(min=0) * speed, room)).view_as(points)
+    time = time.clamp(0, torch.finfo(w.dtype).max)  # infinite without a gradient
+    return (w.sign() * torch.minimum(time * speed, room)).view_as(points)

@@ -18,9 +18,9 @@ def drawn_seed(generator: torch.Generator) -> int:
 def noise_of(images: Tensor, seed: int, name: str, *, normal: bool = False) -> Tensor:
     """Uniform numbers in [-1, 1], or normal ones, that depend on ``seed``, ``name`` and each image's own pixels alone.
 
-    So an image's noise is the same whatever is beside it in the batch, and on any device.
+    So an image's noise is the same whatever is beside it in the batch, in any memory format and on any device.
     """
-    pixels = images.detach().float().cpu()
+    pixels = images.detach().float().cpu().contiguous()
     rows = [_drawn(torch.empty_like(image), image_generator(image, seed, name), normal) for image in pixels]
     return torch.stack(rows).to(images)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from holdfast.attacks.base import Attack, per_image, project
+from holdfast.attacks.base import Attack, as_grid, per_image, project
 from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.attacks.pgd import margin
 from holdfast.models.state import Model
@@ -32,7 +32,8 @@ class Square(Attack):
         queries: forward passes per image, at most.
         share: of the image that the first squares cover.
 
-    Shape: images (B, C, H, W) in [0, 1], labels int64 (B,) -> adversarial images (B, C, H, W).
+    Shape: images (B, ...) in [0, 1], labels int64 (B,) -> adversarial images; squares are intervals of the flat image
+    where that is not (B, C, H, W).
 
     Cost: at most ``queries + 1`` forward passes per image.
 
@@ -58,20 +59,22 @@ class Square(Attack):
     def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         seed = drawn_seed(generator)
         draws = torch.Generator().manual_seed(seed)
-        stripes = noise_of(images[:, :, :1], seed, "stripes").sign()
+        grid = as_grid(images)
+        stripes = noise_of(grid[:, :, :1], seed, "stripes").sign()
         with torch.no_grad():
-            clean = margin(model(images), labels)
-            adv = (images + self.eps * stripes).clamp(0, 1)
-            lowest = margin(model(adv), labels)
-            adv = torch.where(per_image(clean <= 0, adv), images, adv)
-            lowest = torch.where(clean <= 0, clean, lowest)
+            clean = standing_margin(model(images), labels)
+            adv = (grid + self.eps * stripes).clamp(0, 1).reshape(images.shape)
+            lowest = standing_margin(model(adv), labels)
+            stay = (clean <= 0) | lowest.isinf()
+            adv = torch.where(per_image(stay, adv), images, adv)
+            lowest = torch.where(stay, clean, lowest)
             for query in range(self.queries):
-                delta = self._square(images, query, draws)
+                delta = self._square(grid, query, draws).view(images.shape[1:])
                 rows = (lowest > 0).nonzero()[:, 0]
                 if not len(rows):
                     break
                 proposal = project(adv[rows] + delta, images[rows], self.eps)
-                value = margin(model(proposal), labels[rows])
+                value = standing_margin(model(proposal), labels[rows])
                 better = value < lowest[rows]
                 lowest[rows[better]] = value[better]
                 adv[rows[better]] = proposal[better]
@@ -83,9 +86,17 @@ class Square(Attack):
         at = query * 10_000 // self.queries
         share = self.share / 2 ** sum(at > h for h in HALVINGS)
         side = min(max(round(math.sqrt(share * height * width)), 1), height, width)
+        right = side if height > 1 else min(max(round(share * width), 1), width)
         top = int(torch.randint(height - side + 1, (), generator=draws, device=draws.device))
-        left = int(torch.randint(width - side + 1, (), generator=draws, device=draws.device))
+        left = int(torch.randint(width - right + 1, (), generator=draws, device=draws.device))
         signs = 2.0 * torch.randint(2, (channels, 1, 1), generator=draws, device=draws.device) - 1
         delta = torch.zeros(channels, height, width, device=draws.device)
-        delta[:, top : top + side, left : left + side] = 2 * self.eps * signs
+        delta[:, top : top + side, left : left + right] = 2 * self.eps * signs
         return delta.to(images)
+
+
+def standing_margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """`margin`, above 0 also where another class ties with the label that is predicted; infinite where it is NaN."""
+    value = margin(logits, labels)
+    tied = (value == 0) & (logits.argmax(1) == labels)
+    return value.masked_fill(tied, torch.finfo(value.dtype).tiny).masked_fill(value.isnan(), float("inf"))

@@ -98,7 +98,7 @@ class Worst:
             chosen = kept.nonzero()[:, 0]
             if not len(chosen):
                 return values
-            maps = self.attribution.map(self.model, adv[chosen], self.labels[rows[chosen]]).detach()
+            maps = real(self.attribution.map(self.model, adv[chosen], self.labels[rows[chosen]]).detach())
         self.scored += len(chosen)
         check_ranked(maps)
         size = maps.flatten(1).abs()

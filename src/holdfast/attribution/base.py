@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
-from holdfast.models.state import Model, evaluating, naming_misfits, outside_inference_mode
+from holdfast.models.state import Model, evaluating, naming_misfits, outside_inference_mode, usable
 from holdfast.parts import Part
 from holdfast.validate import check_classes, check_count, check_labels, check_logits
 
@@ -123,7 +123,7 @@ def checked(model: Model, x: Tensor, target: Target) -> tuple[Tensor, Tensor]:
     if target.ndim == 0 and not target.is_floating_point():
         target = target.to(torch.int64).expand(len(x))
     check_labels(target, len(x))
-    x, target = (t.clone() if t.is_inference() else t for t in (x, target))
+    x, target = usable(x, target)
     check_target(model, x, target)
     return x, target
 

@@ -16,7 +16,7 @@ from holdfast.gradient.grouped import penalty
 from holdfast.gradient.integral import expanded_baseline, path_attribution
 from holdfast.gradient.points import Method, Path, precise
 from holdfast.metrics.pairs import cosine_similarity
-from holdfast.models.state import Model, outside_inference_mode
+from holdfast.models.state import Model, outside_inference_mode, usable
 from holdfast.validate import check_count
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -205,9 +205,12 @@ def _path_pairs(
 def _checked_pair(
     model: Model, x: Tensor, x_adv: Tensor, target: Target, internal_batch_size: int | None
 ) -> tuple[Tensor, Tensor, Tensor]:
+    for name, images in (("x", x), ("x_adv", x_adv)):
+        if not isinstance(images, Tensor):
+            raise HoldfastError(f"{name} is {type(images).__name__}; pass a float tensor (B, ...).")
     if x.shape != x_adv.shape:
         raise HoldfastError(f"x has shape {tuple(x.shape)} and x_adv {tuple(x_adv.shape)}; they must be the same.")
     if internal_batch_size is not None:
         check_count("internal_batch_size", internal_batch_size)
     x, target = checked(model, x, target)
-    return x, x_adv.clone() if x_adv.is_inference() else x_adv, target
+    return x, usable(x_adv)[0].to(x.dtype), target

@@ -122,12 +122,11 @@ def _last_convolution(model: nn.Module, image: Tensor) -> str:
 
 @contextmanager
 def _hooked(module: nn.Module, see: Any) -> Iterator[None]:
-    """``see(module, output)`` after each forward pass of a module in this thread."""
+    """``see(module, output)`` after each forward pass of a module in this thread; what it returns is passed on."""
     mine = get_ident()
 
-    def hook(module: nn.Module, _: Any, output: Any) -> None:
-        if get_ident() == mine:
-            see(module, output)
+    def hook(module: nn.Module, _: Any, output: Any) -> Any:
+        return see(module, output) if get_ident() == mine else None
 
     handle = module.register_forward_hook(hook)
     try:
@@ -146,10 +145,15 @@ def _rectified(evidence: Tensor, model: Model) -> Tensor:
 
 def _cam(model: Model, name: str, x: Tensor, target: Tensor, *, weights: bool) -> Tensor:
     assert isinstance(model, nn.Module)
-    seen: list[Tensor] = []
+    seen: list[Any] = []
+
+    def keep(_: nn.Module, output: Any) -> Any:
+        seen.append(output)
+        return output.clone() if isinstance(output, Tensor) else output  # the next layer may work in place
+
     x = x if x.requires_grad else x.detach().requires_grad_()
     with evaluating(model), torch.enable_grad(), explained():
-        with SecondOrder(weights=weights) as mode, _hooked(model.get_submodule(name), lambda _, out: seen.append(out)):
+        with SecondOrder(weights=weights) as mode, _hooked(model.get_submodule(name), keep):
             output = selected_logits(model(x), target)
         if len(seen) != 1 or not isinstance(seen[0], Tensor) or seen[0].ndim != 4:
             shape = tuple(seen[0].shape) if seen and isinstance(seen[0], Tensor) else f"{len(seen)} outputs"

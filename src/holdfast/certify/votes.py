@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from jaxtyping import Float
@@ -12,10 +13,11 @@ from torch import Tensor
 from torch.special import ndtr, ndtri
 
 from holdfast.attribution import Saliency
-from holdfast.attribution.base import Attribution
+from holdfast.attribution.base import Attribution, check_target
 from holdfast.certify.base import Certificate, Certified
 from holdfast.errors import HoldfastError
-from holdfast.models.state import Model, evaluating
+from holdfast.metrics.rank import check_ranked
+from holdfast.models.state import Model, evaluating, outside_inference_mode, usable
 from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_images, check_labels, check_positive
 
@@ -61,6 +63,8 @@ class VotedMap(Certificate):
         check_positive("sigma", self.sigma)
         for name in ("n_samples", "internal_batch_size"):
             check_count(name, getattr(self, name))
+        if self.top is not None:
+            check_count("top", self.top)
         if not 0 < self.alpha < 1:
             raise HoldfastError(f"alpha is {self.alpha}; it is a probability between 0 and 1, such as 0.001.")
 
@@ -77,13 +81,18 @@ class VotedMap(Certificate):
         check_images(x)
         check_labels(y, len(x))
         check_count("k", k)
+        if isinstance(radii, Real) or not len(radii):
+            raise HoldfastError(f"radii are {radii!r}; pass at least one L2 radius in a list, such as [0.0, 0.1].")
         for radius in radii:
             check_positive("radius", radius, zero=True)
+        check_target(model, x, y)
         features = x[0].numel()
         top = min(4 * k, features - 1) if self.top is None else self.top
         if not k <= top < features:
             raise HoldfastError(f"top is {top}; it must lie between k = {k} and the {features} features less one.")
-        votes = self.votes(model, x, y, top, generator or fresh_generator(x.device))
+        with outside_inference_mode():
+            images, labels = usable(x, y)
+            votes = self.votes(model, images, labels, top, generator or fresh_generator(x.device))
         lower, upper = vote_bounds(votes, self.n_samples, self.alpha / (2 * features))
         share = votes / self.n_samples
         shifts = [radius / self.sigma for radius in radii]
@@ -103,6 +112,7 @@ class VotedMap(Certificate):
                     noise = torch.empty(copies, *x.shape[1:], dtype=x.dtype, device=x.device)
                     noisy = x[row] + noise.normal_(0, self.sigma, generator=generator)
                     maps = self.attribution.map(model, noisy, y[row].expand(copies)).flatten(1).abs()
+                    check_ranked(maps)
                     chosen = maps.topk(top, dim=1).indices.flatten()
                     counts[row] += torch.bincount(chosen, minlength=counts.shape[1])
         return counts

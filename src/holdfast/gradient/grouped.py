@@ -17,7 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from holdfast.gradient.integral import add, check_still, check_versions, others, share_nodes, versions
+from holdfast.gradient.integral import (
+    add,
+    as_gradients,
+    check_still,
+    check_versions,
+    others,
+    share_nodes,
+    versions,
+    without_hooks,
+)
 from holdfast.gradient.points import Path, block_rows, explained, holds_graph
 from holdfast.models.arithmetic import autocast_state
 from holdfast.models.state import Model
@@ -135,8 +144,7 @@ class _Grouped(Function):
             check_versions(ctx.groups.model, ctx.versions)
             with torch.autocast(*ctx.autocast):
                 _, _, sums = ctx.groups.differentiate(tensors, parameters, (False,) * ctx.count, grad)
-        sums = [None if g is None else g.to(p.dtype) for g, p in zip(sums, parameters, strict=True)]
-        return None, None, *own, *sums
+        return None, None, *own, *as_gradients(sums, parameters)
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,7 @@ class _Groups:
                 raise _Elsewhere
             asked = [leaf for leaf, want in zip(leaves, wanted, strict=True) if want]
             grad = torch.ones_like(value) if share is None else share.to(value.dtype)
-            with explained():
+            with explained(), without_hooks(parameters):
                 grads = list(torch.autograd.grad(value, [*asked, *parameters], grad, allow_unused=True))
             found.append(value.detach())
             for parts, leaf, want in zip(own, leaves, wanted, strict=True):

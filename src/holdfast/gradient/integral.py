@@ -7,7 +7,8 @@ differentiates it. It buys paths of which not even one image's graph fits the me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -187,7 +188,7 @@ class _ChunkedSum(Function):
         wanted = ctx.needs_input_grad[2:4]
         own = [torch.zeros_like(x, dtype=precise(x.dtype)) if want else None for want in wanted]
         totals: list[Tensor | None] = [None] * len(parameters)
-        with evaluating(path.model), torch.enable_grad(), torch.autocast(*ctx.autocast):
+        with evaluating(path.model), torch.enable_grad(), torch.autocast(*ctx.autocast), without_hooks(parameters):
             for node, image in path.blocks(len(x), ctx.rows, x.device):
                 ends = [t[image].detach().requires_grad_() for t in (x, baseline)]
                 z = path.points(ends[0], ends[1], alpha, node)
@@ -201,8 +202,28 @@ class _ChunkedSum(Function):
                     if total is not None and (g := grads.pop(0)) is not None:
                         total.index_add_(0, image, g.to(total.dtype))
                 add(totals, grads)
-        sums = [None if t is None else t.to(p.dtype) for t, p in zip(totals, parameters, strict=True)]
-        return None, None, *(None if t is None else t.to(x.dtype) for t in own), *sums
+        return None, None, *(None if t is None else t.to(x.dtype) for t in own), *as_gradients(totals, parameters)
+
+
+@contextmanager
+def without_hooks(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Inside, ``Tensor.register_hook`` on ``tensors`` has no effect: the backward pass of the result runs the hooks."""
+    hooked = [(t, t._backward_hooks) for t in tensors if t._backward_hooks]
+    for t, _ in hooked:
+        t._backward_hooks = None
+    try:
+        yield
+    finally:
+        for t, hooks in hooked:
+            t._backward_hooks = hooks
+
+
+def as_gradients(totals: Sequence[Tensor | None], tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """Sums in the types of ``tensors``; where there is none a hook gets zeros, since it would fail on None."""
+    return [
+        (torch.zeros_like(t) if t._backward_hooks else None) if total is None else total.to(t.dtype)
+        for total, t in zip(totals, tensors, strict=True)
+    ]
 
 
 def add(totals: list[Tensor | None], gradients: Sequence[Tensor | None]) -> None:

@@ -295,5 +295,6 @@ def _frozen_batch_norm(
         return func(input, running_mean, running_var, weight, bias, training, momentum, eps, *rest)
     scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
     shift = (0 if bias is None else bias) - running_mean * scale
-    shape = (1, -1) + (1,) * (input.ndim - 2)
-    return torch.addcmul(shift.view(shape), input, scale.view(shape))
+    shape = 1, -1, *[1] * (input.ndim - 2)
+    y = torch.addcmul(shift.view(shape), input, scale.view(shape))
+    return y if torch.is_autocast_enabled(input.device.type) else y.to(input.dtype)

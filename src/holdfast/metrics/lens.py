@@ -37,8 +37,7 @@ def lens_topk(preds: Float[Tensor, "B *C H W"], target: Float[Tensor, "B *C H W"
     >>> lens_topk(a, b, k=1).recall, lens_topk(a, b, k=1, window=1).recall
     (tensor([1.]), tensor([0.]))
     """
-    if isinstance(window, bool) or not isinstance(window, int) or window < 1 or window % 2 == 0:
-        raise HoldfastError(f"window is {window!r}; it must be an odd number of pixels, 1 or more.")
+    check_window(window)
     if preds.ndim not in (3, 4):
         raise HoldfastError(f"maps have shape {tuple(preds.shape)}; LENS needs pixels: (B, H, W) or (B, C, H, W).")
     shape = preds.shape[-2:]
@@ -48,6 +47,12 @@ def lens_topk(preds: Float[Tensor, "B *C H W"], target: Float[Tensor, "B *C H W"
     top_a, top_b = topk_mask(a, k), topk_mask(b, k)
     near_a, near_b = _near(top_a, shape, window), _near(top_b, shape, window)
     return Lens((top_a & near_b).sum(1).to(a.dtype) / k, (top_b & near_a).sum(1).to(a.dtype) / k)
+
+
+def check_window(window: int) -> None:
+    """Raise unless ``window`` has a pixel in its middle."""
+    if isinstance(window, bool) or not isinstance(window, int) or window < 1 or window % 2 == 0:
+        raise HoldfastError(f"window is {window!r}; it must be an odd number of pixels, 1 or more.")
 
 
 def _near(chosen: Tensor, shape: torch.Size, window: int) -> Tensor:

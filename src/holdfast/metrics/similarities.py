@@ -12,7 +12,7 @@ from torch import Tensor
 
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.metrics.base import Metric
-from holdfast.metrics.lens import lens_topk
+from holdfast.metrics.lens import check_window, lens_topk
 from holdfast.metrics.pairs import cosine_similarity, flat_pair, pearson_correlation
 from holdfast.metrics.rank import Variant, check_k, kendall_tau, spearman_correlation, topk_intersection
 from holdfast.validate import check_count
@@ -137,7 +137,7 @@ class LensTopK(_OfMaps):
 
     def __post_init__(self) -> None:
         check_count("k", self.k)
-        check_count("window", self.window)
+        check_window(self.window)
         if self.side not in get_args(Side):
             raise unknown_name("side", str(self.side), get_args(Side))
 

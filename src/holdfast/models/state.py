@@ -208,6 +208,11 @@ def outside_inference_mode() -> Iterator[None]:
         yield
 
 
+def usable(*tensors: Tensor) -> list[Tensor]:
+    """Tensors as autograd can use them: copies, made outside inference mode, of what was made in it."""
+    return [t.clone() if t.is_inference() else t for t in tensors]
+
+
 def is_transformed() -> bool:
     """Whether this runs inside ``torch.func.vmap`` or another transform, which takes PyTorch's own operators alone."""
     return torch._C._functorch.maybe_current_level() is not None

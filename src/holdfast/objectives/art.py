@@ -16,7 +16,7 @@ from holdfast.gradient.points import Path, selected_logits
 from holdfast.gradient.second_order import SecondOrder
 from holdfast.metrics.pairs import unit
 from holdfast.metrics.rank import topk_indices
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, evaluating, outside_inference_mode, usable
 from holdfast.models.twin import SoftplusTwin
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_count, check_positive
@@ -187,8 +187,9 @@ class ART(Objective):
     def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
         x_adv = self.attack(model, x, y, generator=generator)
         ce = F.cross_entropy(model(x_adv), y)
-        both = torch.cat([x, x_adv]).detach().requires_grad_()
-        with evaluating(model), torch.enable_grad():
+        with outside_inference_mode(), evaluating(model), torch.enable_grad():
+            (y,) = usable(y)
+            both = torch.cat([x, x_adv]).detach().requires_grad_()
             gradients = class_gradients(SoftplusTwin(model, self.surrogate_beta), both, torch.cat([y, y]))
             maps = (m.flatten(1).view(2, len(x), -1) for m in (both.detach(), *gradients))
             margin = soft_margin(*maps).mean()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.attacks.base import GradientAscent, random_start
 from holdfast.gradient.grouped import by_whole_paths
-from holdfast.models.state import Model
+from holdfast.models.state import Model, without_checkpoints
 from holdfast.models.twin import SoftplusTwin
 from holdfast.validate import check_positive
 
@@ -56,7 +56,7 @@ class AttributionAscent(GradientAscent):
         network = model if self.surrogate_beta is None else SoftplusTwin(model, self.surrogate_beta)
 
         def of_some(adv: Tensor, *reference: Tensor) -> Tensor:
-            with torch.enable_grad():
+            with torch.enable_grad(), without_checkpoints():
                 adv = adv.detach().requires_grad_()
                 return torch.autograd.grad(self.measure(model, network, adv, *reference).sum(), adv)[0]
 

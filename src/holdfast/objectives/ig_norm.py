@@ -15,7 +15,7 @@ from holdfast.errors import HoldfastError
 from holdfast.gradient.grouped import penalty
 from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Method, Path
-from holdfast.models.state import Model
+from holdfast.models.state import Model, outside_inference_mode, usable
 from holdfast.objectives.ascent import AttributionAscent
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_count, check_positive
@@ -177,9 +177,11 @@ class IGNorm(Objective):
     def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
         x_adv = self.attack(model, x, y, generator=generator)
         ce = F.cross_entropy(model(self._classified(x, x_adv)), y)
-        path = LossPath(model, y, self.method, self.n_steps, create_graph=True)
-        norms = partial(_norms, model, self.method, self.n_steps)
-        norm = penalty(norms, path, 1, self.internal_batch_size, x, x_adv, y).mean()
+        with outside_inference_mode():
+            x, end, y = usable(x, x_adv, y)
+            path = LossPath(model, y, self.method, self.n_steps, create_graph=True)
+            norms = partial(_norms, model, self.method, self.n_steps)
+            norm = penalty(norms, path, 1, self.internal_batch_size, x, end, y).mean()
         return combine(x_adv, ce=(1.0, ce), ig_norm=(self.lam, norm))
 
     def _classified(self, x: Tensor, x_adv: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.attacks.base import random_start
 from holdfast.gradient.points import Path
 from holdfast.metrics.pairs import cosine_similarity
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, evaluating, outside_inference_mode, usable
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_positive
@@ -75,10 +75,11 @@ class LGA(Objective):
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
         ce = F.cross_entropy(model(x), y)
-        images = x.detach().repeat(self.samples, *[1] * (x.ndim - 1))
-        noisy = random_start(images, self.eps, "Linf", generator or fresh_generator(x.device))
-        label_logit = Path(model, y, "riemann_right", n_steps=1, create_graph=True)
-        with evaluating(model), torch.enable_grad():
+        with outside_inference_mode(), evaluating(model), torch.enable_grad():
+            x, y = usable(x.detach(), y)
+            images = x.repeat(self.samples, *[1] * (x.ndim - 1))
+            noisy = random_start(images, self.eps, "Linf", generator or fresh_generator(x.device))
+            label_logit = Path(model, y, "riemann_right", n_steps=1, create_graph=True)
             clean = label_logit.gradient(x, y).flatten(1).repeat(self.samples, 1)
             moved = label_logit.gradient_with_graph(noisy.requires_grad_(), y.repeat(self.samples)).flatten(1)
             l2 = (moved - clean).square().sum(1).mean()

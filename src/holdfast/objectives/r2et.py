@@ -12,7 +12,7 @@ from torch import Tensor
 
 from holdfast.errors import HoldfastError
 from holdfast.metrics.rank import topk_indices
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, evaluating, outside_inference_mode, usable
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.objectives.ig_norm import LossPath
 from holdfast.objectives.ssr import largest_hessian_eigenvalue
@@ -89,8 +89,9 @@ class R2ET(Objective):
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, *, generator: torch.Generator | None = None) -> LossOutput:
         ce = F.cross_entropy(model(x), y)
-        loss_path = LossPath(model, y, "riemann_right", n_steps=1, create_graph=True)
-        with evaluating(model), torch.enable_grad():
+        with outside_inference_mode(), evaluating(model), torch.enable_grad():
+            x, y = usable(x, y)
+            loss_path = LossPath(model, y, "riemann_right", n_steps=1, create_graph=True)
             saliency = loss_path.gradient_with_graph(x.detach().requires_grad_(), y).abs()
         gap = thickness(saliency, self.k).mean()
         curvature = largest_hessian_eigenvalue(model, x).mean()

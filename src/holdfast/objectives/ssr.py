@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from holdfast.gradient.points import explained
 from holdfast.gradient.second_order import SecondOrder
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, evaluating, outside_inference_mode, usable, without_checkpoints
 from holdfast.objectives.base import LossOutput, Objective, combine
 from holdfast.validate import check_logits, check_positive
 
@@ -51,7 +52,8 @@ def largest_hessian_eigenvalue(model: Model, x: Float[Tensor, "B ..."]) -> Float
         >>> largest_hessian_eigenvalue(net, torch.zeros(1, 1, 2, 2)).item()  # 4 features, p = (1/2, 1/2)
         1.0
     """
-    with evaluating(model), torch.enable_grad():
+    with outside_inference_mode(), evaluating(model), torch.enable_grad(), explained(), without_checkpoints():
+        (x,) = usable(x)
         z = x if x.requires_grad else x.detach().requires_grad_()
         logits = model(z)
         check_logits(logits, len(x))
