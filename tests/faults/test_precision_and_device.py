@@ -47,5 +47,5 @@ def test_another_default_device_changes_nothing(name: str) -> None:
         torch.set_default_device("meta")
         found = attack(net, x, y, generator=torch.Generator("cpu").manual_seed(0))
     finally:
-        torch.set_default_device(None)
+        torch.set_default_device("cpu")
     torch.testing.assert_close(found, expected)

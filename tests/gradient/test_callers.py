@@ -131,7 +131,7 @@ def test_with_another_default_device(make_network: MakeNetwork, pair: Pair, name
         torch.set_default_device("meta")
         found = CALLS[name](net, pair[0], pair[2]).detach()
     finally:
-        torch.set_default_device(None)
+        torch.set_default_device("cpu")
     torch.testing.assert_close(found, expected)
 
 

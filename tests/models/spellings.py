@@ -200,12 +200,10 @@ def scripted(net: nn.Module) -> nn.Module:
 
 
 def exported(net: Net, x: Tensor, decomposed: bool = False) -> nn.Module:
-    program = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    if decomposed:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch's own
-            program = program.run_decompositions()
-    return program.module()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's own
+        program = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        return (program.run_decompositions() if decomposed else program).module()
 
 
 FORMATS: dict[str, Callable[[Tensor], nn.Module]] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 HERE = Path(__file__).parent
 golden = SimpleNamespace(**runpy.run_path(str(HERE / "golden_losses.py")))
@@ -19,6 +20,10 @@ def test_every_method_is_stored() -> None:
     assert all(len(values) == golden.STEPS for terms in STORED.values() for values in terms.values())
 
 
+@pytest.mark.skipif(
+    not torch.__version__.startswith(golden.MADE_WITH),
+    reason=f"made with torch {golden.MADE_WITH}: others drop other units",
+)
 @pytest.mark.parametrize("method", golden.METHODS)
 def test_ten_steps(method: str) -> None:
     found = golden.losses_of(method)

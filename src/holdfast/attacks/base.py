@@ -73,8 +73,8 @@ def ascent_of(value: Tensor, adv: Tensor) -> Tensor:
     """The gradient of ``value`` to the images; 0 where it does not depend on them (the map of a linear network)."""
     if not value.requires_grad:
         return torch.zeros_like(adv)
-    (gradient,) = torch.autograd.grad(value, adv, allow_unused=True, materialize_grads=True)
-    return gradient
+    (gradient,) = torch.autograd.grad(value, adv, allow_unused=True)
+    return torch.zeros_like(adv) if gradient is None else gradient
 
 
 def uniform(images: Tensor, size: float, generator: torch.Generator) -> Tensor:
