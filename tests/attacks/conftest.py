@@ -53,3 +53,14 @@ def known() -> Known:
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def batch(trained: nn.Module, digits: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Twelve images, the last two with a wrong label."""
+    images, labels = (t[:200] for t in digits)
+    right = (trained(images).argmax(1) == labels).nonzero()[:12, 0]
+    assert len(right) == 12
+    labels = labels[right].clone()
+    labels[-2:] = (labels[-2:] + 1) % 10
+    return images[right], labels

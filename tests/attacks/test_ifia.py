@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from holdfast import IFIA, HoldfastError, integrated_gradients, kendall_tau, topk_intersection
-from holdfast.attacks import AttributionAttack, Goal, KendallGoal, MassCenterGoal, RandomSigns, TopKGoal
+from holdfast import HoldfastError, kendall_tau, topk_intersection
+from holdfast.attacks import Goal, KendallGoal, TopKGoal
 from holdfast.attacks import attribution_attack as module
 from holdfast.attacks import ifia as ifia_module
 from holdfast.attacks.attribution_attack import Scores
 from holdfast.attribution import IntegratedGradients
-from holdfast.attribution.base import Attribution
-
-EPS = 0.15
-SIX = IntegratedGradients(n_steps=6)
-attack = partial(IFIA, eps=EPS, alpha=0.03, steps=8, k=10, attribution=SIX)
-control = partial(RandomSigns, eps=EPS, k=10, attribution=SIX)
-GOALS: dict[str, Goal] = {"topk": TopKGoal(), "kendall": KendallGoal(), "mass_center": MassCenterGoal()}
-each_goal = pytest.mark.parametrize("goal", GOALS.values(), ids=GOALS)
-KINDS: dict[str, AttributionAttack] = {
-    **{name: attack(goal=goal, restarts=2, random_start=True) for name, goal in GOALS.items()},
-    "random signs": control(draws=16),
-}
-Batch = tuple[Tensor, Tensor]
-
-
-@pytest.fixture
-def batch(trained: nn.Module, digits: Batch) -> Batch:
-    """Twelve images, the last two with a wrong label."""
-    images, labels = (t[:200] for t in digits)
-    right = (trained(images).argmax(1) == labels).nonzero()[:12, 0]
-    assert len(right) == 12
-    labels = labels[right].clone()
-    labels[-2:] = (labels[-2:] + 1) % 10
-    return images[right], labels
-
-
-def maps(net: nn.Module, images: Tensor, labels: Tensor, n_steps: int = 6) -> Tensor:
-    return integrated_gradients(net, images, labels, n_steps=n_steps).abs()
+from tests.attacks.ifia_kinds import EPS, KINDS, Batch, attack, control, each_goal, maps
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -282,84 +254,3 @@ def test_steps_without_gradient_stay_put(trained: nn.Module, batch: Batch) -> No
     result = attack().run(zero, batch[0], labels)
     assert torch.equal(result.adv_images, batch[0])
     assert bool(result.adv_images.isfinite().all())
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"k": 65}, "k is 65.*64 features"),
-        ({"k": 0}, "k is 0"),
-        ({"eps": -0.1}, "eps is -0.1"),
-        ({"alpha": 0}, "alpha is 0"),
-        ({"steps": 0}, "steps is 0"),
-        ({"restarts": 0}, "restarts is 0"),
-        ({"select": "spearman"}, "unknown select 'spearman'.*kendall, topk"),
-        ({"surrogate_beta": -1.0}, "beta is -1.0"),
-    ],
-)
-def test_impossible_settings(trained: nn.Module, batch: Batch, change: dict[str, object], message: str) -> None:
-    with pytest.raises(HoldfastError, match=message):
-        attack(**change)(trained, *batch)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"draws": 0}, "draws is 0"),
-        ({"k": 0}, "k is 0"),
-        ({"eps": -0.1}, "eps is -0.1"),
-        ({"select": "spearman"}, "unknown select 'spearman'.*kendall, topk"),
-        ({"k": 65, "select": "topk"}, "k is 65.*64 features"),
-    ],
-)
-def test_impossible_settings_of_the_control(
-    trained: nn.Module, batch: Batch, change: dict[str, object], message: str
-) -> None:
-    with pytest.raises(HoldfastError, match=message):
-        control(**change)(trained, *batch)
-
-
-def test_the_control_sits_at_corners_of_the_ball_cut_by_the_box(trained: nn.Module, batch: Batch) -> None:
-    images, labels = (t[:10] for t in batch)
-    found = control(draws=4).run(trained, images, labels, generator=torch.Generator().manual_seed(1))
-    adv, clean = found.adv_images[found.succeeded], images[found.succeeded]
-    assert len(adv) >= 8
-    corner = (adv - clean).abs() > EPS - 1e-6
-    assert bool((corner | (adv == 0) | (adv == 1)).all())
-    assert found.history.shape == (4,)
-
-
-@dataclass(frozen=True)
-class Brightness(Attribution):
-    """The image itself, times its class; no gradient follows it."""
-
-    differentiable: ClassVar[bool] = False
-
-    def map(self, model: Any, x: Tensor, target: Tensor, *, create_graph: bool = False, weights: bool = True) -> Tensor:
-        assert not create_graph
-        return x.detach() * (1 + target.view(-1, 1, 1, 1))
-
-    def __call__(self, model: Any, x: Tensor, target: Tensor, **_: Any) -> Tensor:
-        return self.map(model, x, target)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_another_attribution_is_scored_while_a_differentiable_one_is_followed(
-    trained: nn.Module, batch: Batch, kind: str
-) -> None:
-    images, labels = (t[:10] for t in batch)
-    found = KINDS[kind].run(trained, images, labels, attribution=Brightness())
-    moved = found.succeeded
-    assert int(moved.sum()) >= 9, "what is followed is another map, so that an image may stay"
-    scale = 1 + labels.view(-1, 1, 1, 1)
-    expected = kendall_tau(found.adv_images * scale, images * scale)
-    torch.testing.assert_close(found.score[moved], expected[moved], rtol=0, atol=1e-5)
-
-
-def test_an_attribution_of_the_same_kind_is_attacked_with_the_attacks_own_settings(
-    trained: nn.Module, batch: Batch
-) -> None:
-    own = attack().run(trained, *batch)
-    finer = attack().run(trained, *batch, attribution=IntegratedGradients(n_steps=50))
-    assert torch.equal(own.adv_images, finer.adv_images)
-    assert torch.equal(own.score, finer.score)
