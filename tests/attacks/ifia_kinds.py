@@ -12,29 +12,15 @@ from holdfast.attacks import AttributionAttack, Goal, KendallGoal, MassCenterGoa
 from holdfast.attribution import IntegratedGradients
 
 EPS = 0.15
-
-
 SIX = IntegratedGradients(n_steps=6)
-
-
 attack = partial(IFIA, eps=EPS, alpha=0.03, steps=8, k=10, attribution=SIX)
-
-
 control = partial(RandomSigns, eps=EPS, k=10, attribution=SIX)
-
-
 GOALS: dict[str, Goal] = {"topk": TopKGoal(), "kendall": KendallGoal(), "mass_center": MassCenterGoal()}
-
-
 each_goal = pytest.mark.parametrize("goal", GOALS.values(), ids=GOALS)
-
-
 KINDS: dict[str, AttributionAttack] = {
     **{name: attack(goal=goal, restarts=2, random_start=True) for name, goal in GOALS.items()},
     "random signs": control(draws=16),
 }
-
-
 Batch = tuple[Tensor, Tensor]
 
 

@@ -11,11 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 Activation = Callable[[Tensor], Tensor]
-
-
 BETA = 6.0
-
-
 SLOPE = 0.2
 
 
