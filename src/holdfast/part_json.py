@@ -107,7 +107,7 @@ def from_json(kind: type[T], text: str | bytes, where: str) -> T:
     schema = plain.pop("schema", 1)
     if schema != SCHEMA:
         reads = "a newer holdfast" if isinstance(schema, int) and schema > SCHEMA else "holdfast 0.1"
-        raise HoldfastError(f"{where} has schema {schema}, this version reads schema {SCHEMA}; {reads} reads it.")
+        raise HoldfastError(f"{where} has schema {schema!r}, this version reads schema {SCHEMA}; {reads} reads it.")
     found = from_plain(kind, plain, where)
     if not intact:
         raise _misfit(where, "", "its values do not give the checksum in it")

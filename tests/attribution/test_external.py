@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -102,3 +103,38 @@ def test_cannot_be_differentiated(make_network: MakeNetwork, pair: Pair) -> None
     with torch.no_grad():
         found = attribution_penalty(net, *pair, attribution=external)
         torch.testing.assert_close(found, attribution_penalty(net, *pair, attribution=Saliency()))
+
+
+class Windowed:
+    def __init__(self, model: object, layer: object = None) -> None:
+        self.layer = layer
+
+    def attribute(self, x: Tensor, window: int, target: Tensor) -> Tensor:
+        return x
+
+
+class Layered(Windowed):
+    def __init__(self, model: object, layer: object) -> None:
+        super().__init__(model, layer)
+
+
+@pytest.mark.parametrize(
+    ("fn", "message"),
+    [
+        (lambda x: x, r"too many positional arguments\); it is called as a function fn\(x, target\)"),
+        (lambda x, target, a, b: x, r"missing a required argument: 'b'"),
+        (Layered, r"^Layered takes other arguments \(missing .*'layer'.* a class that is made of a model alone"),
+        (Windowed, r"^Windowed takes other arguments \(missing .*'window'.* attribute\(x, target=target\)"),
+    ],
+)
+def test_other_arguments_are_one_line(make_network: MakeNetwork, pair: Pair, fn: Any, message: str) -> None:
+    x, _, y = pair
+    with pytest.raises(HoldfastError, match=message):
+        External(fn)(make_network("residual").double(), x, y)
+
+
+def test_labels_are_left_alone(make_network: MakeNetwork, pair: Pair) -> None:
+    x, _, y = pair
+    before = y.clone()
+    External(lambda x, target: x + target.add_(1).view(-1, 1, 1, 1))(make_network("residual").double(), x, y)
+    assert torch.equal(y, before)

@@ -62,6 +62,24 @@ def test_one_seed_is_the_bootstrap_over_images() -> None:
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval))
 
 
+def test_an_infinite_value_has_no_interval() -> None:
+    found = mean_interval([1.0, float("inf"), 2.0])
+    assert (found.mean, found.low, found.high) == (float("inf"), None, None)
+
+
+def test_equal_values_of_unknown_range_differ_to_either_side_or_not_at_all() -> None:
+    column = {0: dict.fromkeys(range(30), 0.3)}
+    known, unknown = (contrast([(1.0, column), (-1.0, column)], bounds) for bounds in ((0.0, 1.0), None))
+    assert known is not None
+    assert unknown is not None
+    low, high = known.ends() or (0.0, 0.0)
+    assert -low == high > 0.1
+    assert unknown.ends() is None
+    share = contrast([(1.0, {0: dict.fromkeys(range(30), 1.0)})])
+    assert share is not None
+    assert share.ends() == exact_share(30, 30)
+
+
 def test_a_wider_level_gives_a_wider_interval() -> None:
     sample = Sample(np.random.default_rng(3).normal(size=(3, 100)))
     (low, high), (wide_low, wide_high) = sample.ends() or (0, 0), sample.ends(0.995) or (0, 0)

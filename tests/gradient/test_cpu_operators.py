@@ -136,3 +136,22 @@ def test_bfloat16_keeps_the_native_kernels(network: nn.Module) -> None:
                 output = network(x)
         gradients.append(torch.autograd.grad(output.float().sum(), x)[0])
     assert torch.equal(*gradients)
+
+
+def test_a_stride_and_a_padding_of_one_number_in_a_tuple() -> None:
+    weight, last = double(1, 4, 1, 3, 3).requires_grad_(), double(2, 3, 36)
+    x, y = double(0, 2, 1, 6, 6).sigmoid(), torch.tensor([0, 2])
+
+    def net(z: Tensor) -> Tensor:
+        return F.gelu(F.conv2d(z, weight, None, (2,), (1,), (1,))).flatten(1) @ last.t()
+
+    def plain(z: Tensor) -> Tensor:
+        return F.gelu(F.conv2d(z, weight, None, 2, 1)).flatten(1) @ last.t()
+
+    for create_graph in (False, True):
+        found, expected = (
+            integrated_gradients(f, x, y, n_steps=3, create_graph=create_graph).square().sum() for f in (net, plain)
+        )
+        torch.testing.assert_close(found, expected)
+    (found,), (expected,) = (torch.autograd.grad(value, weight) for value in (found, expected))
+    torch.testing.assert_close(found, expected)

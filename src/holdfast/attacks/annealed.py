@@ -195,7 +195,7 @@ class AnnealedIFIA(AttributionAttack):
                 adv = adv.detach().requires_grad_()
                 maps = followed.map(surrogate, adv, labels, create_graph=True, weights=False)
                 gradient = ascent_of(self.goal.of(maps, *reference).sum(), adv)
-            return torch.stack([gradient.nan_to_num(0, 0, 0), maps.detach()], dim=1)
+            return torch.stack([gradient.nan_to_num(0, 0, 0), maps.detach().to(adv.dtype)], dim=1)
 
         def gradient(adv: Tensor, labels: Tensor, *reference: Tensor) -> tuple[Tensor, Tensor]:
             ascent, maps = by_whole_paths(both, followed.points, None, adv, labels, *reference).unbind(1)

@@ -145,7 +145,7 @@ class Scores:
     def magnitudes(self, images: Tensor, labels: Tensor) -> Tensor:
         """The magnitudes of the scored maps, of the images' shape."""
         with exactly(images.device):
-            return self.attribution.map(self.model, images, labels).detach().abs()
+            return self.attribution.fitting(self.attribution.map(self.model, images, labels), images).detach().abs()
 
     def _similarity(self, adv: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
         current, clean = self.magnitudes(adv, labels).flatten(1), clean.flatten(1)

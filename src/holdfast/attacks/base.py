@@ -173,8 +173,7 @@ def sound(attack: Part, adv: Tensor, images: Tensor) -> Tensor:
             f"{type(attack).__name__} made {what} of images that are {images.dtype} of shape {tuple(images.shape)}; "
             "return images of their type and shape."
         )
-    adv = adv.detach()
-    low, high = torch.stack(torch.aminmax(adv)).tolist()
+    low, high = torch.stack(torch.aminmax(adv.detach())).tolist()
     if low != low:
         broken = adv.flatten(1).isnan().any(1)
         raise NotFinite(
@@ -185,7 +184,7 @@ def sound(attack: Part, adv: Tensor, images: Tensor) -> Tensor:
         raise HoldfastError(
             f"{type(attack).__name__} made pixels in [{low:.4g}, {high:.4g}]; cut them to [0, 1] with clamp(0, 1)."
         )
-    return adv
+    return adv.detach() if adv.requires_grad else adv
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Worst:
         self.model, self.labels, self.attribution, self.k = model, labels, attribution, k
         with exactly(images.device), torch.no_grad():
             self.right = model(images).argmax(1) == labels
-            self.clean = real(attribution.map(model, images, labels).detach())
+            self.clean = real(attribution.fitting(attribution.map(model, images, labels), images).detach())
         check_ranked(self.clean)
         if {"topk", SHARE} & set(metrics):
             check_k(k, self.clean.flatten(1).shape[1])
@@ -134,7 +134,7 @@ class Shortlist:
             place = score.argmax(0)
             better = values[m] < score[place, everyone]
             at = (place[better], everyone[better])
-            score[at] = values[m][better]
+            score[at] = values[m][better].to(score.dtype)
             self.images[m][at] = adv[better]
             self.step[m][at] = step
 

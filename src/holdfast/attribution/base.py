@@ -55,8 +55,8 @@ class Attribution(Part, ABC):
             generator: where a map takes random numbers, draw a new seed for them from here.
 
         Raises:
-            HoldfastError: wrong shapes, targets outside the model's classes, ``create_graph`` of a map that cannot be
-                differentiated.
+            HoldfastError: wrong shapes, of the map too, targets outside the model's classes, ``create_graph`` of a map
+                that cannot be differentiated.
         """
         if create_graph and not self.differentiable:
             raise HoldfastError(
@@ -64,7 +64,17 @@ class Attribution(Part, ABC):
             )
         with outside_inference_mode():
             x, target = checked(model, x, target)
-            return self.drawn(generator).map(model, x, target, create_graph=create_graph)
+            return self.fitting(self.drawn(generator).map(model, x, target, create_graph=create_graph), x)
+
+    def fitting(self, maps: Tensor, x: Tensor) -> Tensor:
+        """The maps; an error where they are none of ``x``."""
+        if isinstance(maps, Tensor) and maps.shape == x.shape and maps.is_floating_point():
+            return maps
+        what = f"{maps.dtype} of shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else type(maps).__name__
+        raise HoldfastError(
+            f"{self.title} made {what} for images of shape {tuple(x.shape)}; a map has one number a feature: return a "
+            "float tensor of the images' shape."
+        )
 
     @abstractmethod
     def map(

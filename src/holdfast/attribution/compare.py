@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.attribution.base import Attribution, Target, checked
 from holdfast.attribution.integrated_gradients import IntegratedGradients, check_rule
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.gradient.grouped import penalty
 from holdfast.gradient.integral import expanded_baseline, path_attribution
 from holdfast.gradient.points import Method, Path, precise
@@ -90,7 +91,16 @@ def attribution_penalty(
         own = attribution.drawn(generator)
         path = Path(model, target, "riemann_right", own.points, torch.is_grad_enabled())
         pairs = partial(_pairs, distance or cosine_distance, own, model)
-        return penalty(pairs, path, 2, internal_batch_size, x, x_adv, target)
+        found = penalty(pairs, path, 2, internal_batch_size, x, x_adv, target)
+    trained = isinstance(model, nn.Module) and any(p.requires_grad for p in model.parameters())
+    if torch.is_grad_enabled() and trained and not found.requires_grad:
+        warnings.warn(
+            f"the penalty of {attribution.title} has no gradient to the weights, so that training ignores it: make its "
+            "map with create_graph=True where that is asked for, or say differentiable = False.",
+            HoldfastWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def _pairs(
@@ -104,7 +114,7 @@ def _pairs(
 ) -> Tensor:
     attribution = attribution.in_blocks(rows) if rows is not None else attribution
     images, targets = torch.cat([x, x_adv]), torch.cat([target, target])
-    maps = attribution.map(model, images, targets, create_graph=torch.is_grad_enabled())
+    maps = attribution.fitting(attribution.map(model, images, targets, create_graph=torch.is_grad_enabled()), images)
     clean, perturbed = maps.chunk(2)
     return distance(perturbed, clean)
 

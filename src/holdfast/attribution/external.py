@@ -70,15 +70,33 @@ class External(Attribution):
         if create_graph:
             raise HoldfastError(f"{self.title} is an external explanation, which cannot be differentiated.")
         with evaluating(model), torch.enable_grad():
-            found = self._called(model, x.detach().clone(), target)
+            found = self._called(model, x.detach().clone(), target.clone())
         return fitted(found, x, self.title)
 
     def _called(self, model: Model, x: Tensor, target: Tensor) -> Any:
         fn: Any = imported(self.fn, self.kind) if isinstance(self.fn, str) else self.fn
-        if hasattr(fn, "attribute"):
-            explainer: Any = fn(model) if isinstance(fn, type) else fn
-            return explainer.attribute(x.requires_grad_(), target=target)
-        return fn(model, x, target) if takes_model(fn) else fn(x, target)
+        if not hasattr(fn, "attribute"):
+            given = (model, x, target) if takes_model(fn) else (x, target)
+            self._check_call(fn, "a function fn(x, target) or fn(model, x, target)", *given)
+            return fn(*given)
+        if isinstance(fn, type):
+            self._check_call(fn, "a class that is made of a model alone", model)
+            fn = fn(model)
+        self._check_call(fn.attribute, "attribute(x, target=target)", x, target=target)
+        return fn.attribute(x.requires_grad_(), target=target)
+
+    def _check_call(self, function: Callable[..., Any], wanted: str, *given: Any, **named: Any) -> None:
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            return
+        try:
+            signature.bind(*given, **named)
+        except TypeError as error:
+            raise HoldfastError(
+                f"{self.title} takes other arguments ({error}); it is called as {wanted}: wrap it, as "
+                "lambda model, x, target: ..."
+            ) from None
 
 
 def takes_model(fn: Callable[..., Any]) -> bool:

@@ -44,6 +44,7 @@ def plain_geometry(
     if computed or isinstance(padding, str) or input.ndim != ndim + 2 or not input.is_floating_point():
         return None
     lengths = [[v] * ndim if isinstance(v, int) else list(v) for v in (stride, padding, dilation)]
+    lengths = [v * ndim if len(v) == 1 else v for v in lengths]
     return lengths[0], lengths[1], lengths[2], False, [0] * ndim, groups
 
 

@@ -84,7 +84,8 @@ def mean_interval(values: Sequence[float], bounds: Ends | None = None) -> Interv
 class Sample:
     """One value an image and seed: ``values`` (seeds, images), NaN where a seed lacks an image.
 
-    ``bounds`` is the range that a value may have, None where that is unknown. The mean is that of the seeds' means.
+    ``bounds`` is the range that a value may have, None where that is unknown: then zeros and ones alone are a share.
+    The mean is that of the seeds' means.
 
     >>> sample = Sample(np.array([[0.0, 1.0, 2.0], [4.0, np.nan, 6.0]]))
     >>> sample.mean, sample.seeds, sample.images
@@ -119,7 +120,8 @@ class Sample:
         return self.seeds > 1 and self.images >= LEAST_IMAGES
 
     def ends(self, level: float = LEVEL) -> Ends | None:
-        """The interval: over images alone for one seed, over images and seeds for several; None for one image."""
+        """The interval: over images alone for one seed, over images and seeds for several; None for one image, or where
+        a value is infinite."""
         over_images = self._over_images(level)
         if over_images is None:
             return None
@@ -133,7 +135,7 @@ class Sample:
 
     def _over_images(self, level: float) -> Ends | None:
         present = self.values[~np.isnan(self.values)]
-        if self.images < 2:
+        if self.images < 2 or not np.isfinite(present).all():
             return None
         whole = set(np.unique(present))
         if whole <= {0.0, 1.0} and self.bounds in (None, (0.0, 1.0)):
@@ -162,7 +164,7 @@ class Sample:
 
     def _of_equal_values(self, level: float) -> Ends | None:
         """All values are alike: others, anywhere within the bounds, may be as frequent as `exact_share` of none."""
-        if self.bounds is None:
+        if self.bounds is None or np.isinf(self.bounds).any():
             return None
         unseen = exact_share(0, self.images, level)[1]
         low, high = self.bounds
@@ -209,7 +211,7 @@ def contrast(parts: Sequence[tuple[float, Column]], bounds: Ends | None = None) 
 
     Args:
         parts: (weight, column) of each method.
-        bounds: the range of one value.
+        bounds: the range of one value; None where that is unknown, when a difference of equal values has no interval.
 
     Returns:
         None where they share no image.
@@ -229,7 +231,9 @@ def contrast(parts: Sequence[tuple[float, Column]], bounds: Ends | None = None) 
     for row, (seed, images) in enumerate(shared.items()):
         for image in images:
             values[row, place[image]] = sum(weight * column[seed][image] for weight, column in parts)
-    return Sample(values, bounds and _weighted([weight for weight, _ in parts], bounds))
+    if bounds is None:
+        return Sample(values, None if len(parts) == 1 else (-np.inf, np.inf))
+    return Sample(values, _weighted([weight for weight, _ in parts], bounds))
 
 
 def _weighted(weights: Sequence[float], bounds: Ends) -> Ends:
