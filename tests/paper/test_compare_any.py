@@ -117,3 +117,22 @@ def test_the_committed_records_make_a_leaderboard() -> None:
     worst = next(entry for entry in entries_of(result) if entry.facets[2].startswith("worst"))
     assert isinstance(worst.cells[0], Interval)
     assert worst.cells[0].mean == pytest.approx(result.summary["metrics"]["worst_kendall"]["mean"])
+
+
+@pytest.mark.parametrize("label", ["mnist/standard", "/home/me/net", "timm:resnet18"])
+def test_a_name_with_folders_is_exported_beside_the_others(result: Make, tmp_path: Path, label: str) -> None:
+    path = export_run(replace(result("at"), settings=None, label=label), tmp_path / "out")
+    assert path.parent == tmp_path / "out"
+    assert results_at(tmp_path / "out")[0].label == label
+
+
+def test_models_that_were_not_trained_here_have_no_seed(result: Make) -> None:
+    mine = replace(result("at"), settings=None, label="mine")
+    assert list(titled([mine, mine])) == ["mine (1)", "mine (2)"]
+
+
+@pytest.mark.parametrize("command", ["report --quiet results/a", "leaderboard --out page.html results"])
+def test_a_word_behind_the_options_is_no_unknown_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 2
+    word = command.split()[-1]
+    assert f"{word!r} is neither an option nor the value of one; leave it out, or give" in capsys.readouterr().err

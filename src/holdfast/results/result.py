@@ -86,8 +86,9 @@ class RunResult:
 
     @property
     def name(self) -> str:
-        """The stem of its files: ``dataset-method-seed`` of a run."""
-        return self.label if self.settings is None else f"{self.settings.recipe}-{self.seed}"
+        """The stem of its files: ``dataset-method-seed`` of a run; a name with folders in it is one word."""
+        name = self.label if self.settings is None else f"{self.settings.recipe}-{self.seed}"
+        return name.strip("/").replace("/", "-")
 
     def column(self, name: str, kind: str = "attribution") -> list[Any]:
         """One quantity of every image, in their order, by its short name ("kendall", "random_topk")."""

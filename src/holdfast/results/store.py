@@ -249,6 +249,8 @@ def titled(results: Iterable[RunResult]) -> dict[str, RunResult]:
     """Results by a title of each: the method, with its seed and then a number where others are called so too."""
     found = list(results)
     names = [run.title for run in found]
-    names = [f"{n}, seed {r.seed}" if names.count(n) > 1 else n for n, r in zip(names, found, strict=True)]
+    names = [
+        f"{n}, seed {r.seed}" if names.count(n) > 1 and r.settings else n for n, r in zip(names, found, strict=True)
+    ]
     numbered = [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names, 1)]
     return dict(zip(numbered, found, strict=True))
