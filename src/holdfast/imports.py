@@ -43,6 +43,7 @@ _files: dict[Path, Any] = {}
 
 
 def _import_file(path: Path) -> Any:
+    path = path.expanduser()
     if not path.is_file():
         raise HoldfastError(f"{path} does not exist; give file.py:name with a path from here.")
     key = path.resolve()

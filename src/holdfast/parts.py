@@ -154,7 +154,7 @@ def spec_of(cls: type[Part]) -> str:
 
 def _resolved(spec: str) -> str:
     where, _, name = spec.rpartition(":")
-    return f"{Path(where).resolve()}:{name}" if where.endswith(".py") else spec
+    return f"{Path(where).expanduser().resolve()}:{name}" if where.endswith(".py") else spec
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[str]:

@@ -92,3 +92,26 @@ def check_logits(logits: Tensor, batch: int) -> None:
             f"the model returned {shape}; it must return logits of shape ({batch}, classes): wrap it in "
             "holdfast.Logits, which finds them in a dict, tuple or object."
         )
+
+
+def check_maps(name: str, maps: Tensor, images: Tensor) -> None:
+    """Raise unless ``maps``, which the attribution ``name`` returned, are a map of floats an image."""
+    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.ndim < 2 or len(maps) != len(images):
+        raise HoldfastError(
+            f"{name} returned {_described(maps)} for images of shape {tuple(images.shape)}; return a float tensor of "
+            "that shape."
+        )
+
+
+def check_values(name: str, values: Tensor, batch: int) -> None:
+    """Raise unless ``values``, which the metric ``name`` returned, are a number an image."""
+    if not isinstance(values, Tensor) or values.shape != (batch,):
+        raise HoldfastError(
+            f"{name} returned {_described(values)} for {batch} pairs of maps; return a tensor of one number an image, "
+            f"of shape ({batch},)."
+        )
+
+
+def _described(value: object) -> str:
+    """A tensor by its type and shape, anything else by its class."""
+    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

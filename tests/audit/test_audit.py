@@ -89,7 +89,7 @@ def test_blank_maps_are_counted_not_compared(images: Tensor, tmp_path: Path) -> 
     assert found.blank("Saliency") == 1.0
     assert any("Saliency is blank on 100%" in step for step in found.next_steps())
     found.to_html(tmp_path / "page.html")
-    assert "every map of the 3 images is blank" in (tmp_path / "page.html").read_text()
+    assert "every map (3 images) is blank" in (tmp_path / "page.html").read_text()
 
 
 def test_half_gone_by_hand() -> None:

@@ -142,10 +142,10 @@ def test_report_has_a_table_for_every_explanation(tmp_path: Path, capsys: pytest
         export_run(result_of(found, name), tmp_path / "results")
         frame = found.to_frame()
         for explanation, values in means.items():
-            chosen = (
-                (frame["attribution"] == explanation) & (frame["metric"] == "kendall") & (frame["attack"] == "noise")
+            (row,) = (
+                frame[frame["metric"] == "kendall"].query("attack == 'noise' and attribution == @explanation").index
             )
-            values.append(float(frame[chosen]["mean"].iloc[0]))
+            values.append(float(frame["mean"][row]))
     assert main(["report", str(tmp_path / "results"), "--json", "--out", str(tmp_path / "page")]) == 0
     shown = json.loads(capsys.readouterr().out)
     for place, (explanation, values) in enumerate(means.items()):
@@ -156,3 +156,22 @@ def test_report_has_a_table_for_every_explanation(tmp_path: Path, capsys: pytest
         assert f"Paired differences: {explanation}" in (tmp_path / "page" / "report.html").read_text()
         assert ("natural" in shown[f"table-{place}"][0]) == (place == 0)
     assert means["Saliency"] != means["InputXGradient"]
+
+
+@pytest.mark.parametrize("label", ["mnist/standard", "/home/me/net", "timm:resnet18"])
+def test_a_name_with_folders_is_exported_beside_the_others(result: Make, tmp_path: Path, label: str) -> None:
+    path = export_run(replace(result("at"), settings=None, label=label), tmp_path / "out")
+    assert path.parent == tmp_path / "out"
+    assert results_at(tmp_path / "out")[0].label == label
+
+
+def test_models_that_were_not_trained_here_have_no_seed(result: Make) -> None:
+    mine = replace(result("at"), settings=None, label="mine")
+    assert list(titled([mine, mine])) == ["mine (1)", "mine (2)"]
+
+
+@pytest.mark.parametrize("command", ["report --quiet results/a", "leaderboard --out page.html results"])
+def test_a_word_behind_the_options_is_no_unknown_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 2
+    word = command.split()[-1]
+    assert f"{word!r} is neither an option nor the value of one; leave it out, or give" in capsys.readouterr().err

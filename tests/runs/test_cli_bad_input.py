@@ -121,7 +121,7 @@ BAD = [
     ("train --seed 3", "the recipe is missing", "for example"),
     ("train mnist-tardes", "unknown recipe 'mnist-tardes'", "did you mean mnist-trades"),
     ("train digits-at --optim.lrr 1", "unknown option '--optim.lrr'", "did you mean --optim.lr"),
-    ("train digits-at more", "unknown option 'more'", "--help"),
+    ("train digits-at more", "'more' is neither an option nor the value of one", "before the options"),
     ("train digits-at --optim.epochs many", "--optim.epochs", "'many'"),
     ("train digits-at --optim.lr fast", "--optim.lr", "'fast'"),
     ("train digits-at --optim.epochs 2.5", "--optim.epochs", "'2.5'"),

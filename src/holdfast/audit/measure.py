@@ -28,6 +28,7 @@ from holdfast.models import check_surrogate
 from holdfast.models.outputs import OneLabel
 from holdfast.models.state import Model, evaluating
 from holdfast.seeding import generator_of
+from holdfast.validate import check_maps
 
 Row = dict[str, Any]
 ATTACK, NOISE = "attack", "noise"
@@ -50,13 +51,17 @@ def metrics_of(settings: AuditSettings) -> tuple[Metric, ...]:
     return TopK(k), KendallTau(), Cosine(), LensTopK(k)
 
 
-def explained(model: nn.Module, x: Tensor, settings: AuditSettings) -> Iterator[tuple[nn.Module, Tensor, int]]:
+def explained(
+    model: nn.Module, x: Tensor, index: int, settings: AuditSettings
+) -> Iterator[tuple[nn.Module, Tensor, int]]:
     """What is explained of one image (1, C, H, W): the network, the target among its logits, and the predicted class.
 
     One of each for a network of exclusive classes; for a multi-label one, `OneLabel` of every label it predicts.
     """
     with evaluating(model), torch.no_grad():
         logits = model(x)
+    if logits.isnan().any():
+        raise HoldfastError(f"the model returns NaN for image {index}; find out where it breaks, or leave it out.")
     if not settings.multi_label:
         target = logits.argmax(1)
         yield model, target, int(target)
@@ -67,7 +72,7 @@ def explained(model: nn.Module, x: Tensor, settings: AuditSettings) -> Iterator[
 
 def measure(model: nn.Module, x: Tensor, index: int, settings: AuditSettings) -> Iterator[tuple[Row, Pictured | None]]:
     """The rows of one image (1, C, H, W), each with its picture where the row is that of an attack."""
-    for one, target, prediction in explained(model, x, settings):
+    for one, target, prediction in explained(model, x, index, settings):
         about = {"index": index, "prediction": prediction}
         for row, shown in _measured(one, x, target, index, settings):
             yield {**about, **row}, shown
@@ -78,7 +83,14 @@ def _measured(
 ) -> Iterator[tuple[Row, Pictured | None]]:
     for attribution in settings.attributions:
         base = {"attribution": name_of(attribution)}
-        clean = attribution(model, x, target).detach()
+        clean = attribution(model, x, target)
+        check_maps(base["attribution"], clean, x)
+        if not clean.isfinite().all():
+            raise HoldfastError(
+                f"{base['attribution']} gives NaN or infinity for image {index}; find out where the network (or the "
+                "explanation) breaks (infinite logits, a square root or a logarithm at 0?), or leave the image out."
+            )
+        clean = clean.detach()
         of = Explanation(model, x, target, attribution, clean)
         if _is_flat(clean):
             yield {**base, "what": "map", "blank": True}, None

@@ -154,7 +154,7 @@ class AuditResult:
         eps = self.reference
         found = {e: self.mean(e, "attack", self.topk, eps) for e in self.measured}
         if not found:
-            return f"Nothing can be said: every map of the {self.images} images is blank, the same everywhere."
+            return f"Nothing can be said: every map ({counted(self.images, 'image')}) is blank, the same everywhere."
         best, worst = self.best, self.worst
         noise = self.mean(worst, "noise", self.topk, eps)
         levels = _levels(eps)

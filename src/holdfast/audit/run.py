@@ -27,6 +27,7 @@ from holdfast.files import refuse_if_held
 from holdfast.models.find import FoundModel, find_model, fitted
 from holdfast.models.resolve import BUILT_IN, seconds_per_pass
 from holdfast.models.state import evaluating
+from holdfast.report.words import counted
 
 FLAGGED = 3
 """Images that the self-checks of the attack run on; one with the light budget."""
@@ -81,7 +82,7 @@ def audit(
         >>> result.images, sorted(result.to_dict())[:3]
         (2, ['accuracy', 'asked', 'blank'])
     """
-    folder = None if out is None else Path(out)
+    folder = None if out is None else Path(out).expanduser()
     if folder is not None:
         refuse_if_held(folder)
     shaped_by_images = isinstance(model, str) and (model in BUILT_IN or Path(model).is_dir())
@@ -190,7 +191,7 @@ def _images(
         return images
     if isinstance(images, Tensor):
         labels = torch.full((len(images),), -1, dtype=torch.int64)
-        return ImageData("images", "all", images.float().cpu(), labels, (), f"{len(images)} images")
+        return ImageData("images", "all", images.float().cpu(), labels, (), counted(len(images), "image"))
     split = default_split(images, data_dir)
     if found is None:
         return load_dataset(images, split, data_dir=data_dir, image_size=image_size, strict=strict)

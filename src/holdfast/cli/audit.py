@@ -92,7 +92,7 @@ def run(argv: Sequence[str]) -> int:
     model, rest = take_name(argv, "the model", "audit", "mnist/trades-igr mnist")
     images, rest = take_name(rest, "the folder of images", f"audit {model}", "path/to/images")
     options = parse(AuditOptions(), rest, f"audit {model} {images}", DESCRIPTION)
-    out = Path(options.out or f"runs/audit-{_short(model)}")
+    out = Path(options.out or f"runs/audit-{_short(model)}").expanduser()
     result = _audited(model, images, options, out)
     if options.json:
         print(json.dumps(result.to_dict(), indent=1))
@@ -132,7 +132,7 @@ def _compare(argv: Sequence[str]) -> int:
 
     from holdfast.audit import compare_audits, load_audit
 
-    out = Path(options.out or f"runs/compare-{_short(first)}-{_short(second)}")
+    out = Path(options.out or f"runs/compare-{_short(first)}-{_short(second)}").expanduser()
     audits = [
         load_audit(name) if there else _audited(name, images, options, out / f"{place}-{_short(name)}")
         for place, (name, there) in enumerate(zip(both, kept, strict=True), 1)

@@ -45,7 +45,7 @@ def run(argv: Sequence[str]) -> None:
     from holdfast.demo import DIGITS, compare, compare_zoo, demo_recipes
     from holdfast.report import print_document
 
-    out = Path(options.out or f"runs/demo{f'-{options.zoo}' if options.zoo else ''}")
+    out = Path(options.out or f"runs/demo{f'-{options.zoo}' if options.zoo else ''}").expanduser()
     commands = [shlex.join(["holdfast", "demo", *argv])]
     if options.zoo:
         document, page = compare_zoo(options.zoo, out, watch=Display, data_dir=options.data_dir, commands=commands)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -107,7 +108,7 @@ def run(argv: Sequence[str]) -> None:
             print(f"This shard is done; others have batches left. Records: {job.out}")
         elif world.leads:
             page = result.to_html(job.out / "report.html")
-            exported = None if first.export is None else _exported(result, job, Path(first.export))
+            exported = None if first.export is None else _exported(result, job, Path(first.export).expanduser())
             if first.json:
                 print(json.dumps(result.to_dict(), indent=1))
                 return
@@ -154,6 +155,8 @@ def _prepare(
     own = None if trained is None else split_name(trained.recipe)[0]
     source = own if own in SETUPS and setup(own).base.data.name == dataset else dataset
     defaults = evaluation(source, profile or (trained.profile if trained else "paper"))
+    if source not in SETUPS and prod(data.shape) < 3 * defaults.ifia.k:
+        defaults = replace(defaults, ifia=replace(defaults.ifia, k=max(1, prod(data.shape) // 8)))
     options = parse(EvaluateOptions(defaults), rest, f"evaluate {spec}", DESCRIPTION)
     config = replace(options.config, dataset=dataset)
     device = world.device_of(pick_device(options.device))
@@ -167,7 +170,7 @@ def _prepare(
     model = found.model.to(device)
     protocol = with_parts(protocol_of(config), named)
     key = config_hash({"protocol": protocol, "checkpoint": options.checkpoint, "weights": options.weights})
-    out = Path(options.out) if options.out else (run or Path("runs") / found.name) / f"eval-{key}"
+    out = Path(options.out).expanduser() if options.out else (run or Path("runs") / found.name) / f"eval-{key}"
     return _Job(found.name, model, data, protocol, out, device, run)
 
 

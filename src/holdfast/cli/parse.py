@@ -53,6 +53,11 @@ def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
     except SystemExit:
         complaint = _first_words(complaints.getvalue()).rstrip(".")
         raise HoldfastError(f"{complaint}. See holdfast {command} --help.") from None
+    if unknown and not unknown[0].startswith("-"):
+        raise HoldfastError(
+            f"{unknown[0]!r} is neither an option nor the value of one; leave it out, or give it before the options "
+            f"if it is a name or a folder. See holdfast {command} --help."
+        )
     if unknown:
         raise unknown_name("option", unknown[0], _options(default), f"See holdfast {command} --help.")
     _check_radii(config)

@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from holdfast.report.words import counted, duration
 from holdfast.train.folder import Report
 
 LEGEND = "acc: held-out accuracy in %, clean/attacked; cos: of their attributions"
@@ -64,7 +65,7 @@ class Display:
         """Told how many images of an evaluation are done, a batch in work by its share."""
         self._show(kind, kind, int(done), total, "images ")
         if done == total and not self.console.is_terminal:
-            self._say(f"{self.title}  {kind}  {total} images done")
+            self._say(f"{self.title}  {kind}  {counted(total, 'image')} done")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -82,8 +83,6 @@ def line_of(report: Report, rate: float | None) -> str:
     >>> line_of(Report(40, 80, 1, 2, 500, 1000, {"loss": 1.234, "ce": 1.0}, measured), 50.0)
     'epoch 1/2  loss 1.234  acc 96.5/88  cos 0.93  50 img/s  left 10 s'
     """
-    from holdfast.report.words import duration
-
     assert report.validation is not None
     natural, adversarial, cosine = (report.validation[name] for name in ("natural", "adversarial", "cosine"))
     parts = [

@@ -56,7 +56,7 @@ def run(argv: Sequence[str]) -> None:
     refuse_unlike(results.values())
     dataset = dataset_title(next(iter(results.values())).dataset)
     document = compare_results(results, dataset=dataset, commands=[f"holdfast report {shlex.join(argv)}"])
-    page = write_report(document, Path(options.out))
+    page = write_report(document, Path(options.out).expanduser())
     if options.json:
         tables = {
             table.key: json.loads(table.to_frame().to_json(orient="records")) for table in document.tables if table.key

@@ -59,15 +59,15 @@ def run(argv: Sequence[str]) -> None:
     from holdfast.report.terminal import print_document
 
     named = options.profile or ("results" if options.results else "paper")
-    out = Path(options.out or f"runs/reproduce-{named}")
+    out = Path(options.out or f"runs/reproduce-{named}").expanduser()
     request = Request(
         target=target,
         out=out,
         profile=options.profile,
         datasets=words(options.datasets),
         seeds=seeds,
-        results=Path(options.results) if options.results else None,
-        runs=Path(options.runs) if options.runs else None,
+        results=Path(options.results).expanduser() if options.results else None,
+        runs=Path(options.runs).expanduser() if options.runs else None,
         device=pick_device(options.device),
         data_dir=options.data_dir,
     )

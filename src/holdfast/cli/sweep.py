@@ -16,6 +16,7 @@ from holdfast.cli.interrupt import Interrupt, that_goes_on
 from holdfast.cli.parse import known_profile, parse, seconds_of, take_name, whole_numbers, words
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError
+from holdfast.report.words import counted, duration
 from holdfast.sweep.plan import PLANS, Plan, Run, load_plan
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run(argv: Sequence[str]) -> int:
         methods=words(options.methods),
         seeds=whole_numbers("--seeds", options.seeds),
     )
-    root = Path(options.out or f"runs/sweep-{plan.profile}")
+    root = Path(options.out or f"runs/sweep-{plan.profile}").expanduser()
     if options.dry_run:
         _list(plan, root)
         return 0
@@ -104,7 +105,9 @@ def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None
     device = pick_device(options.device)
 
     def estimate(left: list[Run]) -> None:
-        announce(f"this sweep ({len(left)} runs)", estimated_seconds(_work(left), device), device, yes=options.yes)
+        announce(
+            f"this sweep ({counted(len(left), 'run')})", estimated_seconds(_work(left), device), device, yes=options.yes
+        )
 
     return sweep_here(
         plan,
@@ -127,8 +130,6 @@ def _work(runs: Sequence[Run]) -> list[Work]:
 
 def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -> None:
     """A line a run as it ends, then what there is, what failed and how to go on; raises if runs failed."""
-    from holdfast.report.words import duration
-
     counts: Counter[str] = Counter()
     failed = []
     for n, outcome in enumerate(outcomes, 1):
@@ -147,7 +148,7 @@ def _report(outcomes: Iterator[Outcome], total: int, root: Path, command: str) -
         print(command)
     if failed:
         names = "; ".join(f"{outcome.run.title} ({outcome.message})" for outcome in failed)
-        raise HoldfastError(f"{len(failed)} of {total} runs failed: {names}")
+        raise HoldfastError(f"{len(failed)} of {counted(total, 'run')} failed: {names}")
 
 
 def _list(plan: Plan, root: Path) -> None:
@@ -164,7 +165,7 @@ def _list(plan: Plan, root: Path) -> None:
     title = f"{root} (F: one forward pass of one image)"
     print_listing(title, ("run", "F", "state", "folder"), rows, Console())
     left = [run for run, state in zip(runs, states, strict=True) if state != "finished"]
-    print(f"{len(runs)} runs, {len(left)} of them not finished: {_cost(left)} F at most.")
+    print(f"{counted(len(runs), 'run')}, {len(left)} of them not finished: {_cost(left)} F at most.")
 
 
 def _cost(runs: Sequence[Run]) -> str:

@@ -66,7 +66,7 @@ def run(argv: Sequence[str]) -> int:
     from holdfast.train.distributed import joined
     from holdfast.train.validation import training_cost
 
-    out = Path(options.out or f"runs/{name}")
+    out = Path(options.out or f"runs/{name}").expanduser()
     with joined() as world, Interrupt() as interrupt:
         with world.together():
             device = world.device_of(pick_device(options.device))

@@ -20,6 +20,7 @@ from holdfast.evaluate.records import OK
 from holdfast.metrics import Metric, activation_consistency
 from holdfast.models.state import Model
 from holdfast.seeding import ImageGenerator
+from holdfast.validate import check_maps
 
 BROKEN = "the map holds NaN"
 CONSTANT = "the clean map is constant"
@@ -77,7 +78,9 @@ def score_maps(model: Model, attribution: Attribution, batch: Batch, images: Ten
     """
 
     def score(x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        return {"map": attribution(model, x.float(), y, generator=batch.generator("map")).detach()}
+        maps = attribution(model, x.float(), y, generator=batch.generator("map"))
+        check_maps(name_of(attribution), maps, x)
+        return {"map": maps.detach()}
 
     images = batch.images if images is None else images
     sound = torch.ones(len(images), dtype=torch.bool, device=images.device)
@@ -117,7 +120,12 @@ def attack_maps(
 
 
 def _check_found(found: Any, x: Tensor, attack: Attack) -> None:
-    adv, succeeded = found.adv_images, found.succeeded
+    adv, succeeded = (getattr(found, name, None) for name in ("adv_images", "succeeded"))
+    if not isinstance(adv, Tensor) or not isinstance(succeeded, Tensor):
+        raise HoldfastError(
+            f"{name_of(attack)} found {type(found).__name__}; return an object with the tensors adv_images and "
+            "succeeded, such as holdfast.attacks.attribution_attack.Found."
+        )
     if adv.shape != x.shape or succeeded.shape != (len(x),) or succeeded.dtype != torch.bool:
         raise HoldfastError(
             f"{name_of(attack)} found images of shape {tuple(adv.shape)} and succeeded {succeeded.dtype} "

@@ -63,7 +63,7 @@ def _count_checks(rows: pd.DataFrame, protocol: Protocol) -> Iterator[str]:
     attacked = rows["index"].nunique()
     if attacked < protocol.n_attribution:
         yield (
-            f"only {attacked} correctly classified images were there to attack, "
+            f"only {attacked} correctly classified image{'s were' if attacked > 1 else ' was'} there to attack, "
             f"{protocol.n_attribution} were asked for: intervals are wider."
         )
 

@@ -11,6 +11,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from holdfast.attacks import Attack
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
@@ -18,7 +20,7 @@ from holdfast.metrics import Metric
 from holdfast.metrics.rank import check_k
 from holdfast.part_json import from_json, non_default, to_plain
 from holdfast.parts import Part, find
-from holdfast.validate import check_count
+from holdfast.validate import check_count, check_values
 
 P = TypeVar("P", bound=Part)
 NATURAL = "natural"
@@ -69,6 +71,7 @@ class Protocol:
         _refuse_twins("attributions are", [name_of(a) for a in self.attributions])
         for metric in self.metrics:
             metric.check(shape)
+            check_values(name_of(metric), metric(torch.rand(3, *shape), torch.rand(3, *shape)), 3)
         for name, attack in self.attacks.items():
             if not attacks_attributions(attack):
                 raise HoldfastError(

@@ -71,7 +71,8 @@ class EvaluationResult:
         """How many images the numbers are of."""
         images = self.records.groupby("kind")["index"].nunique()
         shown, attacked = (int(images.get(kind, 0)) for kind in ("accuracy", "attribution"))
-        return f"{shown} images; {attacked} of those classified correctly had their attributions attacked"
+        plural = "" if shown == 1 else "s"
+        return f"{shown} image{plural}; {attacked} of those classified correctly had their attributions attacked"
 
     def to_html(self, path: str | Path) -> Path:
         """Write a page of its own: the table, the numbers behind it, the settings and the warnings.

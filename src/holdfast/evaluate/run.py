@@ -32,8 +32,8 @@ from holdfast.files import locked_share, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
-from holdfast.models.resolve import seconds_per_pass, warn_of_probabilities
-from holdfast.models.state import Model, evaluating, naming_misfits
+from holdfast.models.resolve import output_of, seconds_per_pass, warn_of_probabilities
+from holdfast.models.state import Model
 from holdfast.part_json import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
@@ -130,7 +130,17 @@ def evaluate(
     if out is None and shard[1] > 1:
         raise HoldfastError("several processes need one folder for their records; give out.")
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
-        job = _Job(model, chosen, protocol, Path(folder), device or _device_of(model), world, *shard, on_images)
+        job = _Job(
+            model,
+            chosen,
+            protocol,
+            Path(folder).expanduser(),
+            device or _device_of(model),
+            world,
+            *shard,
+            on_images,
+            name,
+        )
         return job.result(name, keep=out is not None, on_start=on_start)
 
 
@@ -153,12 +163,13 @@ class _Job:
         rank: int,
         world_size: int,
         on_images: OnImages | None,
+        name: str | None,
     ) -> None:
         self.subject = subject_of(model, data)
         self.data, self.protocol, self.out, self.world = data, protocol, out, world
         self.device, self.rank, self.world_size = device, rank, world_size
         self.on_images = on_images or (lambda *_: None)
-        self.model = self._with_logits(model)
+        self.model = self._with_logits(model, name)
 
     def result(
         self, name: str | None, *, keep: bool, on_start: Callable[[float], None] | None
@@ -191,16 +202,15 @@ class _Job:
         name, folder = name or self.subject["model"], self.out if keep else None
         return EvaluationResult(name, protocol, self.subject, environment, table, summary, folder)
 
-    def _with_logits(self, model: Model) -> Model:
+    def _with_logits(self, model: Model, name: str | None) -> Model:
         """The model itself, or around it what reads the logits in what it returns."""
         images, _ = batch_of(self.data, torch.arange(min(2, len(self.data))), self.device)
+        output = output_of(model, name, images)
+        logits = logits_of(output, len(images))
+        check_classes(self.data.labels, logits.shape[1])
+        warn_of_probabilities(self.subject["model"], logits)
+        found = adapted(model, output, len(images))
         with float32_products(tf32=False):
-            with naming_misfits(model, images), evaluating(model), torch.no_grad():
-                output = model(images)
-            logits = logits_of(output, len(images))
-            check_classes(self.data.labels, logits.shape[1])
-            warn_of_probabilities(self.subject["model"], logits)
-            found = adapted(model, output, len(images))
             flags = coupling_flags(found, images)
         for flag in flags:
             warnings.warn(f"model {self.subject['model']}: {flag}", HoldfastWarning, stacklevel=4)

@@ -60,7 +60,7 @@ class EvalConfig:
 
     dataset: str = "digits"
     """digits, mnist, fashion_mnist, cifar10, a Hub id owner/name, or a folder."""
-    split: Literal["train", "val", "test"] = "test"
+    split: Literal["train", "val", "test", "all"] = "test"
     """Which images."""
     n_examples: int | None = None
     """Images for the accuracies (the first ones of the split); None takes all."""

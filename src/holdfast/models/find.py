@@ -78,7 +78,7 @@ def find_model(
         case "factory":
             found = _from_factory(spec, shape, num_classes)
     if weights not in (None, RANDOM):
-        load_weights(_innermost(found.model), Path(str(weights)))
+        load_weights(_innermost(found.model), Path(str(weights)).expanduser())
     if mean is not None or std is not None:
         inner = found.model.model if isinstance(found.model, Normalized) else found.model
         found = replace(found, model=Normalized(inner, mean or 0.0, std or 1.0))
@@ -111,6 +111,8 @@ def _kind_of(spec: str) -> Kind:
         return "zoo"
     if spec in BUILT_IN or colon:
         return "factory"
+    if spec.endswith(".py"):
+        raise HoldfastError(f"{spec} is a file; name what makes the network in it, too, such as {spec}:make.")
     others = "Or give a run folder, module:factory, file.py:factory, timm:NAME, hf:ID, a .pt2 or TorchScript file."
     raise unknown_name("model", spec, (*BUILT_IN, *pretrained_names()), others)
 
@@ -165,7 +167,7 @@ def _the_same_every_time() -> Iterator[None]:
 
 def _from_factory(spec: str, shape: tuple[int, int, int] | None, num_classes: int | None) -> FoundModel:
     with _the_same_every_time():
-        model = build_model(spec, shape, num_classes)
+        model = build_model(spec, shape, num_classes, check=False)
     return FoundModel(model, spec.replace("/", "_").replace(":", "-").replace(".py", ""))
 
 

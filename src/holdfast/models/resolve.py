@@ -26,7 +26,9 @@ BUILT_IN: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build_model(spec: str, shape: tuple[int, int, int] | None, num_classes: int | None) -> nn.Module:
+def build_model(
+    spec: str, shape: tuple[int, int, int] | None, num_classes: int | None, *, check: bool = True
+) -> nn.Module:
     """A fresh network for images of ``shape`` (C, H, W).
 
     Args:
@@ -34,12 +36,15 @@ def build_model(spec: str, shape: tuple[int, int, int] | None, num_classes: int 
             factory is called with those of ``num_classes``, ``in_channels``, ``image_size`` that it names.
         shape: (C, H, W) of the images; None where nobody knows, and then nothing is checked.
         num_classes: number of labels, or None likewise.
+        check: whether the network must give the logits themselves for such images.
 
     Raises:
         HoldfastError: when the factory cannot be imported, does not return an ``nn.Module``, or the module
             does not map such images to at least ``num_classes`` logits.
     """
     factory = _factory(spec)
+    if isinstance(factory, nn.Module):
+        raise HoldfastError(f"{spec} is a network already; name a function that makes it: def make(): return network.")
     offered = {} if shape is None else {"in_channels": shape[0], "image_size": shape[1]}
     offered |= {} if num_classes is None else {"num_classes": num_classes}
     accepted = _accepted(factory, offered)
@@ -48,13 +53,14 @@ def build_model(spec: str, shape: tuple[int, int, int] | None, num_classes: int 
     except HoldfastError:
         raise
     except Exception as error:
+        given = f"those of {', '.join(offered)} that it names" if offered else "no arguments"
         raise HoldfastError(
             f"model {spec!r}: calling the factory failed with {type(error).__name__}: {error}. "
-            f"It is called with those of {', '.join(offered)} that it names, and must return a torch.nn.Module."
+            f"It is called with {given}, and must return a torch.nn.Module."
         ) from error
     if not isinstance(model, nn.Module):
         raise HoldfastError(f"{spec} returned {type(model).__name__}; a factory must return a torch.nn.Module.")
-    if shape is not None and num_classes is not None:
+    if check and shape is not None and num_classes is not None:
         check_model(model, spec, shape, num_classes)
     return model
 
@@ -74,8 +80,8 @@ def check_model(model: nn.Module, spec: str, shape: tuple[int, int, int], num_cl
     warn_of_probabilities(spec, logits)
 
 
-def output_of(model: Model, name: str, images: Tensor) -> Any:
-    """What ``model`` returns for ``images`` in evaluation mode, in full float32.
+def output_of(model: Model, name: str | None, images: Tensor) -> Any:
+    """What ``model`` returns for ``images`` in evaluation mode, in full float32; it is called ``name`` in errors.
 
     Raises:
         HoldfastError: the network cannot take such images.
@@ -87,9 +93,13 @@ def output_of(model: Model, name: str, images: Tensor) -> Any:
         except HoldfastError:
             raise
         except Exception as error:
+            kind = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
+            remedy = "Choose a model for this shape, or another data set (of another --image-size)."
+            if isinstance(error, TypeError) and "argument" in str(error):
+                remedy = "A small module around it can hold its other arguments fixed: forward(x) alone is called."
             raise HoldfastError(
-                f"model {name} cannot take images of shape {tuple(images.shape[1:])}: {first_line(error)}. "
-                "Choose a model for this shape, or another data set (of another --image-size)."
+                f"{f'model {name}' if name else 'the model'} cannot take images of shape {tuple(images.shape[1:])}: "
+                f"{kind}{first_line(error)}. {remedy}"
             ) from error
 
 

@@ -155,9 +155,16 @@ def naming_misfits(model: Model, images: Tensor, name: str | None = None) -> Ite
     """Turn PyTorch's error about two types, or about the number of images, into one line with the remedy.
 
     A model that is found by its ``name`` is for the images of the command line, which have one type: it must change.
+    One that changed ``images`` themselves is refused.
     """
+    before = None if images.is_inference() else images._version
     try:
         yield
+        if before not in (None, images._version):
+            raise HoldfastError(
+                f"{name or 'the model'} changes its input in place (x.mul_(2), ReLU(inplace=True) as the first layer), "
+                "and so the images themselves; let it make a new tensor: x = x * 2, inplace=False."
+            )
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise

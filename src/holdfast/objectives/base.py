@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from holdfast.errors import HoldfastError
 from holdfast.models.state import Model
 from holdfast.parts import Part
 
@@ -44,6 +45,27 @@ class Objective(Part, ABC):
     def cost(self) -> float:
         """Forward passes per image of a training step, attack and gradient included, for a piecewise-linear network."""
         return 3.0
+
+
+def check_output(objective: Objective, output: object) -> None:
+    """Raise unless an objective returned a `LossOutput` whose loss is one number with a gradient."""
+    name = type(objective).__name__
+    if not isinstance(output, LossOutput) or not isinstance(output.loss, Tensor):
+        loss = output.loss if isinstance(output, LossOutput) else output
+        raise HoldfastError(
+            f"the objective {name} returned {type(loss).__name__}; return holdfast.LossOutput(loss) with a tensor."
+        )
+    if output.loss.ndim or not all(isinstance(part, Tensor) and not part.ndim for part in output.parts.values()):
+        shape = tuple(output.loss.shape)
+        raise HoldfastError(
+            f"the objective {name} returned a loss of shape {shape}, or parts that are no scalar tensors; return the "
+            "mean over the batch of each."
+        )
+    if not output.loss.requires_grad:
+        raise HoldfastError(
+            f"the loss of the objective {name} has no gradient to the weights; compute it without detach, item, NumPy "
+            "or no_grad."
+        )
 
 
 def combine(x_adv: Tensor | None, **parts: tuple[float, Tensor]) -> LossOutput:

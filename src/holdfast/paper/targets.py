@@ -47,7 +47,7 @@ def parts_of(target: str) -> tuple[str, ...]:
     (('figure2a', 'figure2b', 'figure2c'), ('table3',))
     """
     if target not in TARGETS:
-        raise unknown_name("target", target, TARGETS, f"Known: {', '.join(TARGETS)}.")
+        raise unknown_name("target", target, TARGETS)
     parts = GROUPS.get(target, (target,))
     return tuple(part for part in NEEDS if part in parts)
 

@@ -218,7 +218,8 @@ def setup(dataset: str) -> Setup:
     cifar = cifar10_setup()
     warnings.warn(
         f"there are no settings for data set {dataset!r}, so those of CIFAR-10 are taken: {cifar.base.model}, attacks "
-        f"of eps = 8/255, the {cifar.evaluation.ifia.k} largest features; override what does not fit.",
+        f"of eps = 8/255, the {cifar.evaluation.ifia.k} largest features (an eighth of them on small images); override "
+        "what does not fit.",
         HoldfastWarning,
         stacklevel=3,
     )

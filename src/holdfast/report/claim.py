@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from holdfast.metrics.stats import LEAST_IMAGES, LEVEL, RESAMPLES, Interval, Sample
-from holdfast.report.words import interval, number, span
+from holdfast.report.words import counted, interval, number, span
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
 VERDICTS: tuple[Verdict, ...] = ("holds", "does not hold", "cannot be told")
@@ -55,7 +55,7 @@ class Effect:
         """Why it decides nothing: its few images, or its one seed; empty where it decides."""
         if self.decisive or self.found is None:
             return ""
-        return f"{self.found.n} images" if self.found.n < LEAST_IMAGES else "one seed"
+        return counted(self.found.n, "image") if self.found.n < LEAST_IMAGES else "one seed"
 
     def above(self, margin: float) -> bool:
         """Whether the whole interval lies above ``-margin``."""

@@ -194,7 +194,7 @@ class Document:
 
         text = render(self)
         if path is not None:
-            write_page(text, Path(path))
+            write_page(text, Path(path).expanduser())
         return text
 
     def _repr_html_(self) -> str:

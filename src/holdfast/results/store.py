@@ -69,7 +69,7 @@ def export_run(result: RunResult, out: Path) -> Path:
         HoldfastError: when ``out`` holds a result of that name with other settings.
     """
     make_folder(out)
-    path = out / (re.sub(r"[/\\:]+", "-", result.name) + ".json")
+    path = out / (re.sub(r"[/\\:]+", "-", result.name.strip("/")) + ".json")
     if path.is_file():
         old = load_result(path)
         changed = differences(old.settings, result.settings)
@@ -252,6 +252,8 @@ def titled(results: Iterable[RunResult]) -> dict[str, RunResult]:
     """Results by a title of each: the method, with its seed and then a number where others are called so too."""
     found = list(results)
     names = [run.title for run in found]
-    names = [f"{n}, seed {r.seed}" if names.count(n) > 1 else n for n, r in zip(names, found, strict=True)]
+    names = [
+        f"{n}, seed {r.seed}" if names.count(n) > 1 and r.settings else n for n, r in zip(names, found, strict=True)
+    ]
     numbered = [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names, 1)]
     return dict(zip(numbered, found, strict=True))

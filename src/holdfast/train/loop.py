@@ -19,6 +19,7 @@ from holdfast.errors import HoldfastError, HoldfastWarning, NotFinite
 from holdfast.files import writable, write_atomically
 from holdfast.models.weights import save_weights
 from holdfast.objectives import LossOutput, Objective
+from holdfast.objectives.base import check_output
 from holdfast.part_json import config_hash
 from holdfast.sealed import sealed
 from holdfast.seeding import seed_of
@@ -71,7 +72,7 @@ def train(
         with world.together():
             check_precision(config.precision, torch.device(device))
             parts = network_and_loaders(config, world, device, data_dir)
-            run = _Run(config, RunFolder(Path(out)), world, *parts, on_step, stop, checkpoint_seconds)
+            run = _Run(config, RunFolder(Path(out).expanduser()), world, *parts, on_step, stop, checkpoint_seconds)
         world.first(lambda: run.folder.check(config, resume=resume))
         if on_start is not None:
             world.first(lambda: on_start(run.train_loader))
@@ -195,9 +196,11 @@ class _Run:
         """The loss of a batch; an attack that meets NaN is told of with what a run can do about it."""
         with self.world.together() if self.world.size > 1 else nullcontext():
             try:
-                return objective(self.model, x, y, generator=self.generator)
+                output = objective(self.model, x, y, generator=self.generator)
             except NotFinite as error:
                 raise HoldfastError(self.diverged(step, str(error).split(";")[0])) from None
+            check_output(objective, output)
+            return output
 
     def diverged(self, step: int, what: str) -> str:
         """What to do about numbers that are none."""
