@@ -46,6 +46,8 @@ def parts(device: str, *, full: bool = False) -> Iterator[tuple[str, Part]]:
     if device != "cpu":
         yield "kendall", partial(kendall.kendall, 3072, pairs=1000, device=device, peers=False)
     yield "training", partial(training_step.training_step, "SmallCNN", 16, device=device)
+    for steps in (5, 10):
+        yield "share", partial(training_step.share_of_batch, "SmallCNN", 64, steps, device=device)
     if full:
         yield "training", partial(training_step.training_step, "ResNet18", 4, steps=2, device=device)
     if device != "cpu":

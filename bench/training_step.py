@@ -45,6 +45,17 @@ def objectives(steps: int) -> dict[str, Objective]:
 
 def training_step(name: str, size: int, steps: int = 5, device: str = "cpu") -> list[Row]:
     """Seconds and forward passes an image of one step; ``ratio`` is against standard training."""
+    return _race(f"{name}, B = {size}, PGD-{steps}, 10 path points", objectives(steps), name, size, device, rounds=1)
+
+
+def share_of_batch(name: str, size: int, steps: int, device: str = "cpu") -> list[Row]:
+    """Each base beside itself with IGR on an eighth of the batch; ``ratio`` is against the base."""
+    setting, all_of = f"{name}, B = {size}, PGD-{steps}, 5 path points", objectives(steps)
+    pairs = [{name: all_of[name] for name in (base, f"{base}+IGR, share 1/8")} for base in ("AT", "TRADES", "MART")]
+    return [row for pair in pairs for row in _race(setting, pair, name, size, device, rounds=15)]
+
+
+def _race(setting: str, racing: dict[str, Objective], name: str, size: int, device: str, rounds: int) -> list[Row]:
     model, shape = network(name, device)
     x, _, y = batch(shape, size, device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
@@ -54,7 +65,6 @@ def training_step(name: str, size: int, steps: int = 5, device: str = "cpu") -> 
         objective(model, x, y, generator=torch.Generator(device).manual_seed(0)).loss.backward()
         optimizer.step()
 
-    calls: dict[str, Callable[[], None]] = {n: partial(step, o) for n, o in objectives(steps).items()}
+    calls: dict[str, Callable[[], None]] = {n: partial(step, o) for n, o in racing.items()}
     forward = flops(lambda: model(x))
-    setting = f"{name}, B = {size}, PGD-{steps}, 10 path points"
-    return race("training step", setting, calls, rounds=1, forward=forward)
+    return race("training step", setting, calls, rounds=rounds, forward=forward)
