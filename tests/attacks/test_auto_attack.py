@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from holdfast import HoldfastError
 from holdfast.attacks import APGD, FAB, AutoAttack, Square
-from holdfast.attacks.base import Attack
+from holdfast.attacks.base import Attack, Norm
 from holdfast.attacks.fab import project_onto_hyperplane
 from tests.attacks.conftest import Known, seeded
 
@@ -170,10 +170,14 @@ def test_images_already_wrong_come_back(known: Known) -> None:
         assert torch.equal(attack(known.net, known.x, wrong, generator=seeded()), known.x)
 
 
-def test_fab_does_not_mind_the_scale_of_the_logits(known: Known) -> None:
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("exponent", [-80, 10, 70])
+def test_fab_does_not_mind_the_scale_of_the_logits(known: Known, norm: Norm, exponent: int) -> None:
     class Loud(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return known.net(x) * 1024
+            return known.net(x) * 2.0**exponent
 
-    attack = FAB(EPS, 10, targets=3)
-    torch.testing.assert_close(attack(Loud(), known.x, known.y), attack(known.net, known.x, known.y))
+    attack = FAB(EPS if norm == "Linf" else 0.4, 10, targets=3, norm=norm)
+    found = attack(known.net, known.x, known.y)
+    assert not torch.equal(found, known.x)
+    torch.testing.assert_close(attack(Loud(), known.x, known.y), found)

@@ -146,6 +146,9 @@ def test_tau_where_the_clean_map_is_not_zero_by_scipy() -> None:
         assert float(found[row]) == pytest.approx(expected, abs=1e-6)
     assert float(found[2]) == 0
     assert float((found - hf.KendallTau()(maps, clean)).abs().max()) > 0.05, "the zeros matter"
+    maps[0, clean[0] == 0] = float("nan")
+    with pytest.raises(hf.HoldfastError, match="a map contains NaN"):
+        hf.KendallTau(nonzero=True)(maps, clean)
 
 
 @pytest.mark.parametrize(("k", "window"), [(1, 1), (3, 3), (7, 3), (5, 5), (36, 3)])

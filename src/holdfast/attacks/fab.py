@@ -12,6 +12,7 @@ from holdfast.attacks.apgd import likeliest_others
 from holdfast.attacks.base import Attack, Norm, lost, per_image
 from holdfast.errors import unknown_name
 from holdfast.gradient.second_order import first_order
+from holdfast.metrics.pairs import real
 from holdfast.models.state import Model
 from holdfast.validate import check_count, check_positive
 
@@ -140,6 +141,8 @@ def project_onto_hyperplane(points: Tensor, normal: Tensor, value: Tensor, norm:
     tensor([[0.1000, 0.3000]])
     """
     x, w = points.flatten(1), -normal.flatten(1) * value.sign()[:, None]
+    largest = torch.frexp(real(w).abs().amax(1)).exponent.clamp(-100, 100)
+    w, value = torch.ldexp(w, -largest[:, None]), torch.ldexp(value, -largest)  # exact, and no square is 0 or infinite
     room = torch.where(w > 0, 1 - x, x) * (w != 0)
     speed = torch.ones_like(w) if norm == "Linf" else w.abs()
     arrival, order = (room / speed.clamp(min=torch.finfo(w.dtype).tiny)).sort(dim=1)

@@ -14,7 +14,7 @@ from holdfast.errors import HoldfastError, unknown_name
 from holdfast.metrics.base import Metric
 from holdfast.metrics.lens import check_window, lens_topk
 from holdfast.metrics.pairs import cosine_similarity, flat_pair, pearson_correlation
-from holdfast.metrics.rank import Variant, check_k, kendall_tau, spearman_correlation, topk_intersection
+from holdfast.metrics.rank import Variant, check_k, check_ranked, kendall_tau, spearman_correlation, topk_intersection
 from holdfast.validate import check_count
 
 Side = Literal["precision", "recall"]
@@ -84,6 +84,7 @@ class KendallTau(_OfMaps):
         a, b = flat_pair(*self._pair(maps, reference))
         if not self.nonzero:
             return kendall_tau(a, b, variant=self.variant)
+        check_ranked(a, b)  # NaN where the clean map is 0 too
         chosen = ((x[y != 0][None], y[y != 0][None]) for x, y in zip(a, b, strict=True))
         return torch.cat([kendall_tau(x, y, variant=self.variant) if x.numel() else x.new_zeros(1) for x, y in chosen])
 
