@@ -35,7 +35,7 @@ class Square(Attack):
     Shape: images (B, ...) in [0, 1], labels int64 (B,) -> adversarial images; squares are intervals of the flat image
     where that is not (B, C, H, W).
 
-    Cost: at most ``queries + 1`` forward passes per image.
+    Cost: at most ``queries + 2`` forward passes per image.
 
     Example:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
@@ -54,7 +54,7 @@ class Square(Attack):
 
     @property
     def cost(self) -> float:
-        return self.queries + 1.0
+        return self.queries + 2.0
 
     def perturb(self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         seed = drawn_seed(generator)
