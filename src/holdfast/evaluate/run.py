@@ -28,7 +28,7 @@ from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import default_protocol
 from holdfast.evaluate.subject import Data, batch_of, check_subject, data_of, environment_of, subject_of
 from holdfast.evaluate.summary import summarise
-from holdfast.files import locked_share, write_atomically
+from holdfast.files import locked_share, refuse_to_replace, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
@@ -44,6 +44,7 @@ OnImages = Callable[[str, float, int], None]
 KINDS = ("accuracy", "attribution")
 TIMED = 8
 """Images of the trial pass."""
+WRITTEN = ("records", "subject.json", "environment.json", "summary.json", "report.html")
 EPS = 8 / 255
 """The budget where none is given."""
 
@@ -178,6 +179,7 @@ class _Job:
         with ExitStack() as held:
             with self.world.together():
                 self._check()
+                refuse_to_replace(self.out, "protocol.json", WRITTEN)
                 held.enter_context(locked_share(self.out, self.rank, self.world_size))
                 self._admit()
                 if on_start is not None:
