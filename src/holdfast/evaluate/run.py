@@ -37,7 +37,7 @@ from holdfast.models.state import Model
 from holdfast.part_json import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
-from holdfast.validate import check_classes
+from holdfast.validate import check_classes, check_positive
 
 BatchRows = Callable[[Model, Tensor, Tensor, list[int], Protocol, Tell], dict[str, Any]]
 OnImages = Callable[[str, float, int], None]
@@ -109,6 +109,8 @@ def evaluate(
         >>> result.summary.metrics["natural"].mean
         1.0
     """
+    if eps is not None:
+        check_positive("eps", eps, zero=True)
     chosen = data_of(data, protocol.split if protocol else "test")
     if protocol is None:
         protocol = default_protocol(chosen.shape, EPS if eps is None else eps, dataset=chosen.name, split=chosen.split)
