@@ -82,7 +82,8 @@ def audit(
         >>> result.images, sorted(result.to_dict())[:3]
         (2, ['accuracy', 'asked', 'blank'])
     """
-    model, images = (str(given) if isinstance(given, Path) else given for given in (model, images))
+    model = str(model) if isinstance(model, Path) else model
+    images = str(images) if isinstance(images, Path) else images
     folder = None if out is None else Path(out).expanduser()
     if folder is not None:
         refuse_if_held(folder)
