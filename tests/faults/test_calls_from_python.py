@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import holdfast as hf
+from holdfast.paper.targets import parts_of
 
 X = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 NET = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
@@ -86,3 +87,17 @@ def test_results_in_a_notebook() -> None:
     assert "<table" in found._repr_html_()
     data = hf.load_dataset("digits", "test")
     assert repr(data) == "ImageData(digits, test: 400 images of 1×8×8, 10 classes)"
+
+
+def test_one_image_is_no_plural() -> None:
+    found = hf.evaluate(NET, (X[:1], NET(X[:1]).argmax(1)), **PLAIN)
+    assert found is not None
+    assert found.counts.startswith("1 image; 1 of those")
+    assert any("only 1 correctly classified image was there" in warning for warning in found.warnings)
+    assert hf.audit(NET, X[:1], SETTINGS).data == "1 image"
+
+
+def test_targets_are_listed_once() -> None:
+    with pytest.raises(hf.HoldfastError, match="unknown target 'nosuch'") as caught:
+        parts_of("nosuch")
+    assert str(caught.value).count("theorem1") == 1
