@@ -7,7 +7,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -51,6 +51,15 @@ def refuse_if_held(folder: Path) -> None:
     if (folder / ".lock").is_file():
         with locked(folder):
             pass
+
+
+def refuse_to_replace(folder: Path, own: str, written: Iterable[str]) -> None:
+    """Raise where ``folder`` has no file ``own``, which says whose it is, but something that would be replaced."""
+    found = [name for name in written if (folder / name).exists()]
+    if found and not (folder / own).is_file():
+        raise HoldfastError(
+            f"{folder} holds something else ({', '.join(found)}), which would be written over; choose another --out."
+        )
 
 
 @contextmanager

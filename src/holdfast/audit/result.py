@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,12 @@ class AuditResult:
         return Path(path)
 
     def __repr__(self) -> str:
-        return f"{self.verdict()}\n{self.to_frame().to_string(index=False, float_format='{:.3f}'.format)}"
+        frame = self.to_frame().fillna(float("nan"))
+        return f"{self.verdict()}\n{frame.to_string(index=False, float_format='{:.3f}'.format, na_rep='–')}"
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame().to_html(index=False, float_format="{:.3f}".format, na_rep="–")
+        return f"<p>{escape(self.verdict())}</p>{frame}"
 
 
 def _crossing(eps: pd.Series, share: pd.Series) -> float:

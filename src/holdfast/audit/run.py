@@ -35,8 +35,8 @@ OnImage = Callable[[int, int], None]
 
 
 def audit(
-    model: str | nn.Module | FoundModel,
-    images: str | ImageData | Tensor,
+    model: str | Path | nn.Module | FoundModel,
+    images: str | Path | ImageData | Tensor,
     settings: AuditSettings | None = None,
     *,
     out: str | Path | None = None,
@@ -60,7 +60,7 @@ def audit(
 
     Args:
         model: what `find_model` takes, a module of yours (images in [0, 1] -> logits), or what `find_model` gave.
-        images: what `load_dataset` takes, an `ImageData`, or a tensor (N, C, H, W) in [0, 1].
+        images: what `load_dataset` takes, an `ImageData`, or a tensor (N, C, H, W) in [0, 1] or of uint8.
         settings: which explanations, radii and images.
         out: folder that receives ``report.html``, ``audit.json`` and the records of every image; the same call goes on
             where it stopped. None keeps nothing.
@@ -82,6 +82,8 @@ def audit(
         >>> result.images, sorted(result.to_dict())[:3]
         (2, ['accuracy', 'asked', 'blank'])
     """
+    model = str(model) if isinstance(model, Path) else model
+    images = str(images) if isinstance(images, Path) else images
     folder = None if out is None else Path(out).expanduser()
     if folder is not None:
         refuse_if_held(folder)
@@ -173,6 +175,11 @@ def _model(model: str | nn.Module | FoundModel, own: dict[str, Any]) -> FoundMod
             "weights, checkpoint, mean and std are for a model given by its name; load them into the module, or wrap "
             "it in holdfast.Normalized."
         )
+    if not isinstance(model, FoundModel | nn.Module):
+        raise HoldfastError(
+            f"the model is a {type(model).__name__}; give an nn.Module (holdfast.Logits(function) for a function), or "
+            "the name of one."
+        )
     return model if isinstance(model, FoundModel) else FoundModel(model, type(model).__name__)
 
 
@@ -191,7 +198,13 @@ def _images(
         return images
     if isinstance(images, Tensor):
         labels = torch.full((len(images),), -1, dtype=torch.int64)
-        return ImageData("images", "all", images.float().cpu(), labels, (), counted(len(images), "image"))
+        values = images if images.dtype == torch.uint8 else images.float()
+        return ImageData("images", "all", values.cpu(), labels, (), counted(len(images), "image"))
+    if not isinstance(images, str):
+        raise HoldfastError(
+            f"the images are a {type(images).__name__}; give a folder or data set by its name, what hf.load_dataset "
+            "returns, or a tensor (N, C, H, W) in [0, 1]."
+        )
     split = default_split(images, data_dir)
     if found is None:
         return load_dataset(images, split, data_dir=data_dir, image_size=image_size, strict=strict)

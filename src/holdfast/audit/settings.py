@@ -13,7 +13,7 @@ from holdfast.attribution import GradCAM, IntegratedGradients, Saliency
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.state import Model
-from holdfast.validate import check_count
+from holdfast.validate import check_count, check_positive
 
 Effort = Literal["light", "quick", "standard", "thorough"]
 """How hard an audit tries: those of `AutoIFIA`, and before them the attack of `LightAttack`."""
@@ -55,7 +55,14 @@ class AuditSettings:
     """Seed of every random number."""
 
     def __post_init__(self) -> None:
+        for name, single in (("attributions", Attribution | str), ("eps", float | int | str)):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, single) else tuple(value))
+        for attribution in self.attributions:
+            if not isinstance(attribution, Attribution):
+                raise HoldfastError(f"{attribution!r} is no attribution; give one such as holdfast.Saliency().")
         for eps in self.eps:
+            check_positive("eps", eps, zero=True)
             if not 0 < eps <= 1:
                 levels = f"; {eps:g} levels of 255 are written {eps:g}/255" if 1 < eps <= 255 else ""
                 raise HoldfastError(f"eps is {eps:g}; it is a part of the pixel range, above 0 and at most 1{levels}.")

@@ -18,11 +18,12 @@ from holdfast.audit.measure import Pictured, metrics_of
 from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import SEALED, AuditSettings
 from holdfast.errors import HoldfastError
-from holdfast.files import locked, make_folder, write_atomically
+from holdfast.files import locked, make_folder, refuse_to_replace, write_atomically
 from holdfast.part_json import to_plain
 from holdfast.sealed import sealed, unsealed
 
 SETTINGS = SEALED[0]
+WRITTEN = ("images", "records.parquet", "flags.json", "audit.json", "report.html")
 PAGE_EVERY = 60.0
 """Seconds between two pages of an audit at work."""
 
@@ -43,6 +44,7 @@ class Store:
         if self.folder is None:
             yield
             return
+        refuse_to_replace(self.folder, SETTINGS, WRITTEN)
         with locked(self.folder):
             if _stored(self.folder) not in (None, self.identity):
                 raise HoldfastError(
@@ -54,8 +56,8 @@ class Store:
     def begin(self) -> None:
         """Write whose audit the folder holds."""
         if self.folder is not None:
-            make_folder(self.folder / "images")
             write_atomically(self.folder / SETTINGS, self.identity)
+            make_folder(self.folder / "images")
 
     def has(self, index: int) -> bool:
         return self.folder is not None and self._file(index, "json").is_file()

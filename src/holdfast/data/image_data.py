@@ -52,6 +52,10 @@ class ImageData:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.shape))
+        return f"ImageData({self.name}, {self.split}: {len(self)} images of {size}, {len(self.classes)} classes)"
+
     def __post_init__(self) -> None:
         where = f"data set {self.name!r}, split {self.split!r}"
         if self.images.dtype not in (torch.uint8, torch.float32) or self.images.ndim != 4:

@@ -174,13 +174,15 @@ def part_named(kind: type[P], text: str, usual: Mapping[str, Any] | None = None)
 
 
 def by_name(
-    kind: type[P], parts: Mapping[str, P | str] | Iterable[P | str], usual: Mapping[str, Any] | None = None
+    kind: type[P], parts: Mapping[str, P | str] | Iterable[P | str] | P | str, usual: Mapping[str, Any] | None = None
 ) -> dict[str, P]:
     """Parts by their names; those that are text are looked up, and the nameless are called as the text or class.
 
     Args:
         usual: values of fields (the radius, k) that text does not give.
     """
+    if isinstance(parts, str | Part):
+        parts = [parts]
     given = list(parts.values() if isinstance(parts, Mapping) else parts)
     made = [part_named(kind, p, usual or {}) if isinstance(p, str) else p for p in given]
     for part in made:

@@ -28,7 +28,7 @@ from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import default_protocol
 from holdfast.evaluate.subject import Data, batch_of, check_subject, data_of, environment_of, subject_of
 from holdfast.evaluate.summary import summarise
-from holdfast.files import locked_share, write_atomically
+from holdfast.files import locked_share, refuse_to_replace, write_atomically
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
@@ -37,13 +37,14 @@ from holdfast.models.state import Model
 from holdfast.part_json import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
-from holdfast.validate import check_classes
+from holdfast.validate import check_classes, check_positive
 
 BatchRows = Callable[[Model, Tensor, Tensor, list[int], Protocol, Tell], dict[str, Any]]
 OnImages = Callable[[str, float, int], None]
 KINDS = ("accuracy", "attribution")
 TIMED = 8
 """Images of the trial pass."""
+WRITTEN = ("records", "subject.json", "environment.json", "summary.json", "report.html")
 EPS = 8 / 255
 """The budget where none is given."""
 
@@ -108,6 +109,8 @@ def evaluate(
         >>> result.summary.metrics["natural"].mean
         1.0
     """
+    if eps is not None:
+        check_positive("eps", eps, zero=True)
     chosen = data_of(data, protocol.split if protocol else "test")
     if protocol is None:
         protocol = default_protocol(chosen.shape, EPS if eps is None else eps, dataset=chosen.name, split=chosen.split)
@@ -178,6 +181,7 @@ class _Job:
         with ExitStack() as held:
             with self.world.together():
                 self._check()
+                refuse_to_replace(self.out, "protocol.json", WRITTEN)
                 held.enter_context(locked_share(self.out, self.rank, self.world_size))
                 self._admit()
                 if on_start is not None:
