@@ -101,6 +101,14 @@ def test_a_masked_gradient_is_flagged_and_not_called_robust(known: Known) -> Non
     assert any(flag.startswith("the gradient is exactly 0 in 100%") for flag in flags)
 
 
+def test_maps_that_do_not_depend_on_the_image_are_told_from_masked_ones(known: Known) -> None:
+    """The saliency of a linear network is its weights: no search moves it."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    attack = AutoIFIA(0.01, 10, "quick", attribution=Saliency(), scale=0.1)
+    (flag,) = gradient_flags(attack.run(net, known.x, net(known.x).argmax(1), generator=seeded()))
+    assert "the maps do not depend on the image" in flag
+
+
 def found_with(reached: list[float], lost: float = 0.0) -> AutoFound:
     """Random signs, one climb and a block search that reached these scores on each of three images."""
     one = torch.zeros(3)

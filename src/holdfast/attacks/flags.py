@@ -23,6 +23,8 @@ LOST = 0.5
 SATURATED = 0.1
 SAME = 1e-4
 """Relative difference of logits that rounding explains."""
+UNMOVED = 1 - 1e-6
+"""Similarity from which on a map is where it was."""
 
 
 def coupling_flags(model: Model, x: Tensor) -> list[str]:
@@ -91,6 +93,12 @@ def gradient_flags(found: AutoFound) -> list[str]:
     if not bool(ran.any()):
         return []
     blind = float((~found.moved[ran]).float().mean())
+    if blind > 0 and all(bool((one.score > UNMOVED).all()) for one in found.by_metric.values()):
+        return [
+            f"the gradient is exactly 0 in {blind:.0%} of the runs and random search moved no map either: the maps do "
+            "not depend on the image (as the saliency of a linear network), or all of them are masked; read no "
+            "robustness from it."
+        ]
     if blind > 0:
         return [
             f"the gradient is exactly 0 in {blind:.0%} of the runs: it is masked (a step, a saturated output, a "
