@@ -94,13 +94,14 @@ def check_logits(logits: Tensor, batch: int) -> None:
         )
 
 
-def check_maps(name: str, maps: Tensor, images: Tensor) -> None:
-    """Raise unless ``maps``, which the attribution ``name`` returned, are a map of floats an image."""
-    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.ndim < 2 or len(maps) != len(images):
+def check_maps(name: str, maps: Tensor, images: Tensor) -> Tensor:
+    """The ``maps`` that the attribution ``name`` made; raise unless they are floats of the images' shape."""
+    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.shape != images.shape:
         raise HoldfastError(
-            f"{name} returned {_described(maps)} for images of shape {tuple(images.shape)}; return a float tensor of "
-            "that shape."
+            f"{name} returned {_described(maps)} for images of shape {tuple(images.shape)}; a map has one number a "
+            "feature: return a float tensor of the images' shape."
         )
+    return maps
 
 
 def check_values(name: str, values: Tensor, batch: int) -> None:

@@ -56,7 +56,7 @@ def batch() -> tuple[nn.Module, Tensor, Tensor]:
     ],
 )
 def test_what_is_no_map_is_named(use: str, change: Callable[[Tensor], Any], what: str) -> None:
-    with pytest.raises(hf.HoldfastError, match=rf"^Mine made {what}.* a map has one number a feature"):
+    with pytest.raises(hf.HoldfastError, match=rf"^Mine returned {what}.* a map has one number a feature"):
         USES[use](Mine(change), *batch())
 
 

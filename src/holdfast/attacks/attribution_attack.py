@@ -19,6 +19,7 @@ from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_share
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.state import Model
 from holdfast.seeding import fresh_generator
+from holdfast.validate import check_maps
 
 Select = Literal["kendall", "topk"]
 READABLE = {"cpu"}
@@ -145,7 +146,8 @@ class Scores:
     def magnitudes(self, images: Tensor, labels: Tensor) -> Tensor:
         """The magnitudes of the scored maps, of the images' shape."""
         with exactly(images.device):
-            return self.attribution.fitting(self.attribution.map(self.model, images, labels), images).detach().abs()
+            maps = self.attribution.map(self.model, images, labels)
+            return check_maps(self.attribution.title, maps, images).detach().abs()
 
     def _similarity(self, adv: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
         current, clean = self.magnitudes(adv, labels).flatten(1), clean.flatten(1)

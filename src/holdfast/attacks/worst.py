@@ -14,6 +14,7 @@ from holdfast.errors import NotFinite
 from holdfast.metrics.pairs import cosine_similarity, real
 from holdfast.metrics.rank import check_k, check_ranked, tau_b, topk_indices, topk_share
 from holdfast.models.state import Model
+from holdfast.validate import check_maps
 
 Compared = Literal["topk", "kendall", "cosine"]
 SHARE = "share"
@@ -62,7 +63,7 @@ class Worst:
         self.model, self.labels, self.attribution, self.k = model, labels, attribution, k
         with exactly(images.device), torch.no_grad():
             self.right = model(images).argmax(1) == labels
-            self.clean = real(attribution.fitting(attribution.map(model, images, labels), images).detach())
+            self.clean = real(check_maps(attribution.title, attribution.map(model, images, labels), images).detach())
         check_ranked(self.clean)
         if {"topk", SHARE} & set(metrics):
             check_k(k, self.clean.flatten(1).shape[1])

@@ -18,7 +18,7 @@ from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
 from holdfast.models.state import Model, evaluating, naming_misfits, outside_inference_mode, usable
 from holdfast.parts import Part
-from holdfast.validate import check_classes, check_count, check_labels, check_logits
+from holdfast.validate import check_classes, check_count, check_labels, check_logits, check_maps
 
 Target = Tensor | int | np.ndarray
 """The class whose logit is attributed: int64 (B,), or one class for all."""
@@ -64,17 +64,7 @@ class Attribution(Part, ABC):
             )
         with outside_inference_mode():
             x, target = checked(model, x, target)
-            return self.fitting(self.drawn(generator).map(model, x, target, create_graph=create_graph), x)
-
-    def fitting(self, maps: Tensor, x: Tensor) -> Tensor:
-        """The maps; an error where they are none of ``x``."""
-        if isinstance(maps, Tensor) and maps.shape == x.shape and maps.is_floating_point():
-            return maps
-        what = f"{maps.dtype} of shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else type(maps).__name__
-        raise HoldfastError(
-            f"{self.title} made {what} for images of shape {tuple(x.shape)}; a map has one number a feature: return a "
-            "float tensor of the images' shape."
-        )
+            return check_maps(self.title, self.drawn(generator).map(model, x, target, create_graph=create_graph), x)
 
     @abstractmethod
     def map(

@@ -18,7 +18,7 @@ from holdfast.gradient.integral import expanded_baseline, path_attribution
 from holdfast.gradient.points import Method, Path, precise
 from holdfast.metrics.pairs import cosine_similarity
 from holdfast.models.state import Model, outside_inference_mode, usable
-from holdfast.validate import check_count
+from holdfast.validate import check_count, check_maps
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """``distance(maps, reference)`` (B,), of the perturbed images' maps to the clean ones'."""
@@ -114,7 +114,9 @@ def _pairs(
 ) -> Tensor:
     attribution = attribution.in_blocks(rows) if rows is not None else attribution
     images, targets = torch.cat([x, x_adv]), torch.cat([target, target])
-    maps = attribution.fitting(attribution.map(model, images, targets, create_graph=torch.is_grad_enabled()), images)
+    maps = check_maps(
+        attribution.title, attribution.map(model, images, targets, create_graph=torch.is_grad_enabled()), images
+    )
     clean, perturbed = maps.chunk(2)
     return distance(perturbed, clean)
 

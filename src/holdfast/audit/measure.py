@@ -28,7 +28,6 @@ from holdfast.models import check_surrogate
 from holdfast.models.outputs import OneLabel
 from holdfast.models.state import Model, evaluating
 from holdfast.seeding import generator_of
-from holdfast.validate import check_maps
 
 Row = dict[str, Any]
 ATTACK, NOISE = "attack", "noise"
@@ -83,14 +82,12 @@ def _measured(
 ) -> Iterator[tuple[Row, Pictured | None]]:
     for attribution in settings.attributions:
         base = {"attribution": name_of(attribution)}
-        clean = attribution(model, x, target)
-        check_maps(base["attribution"], clean, x)
+        clean = attribution(model, x, target).detach()
         if not clean.isfinite().all():
             raise HoldfastError(
                 f"{base['attribution']} gives NaN or infinity for image {index}; find out where the network (or the "
                 "explanation) breaks (infinite logits, a square root or a logarithm at 0?), or leave the image out."
             )
-        clean = clean.detach()
         of = Explanation(model, x, target, attribution, clean)
         if _is_flat(clean):
             yield {**base, "what": "map", "blank": True}, None
