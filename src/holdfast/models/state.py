@@ -160,7 +160,7 @@ def naming_misfits(model: Model, images: Tensor, name: str | None = None) -> Ite
     before = None if images.is_inference() else images._version
     try:
         yield
-        if before not in (None, images._version):
+        if before is not None and before != images._version:
             raise HoldfastError(
                 f"{name or 'the model'} changes its input in place (x.mul_(2), ReLU(inplace=True) as the first layer), "
                 "and so the images themselves; let it make a new tensor: x = x * 2, inplace=False."
