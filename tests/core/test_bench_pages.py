@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bench import contest_page
+from bench import contest_page, explanations
+from holdfast.results import load_results
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,3 +17,9 @@ def test_the_contest_page_is_that_of_its_records(tmp_path: Path) -> None:
     )
     contest_page.write(contest_page.document_of(records, without), tmp_path / "contest.md")
     assert (tmp_path / "contest.md").read_text() == (ROOT / "docs" / "contest.md").read_text()
+
+
+def test_the_page_of_other_explanations_is_that_of_its_records() -> None:
+    results = load_results(ROOT / explanations.RESULTS)
+    assert explanations.document_of(results).to_markdown() == (ROOT / explanations.PAGE).read_text()
+    assert len(list(explanations.pairs(results))) == len(results) / 2
