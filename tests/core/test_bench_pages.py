@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bench import contest_page, explanations
+import pandas as pd
+
+from bench import contest_page, explanations, trials
 from holdfast.results import load_results
 
 ROOT = Path(__file__).parents[2]
@@ -23,3 +25,7 @@ def test_the_page_of_other_explanations_is_that_of_its_records() -> None:
     results = load_results(ROOT / explanations.RESULTS)
     assert explanations.document_of(results).to_markdown() == (ROOT / explanations.PAGE).read_text()
     assert len(list(explanations.pairs(results))) == len(results) / 2
+
+
+def test_the_page_of_trials_is_that_of_its_records() -> None:
+    assert trials.page(pd.read_parquet(ROOT / trials.RECORDS)) == (ROOT / trials.PAGE).read_text()
