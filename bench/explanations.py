@@ -42,8 +42,9 @@ def document_of(results: Sequence[RunResult]) -> Document:
         more, fewer = (sum(_beyond(cell, sign) for cell in cells) for sign in (1, -1))
         said.append(f"{explanation} on {more} of {len(cells)}" + (f" (fewer on {fewer})" if fewer else ""))
     answer = (
-        "IGR was trained on integrated gradients alone. Under the worst attack, AutoIFIA among them, more of the most "
-        f"important features are left with it than without, beyond the interval, by {listed(said)} pairs of networks "
+        "IGR was trained on integrated gradients alone. Under the worst of all attacks (AutoIFIA among them) more of "
+        f"the most important features are left with it than without, beyond the interval, by {listed(said)} pairs of "
+        "networks "
         "(paired over the images of one seed each: of these networks, not of the methods)."
     )
     return Document(TITLE, answer, (Section("", tuple(tables)),))

@@ -26,6 +26,7 @@ from holdfast.objectives import IGR
 from holdfast.recipes import evaluation, method_recipe
 from holdfast.report.document import Document, Section
 from holdfast.report.table import Column, Row, Table
+from holdfast.report.words import listed
 from holdfast.train import RunFolder, train
 from holdfast.train.folder import read_training
 
@@ -212,8 +213,28 @@ def page(records: pd.DataFrame) -> str:
     """The tables of every group whose trials were all run, as Markdown."""
     done = set(records[KEY].drop_duplicates().itertuples(index=False, name=None))
     whole = [group for group, trials in GROUPS.items() if all(astuple(trial) in done for trial in trials)]
-    sections = [Section(TITLES[group], tuple(tables(records, group))) for group in whole]
-    return Document("Trials of share and weight", ANSWER, tuple(sections)).to_markdown()
+    found = {group: tables(records, group) for group in whole}
+    sections = [Section(TITLES[group], tuple(made)) for group, made in found.items()]
+    answer = " ".join([*(told(TITLES[group], made[1]) for group, made in found.items() if len(made) > 1), ANSWER])
+    return Document("Trials of share and weight", answer, tuple(sections)).to_markdown()
+
+
+def _apart(cell: object) -> bool:
+    """Whether the interval of a difference excludes 0."""
+    if not isinstance(cell, Interval) or cell.low is None or cell.high is None:
+        return False
+    return not cell.low <= 0 <= cell.high
+
+
+def told(title: str, differences: Table) -> str:
+    """Which shares can be told from the whole batch, in one sentence."""
+    apart = [
+        f"{row.title.partition(' less ')[0]} in {column.group or 'accuracy'} {column.heading}"
+        for row in differences.rows
+        for column, cell in zip(differences.columns, row.cells, strict=True)
+        if "share" in row.title.partition(" less ")[0] and _apart(cell)
+    ]
+    return f"{title}: {listed(apart) or 'no share'} can be told from IGR on the whole batch."
 
 
 def main() -> None:
