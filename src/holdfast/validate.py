@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import warnings
 from numbers import Real
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from holdfast.errors import HoldfastError, HoldfastWarning, NotFinite
+
+
+class Titled(Protocol):
+    """Whatever an error can name, when there is one."""
+
+    @property
+    def title(self) -> str: ...
 
 
 def check_positive(name: str, value: float, *, zero: bool = False) -> None:
@@ -94,12 +102,12 @@ def check_logits(logits: Tensor, batch: int) -> None:
         )
 
 
-def check_maps(name: str, maps: Tensor, images: Tensor) -> Tensor:
-    """The ``maps`` that the attribution ``name`` made; raise unless they are floats of the images' shape."""
+def check_maps(attribution: Titled, maps: Tensor, images: Tensor) -> Tensor:
+    """The ``maps`` that an attribution made; raise unless they are floats of the images' shape."""
     if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.shape != images.shape:
         raise HoldfastError(
-            f"{name} returned {_described(maps)} for images of shape {tuple(images.shape)}; a map has one number a "
-            "feature: return a float tensor of the images' shape."
+            f"{attribution.title} returned {_described(maps)} for images of shape {tuple(images.shape)}; a map has one "
+            "number a feature: return a float tensor of the images' shape."
         )
     return maps
 

@@ -43,9 +43,6 @@ def test_another_default_device_changes_nothing(name: str) -> None:
     y = net(x).argmax(1)
     attack = ATTACKS[name] if name in ATTACKS else others[name]
     expected = attack(net, x, y, generator=torch.Generator().manual_seed(0))
-    try:
-        torch.set_default_device("meta")
+    with torch.device("meta"):
         found = attack(net, x, y, generator=torch.Generator("cpu").manual_seed(0))
-    finally:
-        torch.set_default_device("cpu")
     torch.testing.assert_close(found, expected)

@@ -127,11 +127,8 @@ def test_in_inference_mode(make_network: MakeNetwork, pair: Pair, name: str) -> 
 def test_with_another_default_device(make_network: MakeNetwork, pair: Pair, name: str) -> None:
     net = make_network("residual").double()
     expected = CALLS[name](net, pair[0], pair[2]).detach()
-    try:
-        torch.set_default_device("meta")
+    with torch.device("meta"):
         found = CALLS[name](net, pair[0], pair[2]).detach()
-    finally:
-        torch.set_default_device("cpu")
     torch.testing.assert_close(found, expected)
 
 

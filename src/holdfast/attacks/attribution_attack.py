@@ -147,7 +147,7 @@ class Scores:
         """The magnitudes of the scored maps, of the images' shape."""
         with exactly(images.device):
             maps = self.attribution.map(self.model, images, labels)
-            return check_maps(self.attribution.title, maps, images).detach().abs()
+            return check_maps(self.attribution, maps, images).detach().abs()
 
     def _similarity(self, adv: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
         current, clean = self.magnitudes(adv, labels).flatten(1), clean.flatten(1)

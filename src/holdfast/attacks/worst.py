@@ -63,7 +63,7 @@ class Worst:
         self.model, self.labels, self.attribution, self.k = model, labels, attribution, k
         with exactly(images.device), torch.no_grad():
             self.right = model(images).argmax(1) == labels
-            self.clean = real(check_maps(attribution.title, attribution.map(model, images, labels), images).detach())
+            self.clean = real(check_maps(attribution, attribution.map(model, images, labels), images).detach())
         check_ranked(self.clean)
         if {"topk", SHARE} & set(metrics):
             check_k(k, self.clean.flatten(1).shape[1])

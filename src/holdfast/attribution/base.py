@@ -64,7 +64,7 @@ class Attribution(Part, ABC):
             )
         with outside_inference_mode():
             x, target = checked(model, x, target)
-            return check_maps(self.title, self.drawn(generator).map(model, x, target, create_graph=create_graph), x)
+            return check_maps(self, self.drawn(generator).map(model, x, target, create_graph=create_graph), x)
 
     @abstractmethod
     def map(

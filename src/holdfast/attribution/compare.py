@@ -115,7 +115,7 @@ def _pairs(
     attribution = attribution.in_blocks(rows) if rows is not None else attribution
     images, targets = torch.cat([x, x_adv]), torch.cat([target, target])
     maps = check_maps(
-        attribution.title, attribution.map(model, images, targets, create_graph=torch.is_grad_enabled()), images
+        attribution, attribution.map(model, images, targets, create_graph=torch.is_grad_enabled()), images
     )
     clean, perturbed = maps.chunk(2)
     return distance(perturbed, clean)
