@@ -40,7 +40,10 @@ EXPLANATIONS: dict[str, Attribution] = {
     "SmoothGrad": hf.SmoothGrad(n_samples=4),
     "Grad-CAM": hf.GradCAM(),
 }
-NETWORKS = ("mnist/standard", "mnist/trades-igr", "fashion_mnist/standard", "fashion_mnist/trades-igr")
+NETWORKS = (
+    *("mnist/standard", "mnist/trades-igr", "fashion_mnist/standard", "fashion_mnist/trades-igr"),
+    *("cifar10/at", "cifar10/at-igr"),
+)
 CHECKPOINTS = 8
 Record = dict[str, Any]
 

@@ -47,7 +47,8 @@ class Member:
 
 @dataclass(frozen=True)
 class AutoIFIA(AttributionAttack):
-    """The strongest attack on attributions that we know; no settings but its budget. Distance measure: Linf.
+    """The strongest attack on attributions that we know, but for Kendall's tau on some networks (docs/contest.md); no
+    settings but its budget. Distance measure: Linf.
 
     An ensemble of `AnnealedIFIA` that differ in goal and start, after random signs and (but for "quick") before a
     `BlockSearch` from what they found. Explanations without a gradient are attacked by transfer from integrated
