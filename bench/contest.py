@@ -41,8 +41,12 @@ EXPLANATIONS: dict[str, Attribution] = {
     "Grad-CAM": hf.GradCAM(),
 }
 NETWORKS = (
-    *("mnist/standard", "mnist/trades-igr", "fashion_mnist/standard", "fashion_mnist/trades-igr"),
-    *("cifar10/at", "cifar10/at-igr"),
+    "mnist/standard",
+    "mnist/trades-igr",
+    "fashion_mnist/standard",
+    "fashion_mnist/trades-igr",
+    "cifar10/at",
+    "cifar10/at-igr",
 )
 CHECKPOINTS = 8
 Record = dict[str, Any]

@@ -24,10 +24,10 @@ from holdfast.metrics.stats import mean_interval
 from holdfast.palette import COLOURS, MUTED
 from holdfast.report.document import Block, Document, Figure, Section
 from holdfast.report.figures import figure_of
+from holdfast.report.quantities import QUANTITIES
 from holdfast.report.table import Column, Row, Table
 
 ROUNDING = 1e-4
-BOUNDS = {"topk": (0.0, 1.0), "kendall": (-1.0, 1.0)}
 HEADINGS = {"topk": "top-100", "kendall": "Kendall τ"}
 TITLE = "Published attacks on attributions beside AutoIFIA"
 
@@ -129,7 +129,7 @@ def table_of(records: list[Record]) -> Table:
         for attack in (OURS, *(rival.title for rival in RIVALS.values())):
             found = [by_place.get((explanation, attack, n, m)) for n in networks for m in HEADINGS]
             if any(found):
-                cells = tuple(mean_interval(r["scores"], BOUNDS[r["metric"]]) if r else None for r in found)
+                cells = tuple(mean_interval(r["scores"], QUANTITIES[r["metric"]].bounds) if r else None for r in found)
                 rows.append(Row(f"{explanation}: {attack}", cells, "highlight" if attack == OURS else ""))
     made = sorted({(r["holdfast"], r["torch"], r["device"], r["date"]) for r in records})
     notes = (

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from holdfast.files import write_atomically
-from holdfast.metrics.stats import Interval, contrast
+from holdfast.metrics.stats import Interval, mean_interval
 from holdfast.report.document import Document, Section
+from holdfast.report.explained import difference_of
 from holdfast.report.quantities import QUANTITIES, attacks_of_all, values_of
 from holdfast.report.table import Column, Row, Table
 from holdfast.report.words import dataset_title, listed
@@ -39,21 +40,20 @@ def document_of(results: Sequence[RunResult]) -> Document:
     said = []
     for explanation in dict.fromkeys(row.title for row in rows):
         cells = [row.cells[2] for row in rows if row.title == explanation]
-        more, fewer = (sum(_beyond(cell, sign) for cell in cells) for sign in (1, -1))
+        more, fewer = (sum(isinstance(cell, Interval) and cell.side == sign for cell in cells) for sign in (1, -1))
         said.append(f"{explanation} on {more} of {len(cells)}" + (f" (fewer on {fewer})" if fewer else ""))
     answer = (
         "IGR was trained on integrated gradients alone. Under the worst of all attacks (AutoIFIA among them) more of "
         f"the most important features are left with it than without, beyond the interval, by {listed(said)} pairs of "
-        "networks "
-        "(paired over the images of one seed each: of these networks, not of the methods)."
+        "networks (paired over the images of one seed each: of these networks, not of the methods)."
     )
     return Document(TITLE, answer, (Section("", tuple(tables)),))
 
 
-def _beyond(cell: object, sign: int) -> bool:
-    """Whether the interval of a difference lies above 0, or below it for a ``sign`` of -1."""
-    ends = (cell.low, cell.high) if isinstance(cell, Interval) else (None, None)
-    return all(end is not None and sign * end > 0 for end in ends)
+def mean_of(run: RunResult, key: str, attacks: Sequence[str] | None = None) -> Interval | None:
+    """The mean of a quantity over the images that have one."""
+    values = values_of(run, key, attacks)
+    return mean_interval(list(values.values()), QUANTITIES[key].bounds) if values else None
 
 
 def table_of(base: RunResult, igr: RunResult) -> Table:
@@ -67,17 +67,14 @@ def table_of(base: RunResult, igr: RunResult) -> Table:
     columns = (*columns, Column("images", "images"))
     rows = []
     for explanation in base.explanations:
-        own = [run.explained_by(explanation) for run in (base, igr)]
+        without, with_igr = base.explained_by(explanation), igr.explained_by(explanation)
         found: list[Interval | None] = []
         for key in SHOWN:
-            without, with_igr = ({0: values_of(run, key, attacks)} for run in own)
-            bounds = QUANTITIES[key].bounds
-            for sides in ([(1.0, without)], [(1.0, with_igr)], [(1.0, with_igr), (-1.0, without)]):
-                sample = contrast(sides, bounds)
-                found.append(sample.interval() if sample else None)
+            found += [mean_of(run, key, attacks) for run in (without, with_igr)]
+            sample = difference_of(without, with_igr, key, attacks)
+            found.append(sample.interval() if sample else None)
         rows.append(Row(explanation, (*found, str(found[2].n) if found[2] else "0")))
-    natural = [{0: values_of(run, "natural")} for run in (base, igr)]
-    accuracies = [sample.interval() for side in natural if (sample := contrast([(1.0, side)], (0.0, 1.0)))]
+    accuracies = [mean for run in (base, igr) if (mean := mean_of(run, "natural"))]
     eps = next(iter(base.protocol.predictions.values())).eps  # type: ignore[attr-defined]
     note = (
         f"ε = {eps:.3g}; natural accuracy {listed(f'{100 * a.mean:.1f} %' for a in accuracies)} of {accuracies[0].n} "

@@ -25,6 +25,7 @@ from holdfast.models.find import find_model
 from holdfast.objectives import IGR
 from holdfast.recipes import evaluation, method_recipe
 from holdfast.report.document import Document, Section
+from holdfast.report.quantities import QUANTITIES
 from holdfast.report.table import Column, Row, Table
 from holdfast.report.words import listed
 from holdfast.train import RunFolder, train
@@ -152,7 +153,7 @@ def measured(trial: Trial, root: Path, data_dir: str | None) -> pd.DataFrame:
 def sample(rows: pd.DataFrame, quantity: str, against: pd.DataFrame | None = None) -> Sample | None:
     """A quantity over images and seeds, or its difference to that of other runs on the same images and seeds."""
     parts = [(sign, _column(r, quantity)) for sign, r in ((1.0, rows), (-1.0, against)) if r is not None]
-    return contrast(parts, (-1.0, 1.0) if against is None and not SHOWN[quantity][2] else (0.0, 1.0))
+    return contrast(parts, QUANTITIES[quantity].bounds)
 
 
 def _column(rows: pd.DataFrame, quantity: str) -> dict[int, dict[int, float]]:
@@ -219,20 +220,13 @@ def page(records: pd.DataFrame) -> str:
     return Document("Trials of share and weight", answer, tuple(sections)).to_markdown()
 
 
-def _apart(cell: object) -> bool:
-    """Whether the interval of a difference excludes 0."""
-    if not isinstance(cell, Interval) or cell.low is None or cell.high is None:
-        return False
-    return not cell.low <= 0 <= cell.high
-
-
 def told(title: str, differences: Table) -> str:
     """Which shares can be told from the whole batch, in one sentence."""
     apart = [
         f"{row.title.partition(' less ')[0]} in {column.group or 'accuracy'} {column.heading}"
         for row in differences.rows
         for column, cell in zip(differences.columns, row.cells, strict=True)
-        if "share" in row.title.partition(" less ")[0] and _apart(cell)
+        if "share" in row.title.partition(" less ")[0] and isinstance(cell, Interval) and cell.side
     ]
     return f"{title}: {listed(apart) or 'no share'} can be told from IGR on the whole batch."
 

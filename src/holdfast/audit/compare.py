@@ -71,8 +71,8 @@ class AuditComparison:
         metric, eps = self.first.topk, self.reference
         found = {e: self.difference(e, "attack", metric, eps) for e in self.explanations}
         sure = {e: d for e, d in found.items() if d is not None and d.n >= LEAST_IMAGES}
-        more = [e for e, d in sure.items() if d.low is not None and d.low > 0]
-        less = [e for e, d in sure.items() if d.high is not None and d.high < 0]
+        more = [e for e, d in sure.items() if d.side > 0]
+        less = [e for e, d in sure.items() if d.side < 0]
         if more and less:
             opening = f"Whether the explanations of {b} or of {a} hold better depends on the explanation"
         elif more or less:

@@ -16,7 +16,7 @@ from holdfast.cli.estimate import announce
 from holdfast.cli.parse import parse, take_name, take_profile
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
-from holdfast.evaluate.standard import EvalConfig
+from holdfast.evaluate.standard import EvalConfig, usual_k
 from holdfast.part_json import config_hash
 from holdfast.recipes import SETUPS, evaluation, setup, split_name
 
@@ -156,7 +156,7 @@ def _prepare(
     source = own if own in SETUPS and setup(own).base.data.name == dataset else dataset
     defaults = evaluation(source, profile or (trained.profile if trained else "paper"))
     if source not in SETUPS and prod(data.shape) < 3 * defaults.ifia.k:
-        defaults = replace(defaults, ifia=replace(defaults.ifia, k=max(1, prod(data.shape) // 8)))
+        defaults = replace(defaults, ifia=replace(defaults.ifia, k=usual_k(data.shape)))
     options = parse(EvaluateOptions(defaults), rest, f"evaluate {spec}", DESCRIPTION)
     config = replace(options.config, dataset=dataset)
     device = world.device_of(pick_device(options.device))

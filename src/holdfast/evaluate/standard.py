@@ -105,13 +105,18 @@ def standard_metrics(k: int, shape: tuple[int, ...] | None = None) -> tuple[Metr
     )
 
 
+def usual_k(shape: tuple[int, ...]) -> int:
+    """An eighth of the features, where nobody says how many count as the most important ones."""
+    return max(1, prod(shape) // 8)
+
+
 def default_protocol(shape: tuple[int, ...], eps: float, k: int | None = None, **changed: Any) -> Protocol:
     """For any model: FGSM, PGD and CW; on integrated gradients IFIA towards two goals, random signs and AutoIFIA.
 
     All are of radius ``eps``; ``k`` is an eighth of the features where it is not given; ``changed`` replaces fields of
     the protocol.
     """
-    k = k or max(1, prod(shape) // 8)
+    k = k or usual_k(shape)
     step = eps / 10 or 1.0
     path = IntegratedGradients(n_steps=10)
     fields: dict[str, Any] = {

@@ -41,6 +41,17 @@ class Interval:
     n: int
     seeds: int = 1
 
+    @property
+    def side(self) -> int:
+        """1 where the whole interval lies above 0, -1 below; 0 where 0 is in it, or where there is none.
+
+        >>> [Interval(0.5, low, high, 9).side for low, high in ((0.25, 0.75), (-0.75, -0.25), (0.0, 1.0), (None, None))]
+        [1, -1, 0, 0]
+        """
+        if self.low is None or self.high is None:
+            return 0
+        return int(self.low > 0) - int(self.high < 0)
+
 
 def exact_share(hits: float, n: int, level: float = LEVEL) -> Ends:
     """Clopper and Pearson's interval of a share; ``hits`` may be a mean over seeds, no whole number.

@@ -111,7 +111,7 @@ def _answer(study: Study, claims: Sequence[Claim], effects: Sequence[Effect]) ->
     if measured:
         sure = [effect for effect in measured if effect.decisive]
         up = sum(effect.above(0.0) for effect in sure)
-        down = sum(e.found is not None and e.found.high is not None and e.found.high < 0 for e in sure)
+        down = sum(e.found is not None and e.found.side < 0 for e in sure)
         said.append(
             f"of {counted(len(measured), 'gain')} of IGR in top-k and Kendall's τ under IFIA, {up} lie clearly above "
             f"0, {down} below, and {len(measured) - up - down} cannot be told"

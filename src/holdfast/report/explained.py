@@ -124,7 +124,8 @@ def table_k(results: Mapping[str, RunResult]) -> int:
     return int(next(iter(results.values())).summary["k"])
 
 
-def _sample(first: RunResult, last: RunResult, key: str, attacks: Sequence[str]) -> Sample | None:
+def difference_of(first: RunResult, last: RunResult, key: str, attacks: Sequence[str]) -> Sample | None:
+    """A quantity of ``last`` less that of ``first``, image by image; None where one lacks it."""
     sides = ((1.0, last), (-1.0, first))
     pair = [(sign, {0: values}) for sign, run in sides if (values := values_of(run, key, attacks))]
     return contrast(pair, QUANTITIES[key].bounds) if len(pair) == 2 else None
@@ -140,7 +141,7 @@ def differences_table(
 ) -> Table:
     """A row a pair: the second less the first in each quantity, image by image, with 95 % intervals."""
     k = table_k(results)
-    samples = {key: [_sample(results[a], results[b], key, attacks) for a, b in pairs] for key in keys}
+    samples = {key: [difference_of(results[a], results[b], key, attacks) for a, b in pairs] for key in keys}
     cells = {
         key: [sample.interval() if sample else None for sample in found] for key, found in samples.items() if any(found)
     }
@@ -156,7 +157,7 @@ def network_claims(
     """Whether one network is ahead of another, image by image; of these two networks, not of their methods."""
     k, claims = last.summary["k"], []
     for key in keys:
-        quantity, sample = QUANTITIES[key], _sample(first, last, key, attacks)
+        quantity, sample = QUANTITIES[key], difference_of(first, last, key, attacks)
         if sample is None:
             continue
         found, ends = sample.interval(), sample.ends()

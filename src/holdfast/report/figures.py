@@ -159,11 +159,9 @@ def _forest_row(axis: Axes, y: int, effect: Effect) -> None:
         axis.plot([scale * effect.paper], [y], "D", color=COLOURS[1], markerfacecolor="none", markersize=5, zorder=3)
     if (found := effect.found) is None:
         return
-    clear = False
     if found.low is not None and found.high is not None:
         axis.plot([scale * found.low, scale * found.high], [y, y], color=COLOURS[0], linewidth=1.6)
-        clear = found.low > 0 or found.high < 0
-    fill = COLOURS[0] if clear else "white"
+    fill = COLOURS[0] if found.side else "white"
     axis.plot([scale * found.mean], [y], "o", color=COLOURS[0], markerfacecolor=fill, markersize=5)
 
 
