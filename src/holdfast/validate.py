@@ -106,7 +106,7 @@ def check_maps(attribution: Titled, maps: Tensor, images: Tensor) -> Tensor:
     """The ``maps`` that an attribution made; raise unless they are floats of the images' shape."""
     if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.shape != images.shape:
         raise HoldfastError(
-            f"{attribution.title} returned {_described(maps)} for images of shape {tuple(images.shape)}; a map has one "
+            f"{attribution.title} returned {described(maps)} for images of shape {tuple(images.shape)}; a map has one "
             "number a feature: return a float tensor of the images' shape."
         )
     return maps
@@ -116,11 +116,11 @@ def check_values(name: str, values: Tensor, batch: int) -> None:
     """Raise unless ``values``, which the metric ``name`` returned, are a number an image."""
     if not isinstance(values, Tensor) or values.shape != (batch,):
         raise HoldfastError(
-            f"{name} returned {_described(values)} for {batch} pairs of maps; return a tensor of one number an image, "
+            f"{name} returned {described(values)} for {batch} pairs of maps; return a tensor of one number an image, "
             f"of shape ({batch},)."
         )
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
     """A tensor by its type and shape, anything else by its class."""
     return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

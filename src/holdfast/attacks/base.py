@@ -20,7 +20,15 @@ from holdfast.gradient.second_order import first_order
 from holdfast.models.state import Model, evaluating
 from holdfast.parts import Part
 from holdfast.seeding import ImageGenerator, fresh_generator
-from holdfast.validate import ONE_OUTPUT, check_count, check_images, check_labels, check_positive, question_radius
+from holdfast.validate import (
+    ONE_OUTPUT,
+    check_count,
+    check_images,
+    check_labels,
+    check_positive,
+    described,
+    question_radius,
+)
 
 Norm = Literal["Linf", "L2"]
 Images = Float[Tensor, "B *image"]
@@ -168,9 +176,8 @@ def borrowed(attack: Part, model: Model, x: Tensor, y: Tensor) -> Iterator[tuple
 def sound(attack: Part, adv: Tensor, images: Tensor) -> Tensor:
     """What an attack made of ``images``, without a graph; an error where that is no image of their kind."""
     if not isinstance(adv, Tensor) or adv.shape != images.shape or adv.dtype != images.dtype:
-        what = f"{adv.dtype} of shape {tuple(adv.shape)}" if isinstance(adv, Tensor) else type(adv).__name__
         raise HoldfastError(
-            f"{type(attack).__name__} made {what} of images that are {images.dtype} of shape {tuple(images.shape)}; "
+            f"{type(attack).__name__} made {described(adv)} of images that are {described(images)}; "
             "return images of their type and shape."
         )
     low, high = torch.stack(torch.aminmax(adv.detach())).tolist()

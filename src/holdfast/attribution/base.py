@@ -18,7 +18,7 @@ from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
 from holdfast.models.state import Model, evaluating, naming_misfits, outside_inference_mode, usable
 from holdfast.parts import Part
-from holdfast.validate import check_classes, check_count, check_labels, check_logits, check_maps
+from holdfast.validate import check_classes, check_count, check_labels, check_logits, check_maps, described
 
 Target = Tensor | int | np.ndarray
 """The class whose logit is attributed: int64 (B,), or one class for all."""
@@ -113,8 +113,7 @@ class PathAttribution(Attribution):
 def checked(model: Model, x: Tensor, target: Target) -> tuple[Tensor, Tensor]:
     """Images and targets (int64, (B,)) as autograd can use them, or the error that says what is wrong with them."""
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2 or len(x) == 0:
-        what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise HoldfastError(f"inputs are {what}; pass a non-empty float batch (B, ...).")
+        raise HoldfastError(f"inputs are {described(x)}; pass a non-empty float batch (B, ...).")
     if not isinstance(target, Tensor):
         values = np.asarray(target)
         if values.dtype.kind not in "iu":

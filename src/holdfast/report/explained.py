@@ -192,9 +192,10 @@ def answer(
     each = listed(f"{share} on {title}" for share, title in zip(shares[0], metrics, strict=True))
     under = {"worst_topk": "the worst of all attacks", "topk": "the attack of the protocol"}
     beside = "".join(f" ({listed(row)} under {under[key]})" for key, row in zip(keys[1:], shares[1:], strict=True))
-    by = f"By {explanation} {each} of the {k} most important features are left under {under[keys[0]]}"
-    said = f"Of the {k} most important features {each} are still among them under {under[keys[0]]}{beside}"
-    said = by if explanation else said
+    if explanation:
+        said = f"By {explanation} {each} of the {k} most important features are left under {under[keys[0]]}"
+    else:
+        said = f"Of the {k} most important features {each} are still among them under {under[keys[0]]}{beside}"
     if pair is None:
         return f"{said}."
     base, title = pair
