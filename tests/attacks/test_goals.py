@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from holdfast import IFIA, HoldfastError
-from holdfast.attacks import KendallGoal, MassCenterGoal
+from holdfast.attacks import Goal, KendallGoal, MassCenterGoal, SpearmanGoal
 from holdfast.attacks.goals import mass_center, shares
 from holdfast.attribution import IntegratedGradients
 
@@ -42,3 +43,44 @@ def test_kendall_goal_counts_ties_as_one_rank_and_pushes_the_order_over() -> Non
     torch.testing.assert_close(goal(reversed_, *reference), -expected)
     with pytest.raises(HoldfastError, match="floor is 0"):
         KendallGoal(floor=0.0)
+
+
+def test_spearman_goal_is_minus_the_rank_correlation_where_places_are_ranks() -> None:
+    """As many bins as steps between features, no slope: places are ranks, and the goal is scipy's rho."""
+    clean = torch.rand(2, 1, 3, 5, generator=torch.Generator().manual_seed(0)) + 0.1
+    goal = SpearmanGoal(bins=14, slope=0.0)
+    share = shares(clean)
+    shuffled = share.flatten(1).flip(1).view_as(share)
+    for maps in (share, shuffled):
+        expected = [-spearmanr(a.flatten(), b.flatten()).statistic for a, b in zip(clean, maps, strict=True)]
+        found = goal(maps, *goal.reference(clean, k=1))
+        torch.testing.assert_close(found, torch.tensor(expected).to(found), rtol=0, atol=0.02)
+
+
+def test_spearman_goal_has_no_direction_at_the_clean_map_where_kendall_has() -> None:
+    """Distinct, evenly spread log shares, so that places are ranks but for the slope."""
+    clean = torch.linspace(0, 2, 65).exp().view(1, 1, 5, 13)
+
+    def slope(goal: Goal) -> float:
+        share = shares(clean).requires_grad_()
+        (gradient,) = torch.autograd.grad(goal(share, *goal.reference(clean, k=1)).sum(), share)
+        return float((gradient * share.detach()).norm())
+
+    assert slope(SpearmanGoal(floor=1e-6)) < 1e-3 < 1e-1 < slope(KendallGoal(floor=1e-6))
+
+
+@pytest.mark.parametrize("maps", [torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4), torch.eye(4).view(1, 1, 4, 4)])
+def test_spearman_goal_of_ties_is_a_number_with_a_gradient_of_numbers(maps: torch.Tensor) -> None:
+    share = shares(maps).requires_grad_()
+    goal = SpearmanGoal()
+    value = goal(share, *goal.reference(maps, k=1))
+    (gradient,) = torch.autograd.grad(value.sum(), share)
+    assert bool(value.isfinite().all())
+    assert bool(gradient.isfinite().all())
+
+
+def test_spearman_goal_names_a_bad_setting() -> None:
+    with pytest.raises(HoldfastError, match="bins is 0"):
+        SpearmanGoal(bins=0)
+    with pytest.raises(HoldfastError, match="slope is -1"):
+        SpearmanGoal(slope=-1.0)

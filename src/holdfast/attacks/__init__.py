@@ -11,11 +11,11 @@ from holdfast.attacks.block_search import BlockSearch
 from holdfast.attacks.fab import FAB
 from holdfast.attacks.goals import (
     CosineGoal,
-    DenseKendallGoal,
     Goal,
     KendallGoal,
     MassCenterGoal,
     SoftTopKGoal,
+    SpearmanGoal,
     TargetGoal,
     TopKGoal,
 )
@@ -34,7 +34,6 @@ __all__ = [
     "BlockSearch",
     "CWInf",
     "CosineGoal",
-    "DenseKendallGoal",
     "FAB",
     "FGSM",
     "Found",
@@ -45,6 +44,7 @@ __all__ = [
     "PGD",
     "RandomSigns",
     "SoftTopKGoal",
+    "SpearmanGoal",
     "Square",
     "TPGD",
     "TargetGoal",

@@ -12,12 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.metrics.pairs import pearson_correlation
 from holdfast.metrics.rank import average_ranks, topk_indices
 from holdfast.parts import Part
-from holdfast.validate import check_positive
+from holdfast.validate import check_count, check_positive
 
 LEAST_WIDTH = 0.02
-"""Of a neighbourhood, in log shares, so that equal features have no infinite density."""
+"""Of a bin, in log shares, so that equal features have no infinite slope."""
 
 
 @dataclass(frozen=True)
@@ -82,35 +83,46 @@ class KendallGoal(Goal):
 
 
 @dataclass(frozen=True)
-class DenseKendallGoal(Goal):
-    """As `KendallGoal`, each feature weighted by how many others lie near it, whose order a small move changes (ours).
+class SpearmanGoal(Goal):
+    """Lowers the correlation of clean and perturbed ranks, both read off the clean map's own distribution (ours).
 
-    The density of log shares around a feature is that of its ``neighbours``, a share of all features, to either side;
-    it is not differentiated.
+    A feature's place is where its log share falls among the quantiles of the clean ones, linear between two of them,
+    plus ``slope`` times the log share itself. A map with the clean order is a maximum, so that near it every change of
+    the order counts, whichever its direction; `KendallGoal` pushes along one there, which hardly changes the order.
+
+    Args:
+        bins: between the quantiles.
+        slope: keeps a gradient where the clean map has few features.
+        floor: as in `KendallGoal`.
     """
 
-    neighbours: float = 0.05
+    bins: int = 64
+    slope: float = 0.05
     floor: float = 0.05
 
     def __post_init__(self) -> None:
-        check_positive("neighbours", self.neighbours)
+        check_count("bins", self.bins)
+        check_positive("slope", self.slope, zero=True)
         check_positive("floor", self.floor)
 
     def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
-        return KendallGoal().reference(clean, k)
+        ordered = self._size(shares(clean)).sort(1).values
+        at = torch.linspace(0, ordered.shape[1] - 1, self.bins + 1, device=clean.device).round().long()
+        return (*KendallGoal().reference(clean, k), ordered[:, at].contiguous())
 
     def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
-        ranks = reference[0]
-        features = ranks.shape[1]
-        size = torch.log(share.flatten(1) * features + self.floor)
-        with torch.no_grad():
-            ordered, at = size.sort(dim=1)
-            places = torch.arange(features, device=size.device)
-            reach = max(round(self.neighbours * features), 1)
-            above, below = (places + reach).clamp(max=features - 1), (places - reach).clamp(min=0)
-            width = ordered[:, above] - ordered[:, below] + LEAST_WIDTH
-            density = torch.empty_like(size).scatter(1, at, (above - below).to(size) / features / width)
-        return -(ranks * density * size).sum(1)
+        ranks, edges = reference
+        size = self._size(share)
+        left, right = (torch.searchsorted(edges, size.detach().contiguous(), right=r) for r in (False, True))
+        upper = left.clamp(1, self.bins)
+        low, high = edges.gather(1, upper - 1), edges.gather(1, upper)
+        within = (size - low) / (high - low + LEAST_WIDTH)
+        tied = (left + right - 1) / 2 - within.detach()
+        place = torch.where(left == right, (upper - 1).to(tied), tied) + within
+        return -pearson_correlation(place / self.bins + self.slope * size, ranks)
+
+    def _size(self, share: Tensor) -> Tensor:
+        return torch.log(share.flatten(1) * share[0].numel() + self.floor)
 
 
 @dataclass(frozen=True)
