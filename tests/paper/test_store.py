@@ -23,7 +23,7 @@ from holdfast.evaluate import protocol_of
 from holdfast.evaluate.records import packed, unpacked
 from holdfast.metrics import Cosine, LensTopK
 from holdfast.results import RunResult, export_run, load_result, load_results, result_of
-from holdfast.results.store import read_run
+from holdfast.results.store import read_run, results_at
 from holdfast.results.wide import Records
 from holdfast.sealed import unsealed
 
@@ -267,3 +267,12 @@ def test_the_first_schema_without_magnitudes(first: Path) -> None:
     result = load_result(first)
     assert Cosine(magnitude=True) not in result.protocol.metrics
     assert "magnitude_cosine" not in result.records["attribution"][0]
+
+
+def test_paths_may_be_strings_and_a_missing_folder_is_named(tmp_path: Path, stored: Path) -> None:
+    result = load_result(str(stored))
+    assert results_at(str(stored))[0].name == result.name
+    assert load_results(str(stored.parent))[0].name == result.name
+    assert export_run(result, str(tmp_path / "again")).read_bytes() == stored.read_bytes()
+    with pytest.raises(HoldfastError, match=r"nowhere is not a folder"):
+        load_results(tmp_path / "nowhere")

@@ -60,7 +60,7 @@ def read_evaluation(folder: Path) -> RunResult:
     )
 
 
-def export_run(result: RunResult, out: Path) -> Path:
+def export_run(result: RunResult, out: str | Path) -> Path:
     """Write the two files of a result under ``out``; the same result gives the same bytes.
 
     Slashes and colons of its name, as in ``mnist/at`` and ``hf:owner/net``, are hyphens in those of the files.
@@ -68,6 +68,7 @@ def export_run(result: RunResult, out: Path) -> Path:
     Raises:
         HoldfastError: when ``out`` holds a result of that name with other settings.
     """
+    out = Path(out).expanduser()
     make_folder(out)
     path = out / (re.sub(r"[/\\:]+", "-", result.name.strip("/")) + ".json")
     if path.is_file():
@@ -102,12 +103,13 @@ def export_run(result: RunResult, out: Path) -> Path:
     return path
 
 
-def load_result(path: Path) -> RunResult:
+def load_result(path: str | Path) -> RunResult:
     """Read a result of any schema and check its records against the checksum, and its summary against its records.
 
     Raises:
         HoldfastError: a file is missing, cut short or edited, or of a schema from the future.
     """
+    path = Path(path).expanduser()
     try:
         document = parsed(path.read_bytes())
         unchanged = is_intact(document)
@@ -172,12 +174,15 @@ def _second_schema(document: Mapping[str, Any], content: bytes, where: str) -> R
     )
 
 
-def load_results(folder: Path, *, methods: Sequence[str] | None = None) -> list[RunResult]:
+def load_results(folder: str | Path, *, methods: Sequence[str] | None = None) -> list[RunResult]:
     """Every result under ``folder``, ordered by data set, method and seed.
 
     Raises:
-        HoldfastError: a damaged file, or results of one data set that were evaluated differently.
+        HoldfastError: no such folder, a damaged file, or results of one data set that were evaluated differently.
     """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise HoldfastError(f"{folder} is not a folder; give one that --export wrote to.")
     found = [load_result(path) for path in sorted(folder.glob("*.json"))]
     chosen = [r for r in found if methods is None or r.method in methods]
     refuse_unlike(chosen, in_tables=True)
@@ -213,12 +218,13 @@ def refuse_unlike(results: Iterable[RunResult], *, in_tables: bool = False) -> N
 SUMMARY = "summary.json"
 
 
-def results_at(path: Path) -> list[RunResult]:
+def results_at(path: str | Path) -> list[RunResult]:
     """The results at a path; those of a folder of exported files in the order of their names.
 
     Raises:
         HoldfastError: nothing there, a run without an evaluation or with several, or a damaged file.
     """
+    path = Path(path).expanduser()
     if path.is_file():
         return [load_result(path)]
     if not path.is_dir():
