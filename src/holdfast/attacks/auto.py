@@ -58,14 +58,15 @@ class Member:
 
 @dataclass(frozen=True)
 class AutoIFIA(AttributionAttack):
-    """The strongest attack on attributions that we know, but for Kendall's tau on some networks (docs/contest.md); no
-    settings but its budget. Distance measure: Linf.
+    """The strongest attack on attributions that we know (docs/contest.md); no settings but its budget. Distance
+    measure: Linf.
 
     An ensemble of `AnnealedIFIA` that differ in goal and start, after random signs and (but for "quick") before a
-    `BlockSearch` from what they found. Explanations without a gradient are attacked by transfer from integrated
-    gradients and from saliency, and by the search, which there asks for all the maps. Of
-    everything found, the worst by exact scores is kept per image and metric. Images as bad as chance in a
-    member's metric leave its batch; a member may start from what earlier ones found.
+    `BlockSearch` from what they found. For Kendall's tau images whose maps the random signs hardly move are driven by
+    another goal than the rest, by both in larger budgets. Explanations without a gradient are attacked by transfer
+    from integrated gradients and from saliency, and by the search, which there asks for all the maps. Of everything
+    found, the worst by exact scores is kept per image and metric. Images as bad as chance in a member's metric leave
+    its batch; a member may start from what earlier ones found.
 
     Random numbers depend on the generator's first number and each image's own pixels alone: given generators of one
     state, an image's result does not depend on the images beside it, as far as the network's arithmetic does not.
