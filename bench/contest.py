@@ -27,7 +27,7 @@ from holdfast.attribution.base import Attribution
 from holdfast.data.image_data import to_unit_interval
 from holdfast.evaluate.subject import fingerprint
 from holdfast.files import write_atomically
-from holdfast.models.find import FoundModel, find_model, model_card
+from holdfast.models.find import FoundModel, card_of, find_model
 from holdfast.models.state import Model
 from holdfast.recipes import title
 from holdfast.train.folder import load_config
@@ -78,10 +78,10 @@ def network_of(spec: str) -> Network:
         data = config.data.name
         name = f"{data} {title(config.recipe.removeprefix(f'{data}-'))} seed {config.seed} ({config.profile} profile)"
         return Network(name, find_model(spec), config.validation.eps)
-    dataset, _, method = spec.partition("/")
-    card = model_card(method, dataset=dataset)
-    name = f"{dataset} {card['title']} seed {card['train']['seed']} (zoo)"
-    return Network(name, find_model(spec), card["evaluation"]["eps"])
+    card, eps = card_of(spec), card_of(spec)["evaluation"]["eps"]
+    data = card["train"]["data"]["name"]
+    own = "" if spec.startswith(f"{data}/") else f"ε = {eps:g} "
+    return Network(f"{data} {own}{card['title']} seed {card['train']['seed']} (zoo)", find_model(spec), eps)
 
 
 def contest(

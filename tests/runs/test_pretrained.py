@@ -11,7 +11,7 @@ import torch
 from holdfast import HoldfastError, find_model, load_dataset
 from holdfast.data.catalogue import KNOWN
 from holdfast.data.image_data import to_unit_interval
-from holdfast.models.find import model_card, pretrained_names
+from holdfast.models.find import card_of, model_card, pretrained_names
 
 NAMES = pretrained_names()
 
@@ -22,20 +22,21 @@ def test_there_are_some() -> None:
 
 @pytest.mark.parametrize("full", NAMES)
 def test_each_loads_and_is_small(full: str) -> None:
-    dataset, name = full.split("/")
-    model = find_model(full).model
+    setup, name = full.split("/")
+    found = find_model(full)
+    model = found.model
     assert not model.training
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    assert model(torch.zeros(2, *KNOWN[dataset].shape)).shape == (2, 10)
-    card = model_card(name, dataset=dataset)
-    assert (card["name"], card["dataset"], card["train"]["recipe"]) == (name, dataset, f"{dataset}-{name}")
+    assert model(torch.zeros(2, *KNOWN[str(found.dataset)].shape)).shape == (2, 10)
+    card = model_card(name, dataset=setup)
+    assert (card["name"], card["dataset"], card["train"]["recipe"]) == (name, setup, f"{setup}-{name}")
     assert sum(p.numel() for p in model.parameters()) * 2 < 1_500_000
 
 
 @pytest.mark.parametrize("full", NAMES)
 def test_half_precision_keeps_the_accuracy_of_the_card(full: str, real_data: Callable[[str], Path]) -> None:
-    dataset, name = full.split("/")
-    card = model_card(name, dataset=dataset)
+    card = card_of(full)
+    dataset = card["train"]["data"]["name"]
     data = load_dataset(dataset, "test", data_dir=str(real_data(dataset))).first(card["evaluation"]["n_examples"])
     with torch.no_grad():
         hits = find_model(full).model(to_unit_interval(data.images)).argmax(1) == data.labels

@@ -61,7 +61,7 @@ class EvaluateOptions:
 
 DESCRIPTION = (
     "holdfast evaluate RUN_OR_MODEL [--profile smoke|laptop|fast|paper] [options]: a folder that holdfast train "
-    "wrote (its own profile sets the defaults), a network of the zoo (mnist/trades-igr), small_cnn, resnet18, "
+    "wrote or a network of the zoo (mnist/trades-igr), whose own profile sets the defaults, small_cnn, resnet18, "
     "module:factory or file.py:factory (with --dataset and --weights), timm:NAME, hf:ID, a .pt2 or TorchScript file. "
     "On several GPUs: "
     "torchrun --nproc-per-node 4 -m holdfast evaluate RUN_OR_MODEL [options]."
@@ -140,11 +140,10 @@ def _prepare(
     from holdfast.cli.where import pick_device
     from holdfast.data import load_dataset
     from holdfast.models.find import check_spec, dataset_of, find_model
-    from holdfast.train.folder import RunFolder, load_config
 
-    check_spec(spec, first.weights)
-    run = Path(spec) if Path(spec).is_dir() else None
-    trained = None if run is None else load_config(RunFolder(run).config)
+    kind = check_spec(spec, first.weights)
+    run = Path(spec) if kind == "run" else None
+    own, own_profile = _origin(spec, kind)
     given = "--dataset" in rest or any(arg.startswith("--dataset=") for arg in rest)
     dataset = first.config.dataset if given else dataset_of(spec)
     if dataset is None:
@@ -152,9 +151,8 @@ def _prepare(
             f"{spec} is a model without a data set of its own; name one with --dataset, e.g. --dataset mnist."
         )
     data = load_dataset(dataset, first.config.split, data_dir=first.data_dir)
-    own = None if trained is None else split_name(trained.recipe)[0]
     source = own if own in SETUPS and setup(own).base.data.name == dataset else dataset
-    defaults = evaluation(source, profile or (trained.profile if trained else "paper"))
+    defaults = evaluation(source, profile or own_profile)
     if source not in SETUPS and prod(data.shape) < 3 * defaults.ifia.k:
         defaults = replace(defaults, ifia=replace(defaults.ifia, k=usual_k(data.shape)))
     options = parse(EvaluateOptions(defaults), rest, f"evaluate {spec}", DESCRIPTION)
@@ -172,6 +170,20 @@ def _prepare(
     key = config_hash({"protocol": protocol, "checkpoint": options.checkpoint, "weights": options.weights})
     out = Path(options.out).expanduser() if options.out else (run or Path("runs") / found.name) / f"eval-{key}"
     return _Job(found.name, model, data, protocol, out, device, run)
+
+
+def _origin(spec: str, kind: str) -> tuple[str | None, str]:
+    """The setup and profile that a run or a network of the zoo was trained under; no setup and "paper" of others."""
+    from holdfast.models.find import card_of
+    from holdfast.train.folder import RunFolder, load_config
+
+    if kind == "run":
+        trained = load_config(RunFolder(Path(spec)).config)
+        return split_name(trained.recipe)[0], trained.profile
+    if kind == "zoo":
+        card = card_of(spec)
+        return split_name(card["train"]["recipe"])[0], card["profile"]
+    return None, "paper"
 
 
 def take_named(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:

@@ -216,25 +216,34 @@ def dataset_of(spec: str) -> str | None:
         case "run":
             return of_run(Path(spec) / "config.json")[1]
         case "zoo":
-            return spec.partition("/")[0]
+            return card_of(spec)["train"]["data"]["name"]
     return None
 
 
 def _from_zoo(spec: str) -> FoundModel:
-    dataset, _, method = spec.partition("/")
-    found = _from_factory(model_card(method, dataset=dataset)["model"], *_shape_and_classes(dataset, None))
+    dataset = card_of(spec)["train"]["data"]["name"]
+    found = _from_factory(card_of(spec)["model"], *_shape_and_classes(dataset, None))
     load_weights(found.model, FOLDER / f"{spec}.safetensors")
     return replace(found, name=spec, dataset=dataset)
 
 
+def card_of(spec: str) -> dict[str, Any]:
+    """The `model_card` of a network of the zoo by its whole name, ``setup/method``."""
+    setup, _, method = spec.partition("/")
+    return model_card(method, dataset=setup)
+
+
 def pretrained_names(dataset: str | None = None) -> list[str]:
-    """``dataset/name`` of every network that comes with the package, or the names for one data set."""
+    """``setup/name`` of every network that comes with the package, or the names for one setup.
+
+    A setup is a data set, or one with a radius of its own (``fashion_mnist_01``).
+    """
     names = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.glob("*/*.json"))
     return names if dataset is None else [n.partition("/")[2] for n in names if n.partition("/")[0] == dataset]
 
 
 def model_card(model_name: str, *, dataset: str) -> dict[str, Any]:
-    """What a pretrained network is: recipe, profile, settings, how it was trained, and what it scored.
+    """What a pretrained network of a setup is: recipe, profile, settings, how it was trained, and what it scored.
 
     Raises:
         HoldfastError: for an unknown name, with the nearest ones.
