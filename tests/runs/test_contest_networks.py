@@ -21,3 +21,8 @@ def test_a_finished_run(finished_run: RunFolder) -> None:
 def test_a_network_of_the_zoo() -> None:
     found = network_of("mnist/trades-igr")
     assert (found.title, found.eps) == ("mnist TRADES+IGR seed 0 (zoo)", pytest.approx(0.3))
+
+
+def test_a_network_of_a_radius_of_its_own() -> None:
+    found = network_of("fashion_mnist_01/trades-igr")
+    assert (found.title, found.eps) == ("fashion_mnist ε = 0.1 TRADES+IGR seed 1 (zoo)", pytest.approx(0.1))

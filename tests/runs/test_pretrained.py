@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from holdfast import HoldfastError, find_model, load_dataset
+from holdfast.cli.evaluate import origin_of
 from holdfast.data.catalogue import KNOWN
 from holdfast.data.image_data import to_unit_interval
-from holdfast.models.find import card_of, model_card, pretrained_names
+from holdfast.models.find import card_of, check_spec, model_card, pretrained_names
 
 NAMES = pretrained_names()
 
@@ -41,6 +42,15 @@ def test_half_precision_keeps_the_accuracy_of_the_card(full: str, real_data: Cal
     with torch.no_grad():
         hits = find_model(full).model(to_unit_interval(data.images)).argmax(1) == data.labels
     assert hits.double().mean().item() == pytest.approx(card["scores"]["natural"]["mean"], abs=0.0041)
+
+
+@pytest.mark.parametrize("full", NAMES)
+def test_each_is_evaluated_as_it_was_trained(full: str) -> None:
+    assert origin_of(full, check_spec(full)) == (full.split("/")[0], card_of(full)["profile"])
+
+
+def test_other_models_are_evaluated_as_in_the_paper() -> None:
+    assert origin_of("small_cnn", check_spec("small_cnn")) == (None, "paper")
 
 
 def test_unknown_names() -> None:

@@ -143,7 +143,7 @@ def _prepare(
 
     kind = check_spec(spec, first.weights)
     run = Path(spec) if kind == "run" else None
-    own, own_profile = _origin(spec, kind)
+    own, own_profile = origin_of(spec, kind)
     given = "--dataset" in rest or any(arg.startswith("--dataset=") for arg in rest)
     dataset = first.config.dataset if given else dataset_of(spec)
     if dataset is None:
@@ -172,7 +172,7 @@ def _prepare(
     return _Job(found.name, model, data, protocol, out, device, run)
 
 
-def _origin(spec: str, kind: str) -> tuple[str | None, str]:
+def origin_of(spec: str, kind: str) -> tuple[str | None, str]:
     """The setup and profile that a run or a network of the zoo was trained under; no setup and "paper" of others."""
     from holdfast.models.find import card_of
     from holdfast.train.folder import RunFolder, load_config
