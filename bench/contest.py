@@ -78,8 +78,8 @@ def network_of(spec: str) -> Network:
         data = config.data.name
         name = f"{data} {title(config.recipe.removeprefix(f'{data}-'))} seed {config.seed} ({config.profile} profile)"
         return Network(name, find_model(spec), config.validation.eps)
-    card, eps = card_of(spec), card_of(spec)["evaluation"]["eps"]
-    data = card["train"]["data"]["name"]
+    card = card_of(spec)
+    data, eps = card["train"]["data"]["name"], card["evaluation"]["eps"]
     own = "" if spec.startswith(f"{data}/") else f"ε = {eps:g} "
     return Network(f"{data} {own}{card['title']} seed {card['train']['seed']} (zoo)", find_model(spec), eps)
 

@@ -42,9 +42,9 @@ class Member:
     """One run of the ensemble: how it climbs, for which metric, and from where."""
 
     name: str
-    climb: AnnealedIFIA
     metric: Compared
     start: Start
+    climb: AnnealedIFIA
     near: AnnealedIFIA | None = None
     """How it climbs instead on images whose maps random signs leave above `NEAR`."""
 
@@ -147,9 +147,9 @@ class AutoIFIA(AttributionAttack):
     def members(self) -> tuple[Member, ...]:
         """The runs that the budget buys, in order."""
         steps = {"quick": 36, "standard": 60, "thorough": 120}[self.budget]
-        soft, cosine = SoftTopKGoal(), CosineGoal()
+        soft, cosine = (SoftTopKGoal(),), (CosineGoal(),)
         kendall, other = (KendallGoal(), SpearmanGoal()), (SpearmanGoal(), KendallGoal())
-        plan: list[tuple[str, Goal | tuple[Goal, Goal], Compared, Start, float]] = [
+        plan: list[tuple[str, tuple[Goal, ...], Compared, Start, float]] = [
             ("kendall", kendall, "kendall", "image", 0.3),
             ("soft top-k", soft, "topk", "image", 0.4),
             ("cosine", cosine, "cosine", "image", 0.4),
@@ -163,19 +163,18 @@ class AutoIFIA(AttributionAttack):
             ]
         if self.budget == "thorough":
             plan += [
-                ("top-k", TopKGoal(), "topk", "image", 0.4),
-                ("narrow top-k from found", SoftTopKGoal(0.15), "topk", "found", 0.2),
+                ("top-k", (TopKGoal(),), "topk", "image", 0.4),
+                ("narrow top-k from found", (SoftTopKGoal(0.15),), "topk", "found", 0.2),
                 ("other kendall from random", other, "kendall", "random", 0.3),
                 ("kendall from random", kendall, "kendall", "random", 0.3),
                 ("cosine from random", cosine, "cosine", "random", 0.4),
                 ("cosine from found", cosine, "cosine", "found", 0.2),
             ]
-        members = []
-        for name, goal, metric, start, first in plan:
-            if metric in self.metrics:
-                climbs = [self._climb(one, steps, first) for one in (goal if isinstance(goal, tuple) else (goal,))]
-                members.append(Member(name, climbs[0], metric, start, *climbs[1:]))
-        return tuple(members)
+        return tuple(
+            Member(name, metric, start, *(self._climb(goal, steps, first) for goal in goals))
+            for name, goals, metric, start, first in plan
+            if metric in self.metrics
+        )
 
     def _climb(self, goal: Goal, steps: int, first: float) -> AnnealedIFIA:
         return AnnealedIFIA(self.eps, max(round(steps * self.scale), 1), self.k, goal, first_step=first)
@@ -214,7 +213,7 @@ class AutoIFIA(AttributionAttack):
             worst.take(corners[everyone], everyone, values, 0, torch.full_like(everyone, draw + 1))
             log.reached(0, everyone, values)
         log.ended(RANDOM)
-        near = worst.score["kendall"] > NEAR if "kendall" in self.metrics else ~worst.right
+        near = worst.score["kendall"] > NEAR if "kendall" in self.metrics else torch.zeros_like(worst.right)
         followed = (coarse(attribution),) if attribution.differentiable else TRANSFER
         for source in followed:
             for member in self.members():

@@ -79,7 +79,7 @@ class KendallGoal(Goal):
 
     def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
         ranks = reference[0]
-        return -(ranks * torch.log(share.flatten(1) * ranks.shape[1] + self.floor)).sum(1)
+        return -(ranks * log_shares(share, self.floor)).sum(1)
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,13 @@ class SpearmanGoal(Goal):
         check_positive("floor", self.floor)
 
     def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
-        ordered = self._size(shares(clean)).sort(1).values
+        ordered = log_shares(shares(clean), self.floor).sort(1).values
         at = torch.linspace(0, ordered.shape[1] - 1, self.bins + 1, device=clean.device).round().long()
         return (*KendallGoal().reference(clean, k), ordered[:, at].contiguous())
 
     def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
         ranks, edges = reference
-        size = self._size(share)
+        size = log_shares(share, self.floor)
         left, right = (torch.searchsorted(edges, size.detach().contiguous(), right=r) for r in (False, True))
         upper = left.clamp(1, self.bins)
         low, high = edges.gather(1, upper - 1), edges.gather(1, upper)
@@ -120,9 +120,6 @@ class SpearmanGoal(Goal):
         tied = (left + right - 1) / 2 - within.detach()
         place = torch.where(left == right, (upper - 1).to(tied), tied) + within
         return -pearson_correlation(place / self.bins + self.slope * size, ranks)
-
-    def _size(self, share: Tensor) -> Tensor:
-        return torch.log(share.flatten(1) * share[0].numel() + self.floor)
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ class SoftTopKGoal(Goal):
     def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
         top = reference[0]
         features = top.shape[1]
-        size = torch.log(share.flatten(1) * features + self.floor)
+        size = log_shares(share, self.floor)
         k = int(top[0].sum())
         edge = size.detach().topk(min(k + 1, features), dim=1).values[:, k - 1 :].mean(1, keepdim=True)
         return ((1 - 2 * top) * torch.sigmoid((size - edge) / self.width)).sum(1)
@@ -222,3 +219,9 @@ def shares(maps: Tensor) -> Tensor:
     magnitude = maps.abs()
     total = magnitude.flatten(1).sum(1).clamp(min=torch.finfo(maps.dtype).tiny)
     return magnitude / total.view(-1, *[1] * (maps.ndim - 1))
+
+
+def log_shares(share: Tensor, floor: float) -> Tensor:
+    """Logarithms (B, features) of shares over the mean share, ``floor`` added so that a share of 0 has one."""
+    flat = share.flatten(1)
+    return torch.log(flat * flat.shape[1] + floor)

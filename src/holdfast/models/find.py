@@ -221,8 +221,9 @@ def dataset_of(spec: str) -> str | None:
 
 
 def _from_zoo(spec: str) -> FoundModel:
-    dataset = card_of(spec)["train"]["data"]["name"]
-    found = _from_factory(card_of(spec)["model"], *_shape_and_classes(dataset, None))
+    card = card_of(spec)
+    dataset = card["train"]["data"]["name"]
+    found = _from_factory(card["model"], *_shape_and_classes(dataset, None))
     load_weights(found.model, FOLDER / f"{spec}.safetensors")
     return replace(found, name=spec, dataset=dataset)
 
