@@ -22,8 +22,9 @@ CONFIG = TrainConfig(data=DataConfig(train_size=64), optim=OptimConfig(epochs=2)
 
 
 def begin(folder: Path, config: TrainConfig = CONFIG) -> None:
-    with RunFolder(folder).writing(config, resume=False):
-        pass
+    run = RunFolder(folder)
+    with run.writing(config, resume=False):
+        run.metrics.write_text('{"step": 1}\n')
 
 
 def refusal(folder: Path, config: TrainConfig = CONFIG, *, resume: bool = False) -> str:
@@ -71,6 +72,18 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     assert "optim.lr: 0.0001 -> 0.5" in message
     assert "seed: 0 -> 5" in message
     assert "epochs" not in message
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_failed_in_its_first_step_starts_anew(tmp_path: Path, resume: bool) -> None:
+    run = RunFolder(tmp_path)
+    with pytest.raises(ZeroDivisionError), run.writing(CONFIG, resume=False):
+        run.metrics.write_text("")
+        raise ZeroDivisionError
+    other = replace(CONFIG, seed=5)
+    run.check(other, resume=resume)
+    with run.writing(other, resume=resume):
+        assert load_config(run.config) == other
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

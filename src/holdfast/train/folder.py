@@ -35,18 +35,24 @@ class RunFolder:
     def finished(self) -> bool:
         return self.result.is_file()
 
+    @property
+    def begun(self) -> bool:
+        """Whether starting anew would lose something: a checkpoint, or the log of a first epoch."""
+        return self.last.is_file() or (self.metrics.is_file() and self.metrics.stat().st_size > 0)
+
     @contextmanager
     def writing(self, config: TrainConfig, *, resume: bool) -> Iterator[None]:
         """Hold the folder for one process, after checking that ``config`` may be written into it.
 
         Raises:
             HoldfastError: the folder is in use, finished, holds another run's settings, or holds an
-                unfinished run and ``resume`` is not asked for.
+                unfinished run and ``resume`` is not asked for. A run that failed in its first step left nothing to
+                lose: it is started anew, with whatever settings.
         """
         self._refuse_strangers()
         with locked(self.path):
             self._admit(config, resume=resume)
-            if not self.config.is_file():
+            if not self.begun:
                 write_atomically(self.config, to_json(config))
             yield
 
@@ -72,7 +78,7 @@ class RunFolder:
                 f"{self.path} holds a finished run{what}, which is never overwritten; "
                 f"evaluate it (holdfast evaluate {self.path}), or choose another --out."
             )
-        if not self.config.is_file():
+        if not self.begun:
             return
         if not resume:
             raise HoldfastError(
