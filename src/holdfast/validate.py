@@ -12,6 +12,24 @@ from torch import Tensor
 from holdfast.errors import HoldfastError, HoldfastWarning, NotFinite
 
 
+def pick_device(device: str | torch.device) -> str:
+    """ "auto" is cuda where there is one, else cpu; anything else must exist.
+
+    >>> pick_device("gpu")
+    Traceback (most recent call last):
+        ...
+    holdfast.errors.HoldfastError: device 'gpu' is not available here; choose cpu or auto.
+    """
+    name = str(device)
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).item()  # "meta" is a device, but holds no numbers
+    except (RuntimeError, AssertionError):
+        raise HoldfastError(f"device {name!r} is not available here; choose cpu or auto.") from None
+    return name
+
+
 class Titled(Protocol):
     """Whatever an error can name, when there is one."""
 
@@ -68,7 +86,7 @@ def check_images(images: Tensor) -> None:
             raise NotFinite("images contain NaN; clean them before calling.")
         raise HoldfastError(
             f"images span [{low:.4g}, {high:.4g}]; pixels must lie in [0, 1]: "
-            "scale them, and put any mean/std normalisation inside the model."
+            "scale them, and put any mean/std normalisation inside the model (holdfast.Normalized)."
         )
 
 

@@ -14,8 +14,13 @@ from holdfast.models.state import evaluating
 from holdfast.report.words import counted
 
 
-def accuracy_of(found: FoundModel, data: ImageData, x: Tensor, settings: AuditSettings) -> tuple[float | None, str]:
-    """The share that is classified correctly, and what is odd of it; None and the reason where it cannot be said."""
+def accuracy_of(
+    found: FoundModel, data: ImageData, x: Tensor, settings: AuditSettings, *, indices: bool = False
+) -> tuple[float | None, str]:
+    """The share that is classified correctly, and what is odd of it; None and the reason where it cannot be said.
+
+    ``indices`` says that the labels are places in the model's own logits, as they are beside tensors.
+    """
     if not data.labelled:
         return None, ""
     if settings.multi_label:
@@ -23,12 +28,12 @@ def accuracy_of(found: FoundModel, data: ImageData, x: Tensor, settings: AuditSe
     with evaluating(found.model), torch.no_grad():
         logits = torch.cat([found.model(part) for part in x.split(50)])
     labels = data.labels
-    if found.classes:
+    if found.classes and not indices:
         try:
             labels = labels_for(data, found.classes)
         except HoldfastError as error:
             return None, f"accuracy is not known: {error}".rstrip(".")
-    elif logits.shape[1] != data.num_classes:
+    elif not indices and logits.shape[1] != data.num_classes:
         return None, f"accuracy is not known: the model has {logits.shape[1]} classes, the folders {data.num_classes}"
     accuracy = float((logits.argmax(1).cpu() == labels[: len(x)]).float().mean())
     return accuracy, _guessing(accuracy, len(x), logits.shape[1])

@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from holdfast.attribution import Saliency
+from holdfast.attribution.base import check_target
 from holdfast.audit.accuracy import accuracy_of
 from holdfast.audit.command import Asked
 from holdfast.audit.light import LightAttack
@@ -20,6 +23,7 @@ from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import AuditSettings, Effort, fitted_settings, reference_of, with_budget
 from holdfast.audit.store import Store, is_audit_of
 from holdfast.data import default_split, load_dataset
+from holdfast.data.given import GIVE, Given, as_images, given_images
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.subject import environment_of, subject_of
@@ -28,6 +32,7 @@ from holdfast.models.find import FoundModel, find_model, fitted
 from holdfast.models.resolve import BUILT_IN, seconds_per_pass
 from holdfast.models.state import evaluating
 from holdfast.report.words import counted
+from holdfast.validate import pick_device
 
 FLAGGED = 3
 """Images that the self-checks of the attack run on; one with the light budget."""
@@ -36,7 +41,7 @@ OnImage = Callable[[int, int], None]
 
 def audit(
     model: str | Path | nn.Module | FoundModel,
-    images: str | Path | ImageData | Tensor,
+    images: str | Path | ImageData | Tensor | np.ndarray | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any],
     settings: AuditSettings | None = None,
     *,
     out: str | Path | None = None,
@@ -60,7 +65,8 @@ def audit(
 
     Args:
         model: what `find_model` takes, a module of yours (images in [0, 1] -> logits), or what `find_model` gave.
-        images: what `load_dataset` takes, an `ImageData`, or a tensor (N, C, H, W) in [0, 1] or of uint8.
+        images: what `load_dataset` takes, an `ImageData`, a tensor or array (N, C, H, W) in [0, 1] or of uint8, a pair
+            of such and labels, or a PyTorch ``Dataset`` or ``DataLoader`` of (image, label).
         settings: which explanations, radii and images.
         out: folder that receives ``report.html``, ``audit.json`` and the records of every image; the same call goes on
             where it stopped. None keeps nothing.
@@ -82,6 +88,7 @@ def audit(
         >>> result.images, sorted(result.to_dict())[:3]
         (2, ['accuracy', 'asked', 'blank'])
     """
+    device = pick_device(device)
     model = str(model) if isinstance(model, Path) else model
     images = str(images) if isinstance(images, Path) else images
     folder = None if out is None else Path(out).expanduser()
@@ -90,12 +97,15 @@ def audit(
     shaped_by_images = isinstance(model, str) and (model in BUILT_IN or Path(model).is_dir())
     own: dict[str, Any] = {"weights": weights, "checkpoint": checkpoint, "mean": mean, "std": std}
     found = None if shaped_by_images else _model(model, own)
-    data = _images(images, found, image_size, strict, data_dir)
+    held, most = not isinstance(images, str | ImageData), (settings or AuditSettings()).images
+    data = _images(images, found, image_size, strict, data_dir, most)
     if found is None:
-        classes = data.num_classes or None
+        classes = None if held else data.num_classes or None
         found = find_model(str(model), shape=data.shape, num_classes=classes, **own)
-    x = to_unit_interval(data.images[: (settings or AuditSettings()).images]).to(device)
+    x = to_unit_interval(data.images[:most]).to(device)
     found = fitted(replace(found, model=found.model.to(device)), x[:2])
+    if held and data.labelled:
+        check_target(found.model, x, data.labels[: len(x)])
     asked = fitted_settings(settings or AuditSettings(), found.model, x)
     subject = subject_of(found.model, data)
     explained = _labels_per_image(found.model, x) if asked.multi_label else 1.0
@@ -160,7 +170,7 @@ def audit(
             store.show(lambda: result(["The self-checks of the attack come after the last image."]))
         if on_image is not None:
             on_image(len(x), len(x))
-        accuracy, odd = accuracy_of(found, data, x, chosen)
+        accuracy, odd = accuracy_of(found, data, x, chosen, indices=held)
         flags = store.flags(lambda: flags_of(found.model, x[: _flagged(chosen)], chosen))
         finished = result(flags, accuracy, odd)
         store.finish(finished)
@@ -188,23 +198,17 @@ def _numbers(values: Sequence[float] | None) -> tuple[float, ...] | None:
 
 
 def _images(
-    images: str | ImageData | Tensor,
+    images: Any,
     found: FoundModel | None,
     image_size: int | tuple[int, int] | None,
     strict: bool,
     data_dir: str | None,
+    most: int,
 ) -> ImageData:
     if isinstance(images, ImageData):
         return images
-    if isinstance(images, Tensor):
-        labels = torch.full((len(images),), -1, dtype=torch.int64)
-        values = images if images.dtype == torch.uint8 else images.float()
-        return ImageData("images", "all", values.cpu(), labels, (), counted(len(images), "image"))
     if not isinstance(images, str):
-        raise HoldfastError(
-            f"the images are a {type(images).__name__}; give a folder or data set by its name, what hf.load_dataset "
-            "returns, or a tensor (N, C, H, W) in [0, 1]."
-        )
+        return _held(images, most)
     split = default_split(images, data_dir)
     if found is None:
         return load_dataset(images, split, data_dir=data_dir, image_size=image_size, strict=strict)
@@ -218,6 +222,21 @@ def _images(
         channels=found.channels,
         strict=strict,
     )
+
+
+def _held(images: Any, most: int) -> ImageData:
+    """Images that were given in Python, with their labels if there are any."""
+    if isinstance(images, Tensor | np.ndarray):
+        values = as_images(images)
+        found = Given(values, torch.full((len(values),), -1, dtype=torch.int64))
+    else:
+        held = given_images(images, most)
+        if held is None:
+            raise HoldfastError(f"the images are a {type(images).__name__}; give {GIVE}, or images alone.")
+        found = held
+    values = found.images if found.images.dtype == torch.uint8 else found.images.float()
+    classes = found.classes or tuple(f"class {i}" for i in range(int(found.labels.max()) + 1))
+    return ImageData("images", "all", values.cpu(), found.labels.cpu(), classes, counted(len(values), "image"))
 
 
 def _audited(

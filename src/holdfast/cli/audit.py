@@ -161,7 +161,7 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
 
     from holdfast.audit import AuditSettings, audit
     from holdfast.cli.estimate import announce
-    from holdfast.cli.where import pick_device
+    from holdfast.validate import pick_device
 
     settings = AuditSettings(
         attributions=explanations(options.attribution),

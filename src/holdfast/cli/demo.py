@@ -41,9 +41,9 @@ def run(argv: Sequence[str]) -> None:
         raise HoldfastError(f"--jobs is {options.jobs}; it must be at least 1.")
 
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import pick_device
     from holdfast.demo import DIGITS, compare, compare_zoo, demo_recipes
     from holdfast.report import print_document
+    from holdfast.validate import pick_device
 
     out = Path(options.out or f"runs/demo{f'-{options.zoo}' if options.zoo else ''}").expanduser()
     commands = [shlex.join(["holdfast", "demo", *argv])]

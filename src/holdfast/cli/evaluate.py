@@ -137,9 +137,9 @@ def _prepare(
     world: World,
     named: Mapping[str, Sequence[str]],
 ) -> _Job:
-    from holdfast.cli.where import pick_device
     from holdfast.data import load_dataset
     from holdfast.models.find import check_spec, dataset_of, find_model
+    from holdfast.validate import pick_device
 
     kind = check_spec(spec, first.weights)
     run = Path(spec) if kind == "run" else None

@@ -58,10 +58,10 @@ def _take_dataset(argv: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
-    from holdfast.cli.where import pick_device
     from holdfast.models.resolve import seconds_per_forward
     from holdfast.report.terminal import print_listing
     from holdfast.report.words import duration
+    from holdfast.validate import pick_device
 
     device = pick_device("auto")
     rows = []

@@ -54,9 +54,9 @@ def run(argv: Sequence[str]) -> None:
     seeds = whole_numbers("--seeds", options.seeds)
 
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import pick_device
     from holdfast.paper.make import Request, reproduce
     from holdfast.report.terminal import print_document
+    from holdfast.validate import pick_device
 
     named = options.profile or ("results" if options.results else "paper")
     out = Path(options.out or f"runs/reproduce-{named}").expanduser()

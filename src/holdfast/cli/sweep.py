@@ -87,8 +87,8 @@ def run(argv: Sequence[str]) -> int:
 
 def _start(plan: Plan, root: Path, options: SweepOptions, deadline: float | None, stop: Interrupt) -> Iterator[Outcome]:
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import pick_device
     from holdfast.sweep.drive import sweep_here, sweep_on_ray
+    from holdfast.validate import pick_device
 
     if options.executor == "ray":
         return sweep_on_ray(

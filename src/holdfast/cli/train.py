@@ -61,10 +61,10 @@ def run(argv: Sequence[str]) -> int:
 
     from holdfast.cli.interrupt import Interrupt, that_goes_on
     from holdfast.cli.progress import Display
-    from holdfast.cli.where import pick_device
     from holdfast.train import train
     from holdfast.train.distributed import joined
     from holdfast.train.validation import training_cost
+    from holdfast.validate import pick_device
 
     out = Path(options.out or f"runs/{name}").expanduser()
     with joined() as world, Interrupt() as interrupt:

@@ -37,7 +37,7 @@ from holdfast.models.state import Model
 from holdfast.part_json import to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
-from holdfast.validate import check_classes, check_positive
+from holdfast.validate import check_classes, check_positive, pick_device
 
 BatchRows = Callable[[Model, Tensor, Tensor, list[int], Protocol, Tell], dict[str, Any]]
 OnImages = Callable[[str, float, int], None]
@@ -75,7 +75,8 @@ def evaluate(
 
     Args:
         model: maps images in [0, 1] to logits and normalises inside itself.
-        data: a pair (images, labels) of tensors, what `holdfast.load_dataset` returns, or a data set's name or folder.
+        data: a pair (images, labels) of tensors or arrays, a PyTorch ``Dataset`` or ``DataLoader`` of such pairs (read
+            into memory, up to ``n_examples``), what `holdfast.load_dataset` returns, or a data set's name or folder.
         protocol: every setting; None takes FGSM, PGD and CW on predictions, and IFIA towards two goals and random signs
             on integrated gradients, all of radius ``eps`` (Linf, pixels in [0, 1]; 8/255 where it is not given).
         out: folder of the records, where a later call goes on; None keeps them in memory.
@@ -111,7 +112,8 @@ def evaluate(
     """
     if eps is not None:
         check_positive("eps", eps, zero=True)
-    chosen = data_of(data, protocol.split if protocol else "test")
+    most = n_examples if n_examples is not None or protocol is None else protocol.n_examples
+    chosen = data_of(data, protocol.split if protocol else "test", most=most)
     if protocol is None:
         protocol = default_protocol(chosen.shape, EPS if eps is None else eps, dataset=chosen.name, split=chosen.split)
     elif eps is not None:
@@ -138,7 +140,7 @@ def evaluate(
             chosen,
             protocol,
             Path(folder).expanduser(),
-            device or _device_of(model),
+            _device_of(model) if device is None else pick_device(device),
             world,
             *shard,
             on_images,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import holdfast
 from holdfast.data import load_dataset
+from holdfast.data.given import GIVE, given_images
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.files import write_atomically
@@ -56,8 +57,10 @@ class TensorData:
 Data = ImageData | TensorData
 
 
-def data_of(given: Any, split: str = "test", data_dir: str | None = None) -> Data:
-    """The data behind a name or folder, ``ImageData``, or a pair of tensors (inputs in [0, 1], int64 labels).
+def data_of(given: Any, split: str = "test", data_dir: str | None = None, most: int | None = None) -> Data:
+    """The data behind a name or folder, ``ImageData``, a pair (images, labels), a PyTorch data set or loader.
+
+    Of the last two at most the first ``most`` images are read. Pixels are in [0, 1], or uint8.
 
     Raises:
         HoldfastError: anything else.
@@ -69,13 +72,11 @@ def data_of(given: Any, split: str = "test", data_dir: str | None = None) -> Dat
         return load_dataset(str(given), split, data_dir=data_dir)
     if isinstance(given, ImageData | TensorData):
         return given
-    if isinstance(given, tuple | list) and len(given) == 2 and all(isinstance(t, Tensor) for t in given):
-        images, labels = given
-        return TensorData(to_unit_interval(images) if images.dtype == torch.uint8 else images, labels)
-    raise HoldfastError(
-        f"data is {type(given).__name__}; give a data set's name or folder, what hf.load_dataset returns, or a pair "
-        "(images, labels) of tensors."
-    )
+    found = given_images(given, most)
+    if found is None:
+        raise HoldfastError(f"data is {type(given).__name__}; give {GIVE}.")
+    images = found.images
+    return TensorData(to_unit_interval(images) if images.dtype == torch.uint8 else images, found.labels)
 
 
 def batch_of(data: Data, index: Tensor, device: str) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,7 @@ from holdfast.train.folder import MetricsLog, Report, RunFolder
 from holdfast.train.precision import Precision, arithmetic, check_precision, products
 from holdfast.train.setup import at_radius, build_optimizer, learning_rate, network_and_loaders, radius_share
 from holdfast.train.validation import validate
+from holdfast.validate import pick_device
 
 CHECKPOINT_SECONDS = 300.0
 LINES_PER_EPOCH = 20
@@ -67,7 +68,7 @@ def train(
         HoldfastError: bad settings, missing data, a folder in use or finished, a loss that is not finite; in all
             processes alike.
     """
-    world = current_world()
+    world, device = current_world(), pick_device(device)
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         with world.together():
             check_precision(config.precision, torch.device(device))
