@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import scipy
 import torch
-from scipy.stats import binom
 from torch import Tensor
 
 from holdfast.audit.settings import AuditSettings
@@ -45,7 +45,7 @@ def _guessing(accuracy: float, images: int, classes: int) -> str:
     >>> _guessing(0.9, 20, 10), _guessing(0.5, 6, 2).partition(" among")[0]
     ('', 'an accuracy of 50 % on 6 images is no better than guessing')
     """
-    if binom.sf(round(accuracy * images) - 1, images, 1 / classes) <= 0.05:
+    if scipy.stats.binom.sf(round(accuracy * images) - 1, images, 1 / classes) <= 0.05:
         return ""
     return (
         f"an accuracy of {100 * accuracy:.0f} % on {counted(images, 'image')} is no better than guessing among "

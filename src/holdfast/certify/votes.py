@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
+import scipy
 import torch
 from jaxtyping import Float
-from scipy.stats import beta
 from torch import Tensor
 from torch.special import ndtr, ndtri
 
@@ -126,8 +126,8 @@ def vote_bounds(votes: Tensor, n_samples: int, level: float) -> tuple[Tensor, Te
     (0.0, 0.708, 0.292, 1.0)
     """
     counts = votes.cpu().double().numpy()
-    low = torch.from_numpy(beta.ppf(level, counts, n_samples - counts + 1)).nan_to_num(0.0)
-    high = torch.from_numpy(beta.ppf(1 - level, counts + 1, n_samples - counts)).nan_to_num(1.0)
+    low = torch.from_numpy(scipy.stats.beta.ppf(level, counts, n_samples - counts + 1)).nan_to_num(0.0)
+    high = torch.from_numpy(scipy.stats.beta.ppf(1 - level, counts + 1, n_samples - counts)).nan_to_num(1.0)
     return low.to(votes.device), high.to(votes.device)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal, get_args
 
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.stats import kendalltau
 from torch import Tensor
 
 from holdfast.errors import HoldfastError, NotFinite, unknown_name
@@ -62,7 +62,9 @@ def tau_b(a: Float[Tensor, "B N"], b: Float[Tensor, "B N"]) -> Float[Tensor, " B
 
 def _scipy_tau_b(a: Tensor, b: Tensor) -> Tensor:
     rows = zip(a.detach().numpy(), b.detach().numpy(), strict=True)
-    statistics = torch.tensor([kendalltau(x, y).statistic for x, y in rows], dtype=torch.float64, device="cpu")
+    statistics = torch.tensor(
+        [scipy.stats.kendalltau(x, y).statistic for x, y in rows], dtype=torch.float64, device="cpu"
+    )
     return statistics.nan_to_num(nan=0.0)
 
 

@@ -14,8 +14,8 @@ from functools import cached_property, lru_cache
 from math import hypot
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import beta, binomtest, t
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -60,8 +60,8 @@ def exact_share(hits: float, n: int, level: float = LEVEL) -> Ends:
     (0.292, 1.0)
     """
     tail = (1 - level) / 2
-    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    low = float(scipy.stats.beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0
+    high = float(scipy.stats.beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
     return low, high
 
 
@@ -72,7 +72,7 @@ def mcnemar(differences: Sequence[float]) -> float:
     (0.0625, 1.0)
     """
     gained, lost = (sum(d == sign for d in differences) for sign in (1, -1))
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return float(scipy.stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def mean_interval(values: Sequence[float], bounds: Ends | None = None) -> Interval:
@@ -202,7 +202,7 @@ def widen(mean: float, over_images: Ends, seed_means: Values, level: float = LEV
     (0.4, 0.6)
     """
     k = len(seed_means)
-    again = 0.0 if k < 2 else float(t.ppf((1 + level) / 2, k - 1) * seed_means.std(ddof=1) / np.sqrt(k))
+    again = 0.0 if k < 2 else float(scipy.stats.t.ppf((1 + level) / 2, k - 1) * seed_means.std(ddof=1) / np.sqrt(k))
     return mean - hypot(mean - over_images[0], again), mean + hypot(over_images[1] - mean, again)
 
 
