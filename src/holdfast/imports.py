@@ -1,12 +1,14 @@
-"""Import what a user names as ``module:name`` or ``file.py:name``."""
+"""Import what a user names as ``module:name`` or ``file.py:name``, and name what a user gives."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,6 +69,40 @@ def _import_file(path: Path) -> Any:
 def file_of(module: str) -> Path | None:
     """The file that a module was imported from by its path, or None."""
     return next((path for path, found in _files.items() if found.__name__ == module), None)
+
+
+def spec_of_callable(found: Any) -> str:
+    """``module:name`` of a function or class that is found again by it; else what it is called, as ``<name>``.
+
+    >>> import json
+    >>> spec_of_callable(json.dumps), spec_of_callable(lambda x: x), spec_of_callable("abc".upper)
+    ('json:dumps', '<lambda>', '<str.upper>')
+    """
+    module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", "")
+    if module and module != "__main__" and getattr(sys.modules.get(module), name, None) is found:
+        return f"{file_of(module) or module}:{name}"
+    return f"<{called(found).strip('<>')}>"
+
+
+def called(found: Any) -> str:
+    """What people call a callable: the name of a function or class, ``Class.method``, the class of another object.
+
+    >>> import json
+    >>> called(json.dumps), called(partial(json.dumps)), called(json.JSONEncoder().encode)
+    ('dumps', 'dumps', 'JSONEncoder.encode')
+    """
+    if isinstance(found, partial):
+        return called(found.func)
+    name, owner = getattr(found, "__name__", None), getattr(found, "__self__", None)
+    if name is None:
+        return type(found).__name__
+    bound = owner is not None and not inspect.ismodule(owner) and not isinstance(owner, type)
+    return f"{type(owner).__name__}.{name}" if bound else name
+
+
+def nameless(spec: str) -> bool:
+    """Whether `spec_of_callable` found no name under which something could be made again."""
+    return spec.startswith("<") and spec.endswith(">")
 
 
 def callable_room(name: str, function: Callable[..., Any]) -> None:

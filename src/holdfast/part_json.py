@@ -8,19 +8,28 @@ import json
 import re
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from holdfast.errors import HoldfastError
+from holdfast.imports import nameless, spec_of_callable
 from holdfast.parts import Part, find, spec_of, with_article
 from holdfast.sealed import is_intact, parsed, sealed
 
 SCHEMA = 2
 T = TypeVar("T")
+Spec = Callable[[type[Part]], str]
+"""What names the class of a part."""
 
 
-def to_plain(value: Any, where: str = "") -> Any:
+def to_plain(value: Any, where: str = "", spec: Spec = spec_of) -> Any:
     """A part or configuration as dictionaries, lists and scalars; each part says what it is under ``part``.
+
+    What a part looks up by its name (``Part.by_name``) is written by it, as `spec_of_callable` has it.
+
+    Args:
+        where: the name of the field, for errors.
+        spec: what names the class of a part; one that is more lenient than the default serves people, not files.
 
     Raises:
         HoldfastError: a field that JSON cannot hold, by name.
@@ -28,19 +37,27 @@ def to_plain(value: Any, where: str = "") -> Any:
     if isinstance(value, Part | type(None) | bool | int | float | str) and not isinstance(value, Part):
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        own = {f.name: to_plain(getattr(value, f.name), f"{where}{f.name}.") for f in fields(value)}
-        return {"part": spec_of(type(value)), **own} if isinstance(value, Part) else own
+        named = _named_callables(value)
+        own = {f.name: to_plain(getattr(named, f.name), f"{where}{f.name}.", spec) for f in fields(value)}
+        return {"part": spec(type(value)), **own} if isinstance(value, Part) else own
     if isinstance(value, tuple | list):
-        return [to_plain(v, where) for v in value]
+        return [to_plain(v, where, spec) for v in value]
     if isinstance(value, Mapping):
-        return {str(k): to_plain(v, f"{where}{k}.") for k, v in value.items()}
+        return {str(k): to_plain(v, f"{where}{k}.", spec) for k, v in value.items()}
     raise HoldfastError(
         f"{where.rstrip('.') or 'the value'} is a {type(value).__name__}, which cannot be stored; use numbers, text, "
         "tuples of them and other parts (a function: as 'module:name' or 'file.py:name')."
     )
 
 
-def non_default(value: Any) -> Any:
+def _named_callables(value: Any) -> Any:
+    """A part with the names of callables in place of those that it would look up by their names."""
+    given = {name: getattr(value, name) for name in value.by_name} if isinstance(value, Part) else {}
+    named = {name: spec_of_callable(found) for name, found in given.items() if not isinstance(found, str)}
+    return replace(value, **named) if named else value
+
+
+def non_default(value: Any, spec: Spec = spec_of) -> Any:
     """As `to_plain`, without the fields that have their default: a new defaulted field changes nothing here.
 
     >>> from holdfast.attacks import PGD
@@ -48,13 +65,14 @@ def non_default(value: Any) -> Any:
     {'part': 'PGD', 'steps': 3}
     """
     if is_dataclass(value) and not isinstance(value, type):
-        kept = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != _default(f)}
-        own = {name: non_default(v) for name, v in kept.items()}
-        return {"part": spec_of(type(value)), **own} if isinstance(value, Part) else own
+        named = _named_callables(value)
+        kept = {f.name: getattr(named, f.name) for f in fields(value) if getattr(value, f.name) != _default(f)}
+        own = {name: non_default(v, spec) for name, v in kept.items()}
+        return {"part": spec(type(value)), **own} if isinstance(value, Part) else own
     if isinstance(value, tuple | list):
-        return [non_default(v) for v in value]
+        return [non_default(v, spec) for v in value]
     if isinstance(value, Mapping):
-        return {str(k): non_default(v) for k, v in value.items()}
+        return {str(k): non_default(v, spec) for k, v in value.items()}
     return to_plain(value)
 
 
@@ -86,6 +104,26 @@ def _number(text: str) -> int | float:
     """1.0 as 1: they are equal, and so one setting."""
     value = float(text)
     return int(value) if value.is_integer() else value
+
+
+def nameless_in(value: Any) -> list[str]:
+    """The callables in a part or configuration that only this process knows, in the order they stand there.
+
+    >>> from holdfast.attribution import External
+    >>> nameless_in((External("captum.attr:DeepLift"), External(lambda x, target: x)))
+    ['<lambda>']
+    """
+    plain = to_plain(value, spec=lambda cls: cls.__name__)
+    found: list[str] = []
+
+    def collect(part: Any) -> None:
+        if isinstance(part, str) and nameless(part):
+            found.append(part)
+        for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            collect(inner)
+
+    collect(plain)
+    return found
 
 
 def to_json(value: Any) -> str:

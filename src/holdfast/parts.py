@@ -29,6 +29,8 @@ class Part:
     kind: ClassVar[str] = "part"
     package: ClassVar[str | tuple[str, ...]] = ""
     """The packages whose modules hold the parts of this kind."""
+    by_name: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold a callable or its name, which the part looks up itself; stored by the name."""
     origins: ClassVar[Mapping[str, str]] = {}
     """Where the default of a field comes from: "paper", "cited code" or "ours"; one that is absent is ours."""
 

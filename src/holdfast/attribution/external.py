@@ -14,7 +14,7 @@ from torch import Tensor
 
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, NotFinite
-from holdfast.imports import imported
+from holdfast.imports import called, imported, nameless
 from holdfast.models.state import Model, evaluating
 
 MODEL_NAMES = {"model", "net", "network", "module", "classifier", "f"}
@@ -31,7 +31,7 @@ class External(Attribution):
               three of which the first is called ``model`` (``net``, ``network``, ``module``, ``classifier``, ``f``);
             * an object with ``attribute(x, target=...)``, as Captum's, bound to its own model;
             * a class of such objects, as ``captum.attr.DeepLift``: made anew as ``fn(model)`` for the model at hand;
-            * the name of one of these as ``module:name`` or ``file.py:name``, which alone can be stored in a run.
+            * the name of one of these as ``module:name`` or ``file.py:name``, by which stored records know it again.
 
     It gets the images, on their device, and the targets as int64 (B,); gradients are enabled, the model is in
     evaluation mode. It returns a tensor or NumPy array of the images' shape, of one that broadcasts to it, (B, H, W),
@@ -53,6 +53,7 @@ class External(Attribution):
     fn: Callable[..., Any] | str
 
     differentiable: ClassVar[bool] = False
+    by_name: ClassVar[tuple[str, ...]] = ("fn",)
 
     def __new__(cls, *settings: Any, **named: Any) -> Self:
         """An explanation may be a module."""
@@ -62,7 +63,7 @@ class External(Attribution):
     def title(self) -> str:
         if isinstance(self.fn, str):
             return self.fn.rpartition(":")[2]
-        return getattr(self.fn, "__name__", type(self.fn).__name__)
+        return called(self.fn)
 
     def map(
         self, model: Model, x: Tensor, target: Tensor, *, create_graph: bool = False, weights: bool = True
@@ -74,7 +75,7 @@ class External(Attribution):
         return fitted(found, x, self.title)
 
     def _called(self, model: Model, x: Tensor, target: Tensor) -> Any:
-        fn: Any = imported(self.fn, self.kind) if isinstance(self.fn, str) else self.fn
+        fn: Any = self._imported(self.fn) if isinstance(self.fn, str) else self.fn
         if not hasattr(fn, "attribute"):
             given = (model, x, target) if takes_model(fn) else (x, target)
             self._check_call(fn, "a function fn(x, target) or fn(model, x, target)", *given)
@@ -84,6 +85,14 @@ class External(Attribution):
             fn = fn(model)
         self._check_call(fn.attribute, "attribute(x, target=target)", x, target=target)
         return fn.attribute(x.requires_grad_(), target=target)
+
+    def _imported(self, spec: str) -> Any:
+        if nameless(spec):
+            raise HoldfastError(
+                f"the explanation {spec} was an object of the Python process that made these records, and nobody finds "
+                "it again; give External that object, or its name as module:name or file.py:name."
+            )
+        return imported(spec, self.kind)
 
     def _check_call(self, function: Callable[..., Any], wanted: str, *given: Any, **named: Any) -> None:
         try:

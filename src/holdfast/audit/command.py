@@ -11,6 +11,9 @@ from typing import Any
 from holdfast.attribution import External
 from holdfast.attribution.base import Attribution
 from holdfast.audit.settings import AuditSettings
+from holdfast.errors import HoldfastError
+from holdfast.imports import nameless
+from holdfast.part_json import nameless_in, to_plain
 from holdfast.parts import spec_of
 
 
@@ -36,7 +39,7 @@ def lines_of(asked: Asked, settings: AuditSettings, folder: Path | None) -> tupl
     """What makes an audit again: the command, or the call from Python for what the command line cannot name."""
     explanations = [spelled(a) for a in settings.attributions]
     if asked.model is None or asked.images is None or None in explanations:
-        return (_call(asked, folder),)
+        return (_call(asked, None if nameless_in(settings) else folder),)
     words = ["holdfast", "audit", asked.model, asked.images]
     for explanation in explanations:
         words += ["--attribution", str(explanation)]
@@ -56,19 +59,23 @@ def lines_of(asked: Asked, settings: AuditSettings, folder: Path | None) -> tupl
 
 
 def spelled(attribution: Attribution) -> str | None:
-    """An explanation as ``--attribution`` reads it; None where that holds other parts or functions.
+    """An explanation as ``--attribution`` reads it; None where that holds other parts, or what has no name in a file.
 
     >>> from holdfast import GradCAM, IntegratedGradients
     >>> spelled(IntegratedGradients(n_steps=10)), spelled(GradCAM()), spelled(External("captum.attr:DeepLift"))
     ('IntegratedGradients(n_steps=10)', 'GradCAM', 'captum.attr:DeepLift')
     """
     if isinstance(attribution, External):
-        return attribution.fn if isinstance(attribution.fn, str) else None
+        return None if nameless(spec := to_plain(attribution)["fn"]) else str(spec)
     own = {f.name: getattr(attribution, f.name) for f in fields(attribution)}
     own = {f.name: own[f.name] for f in fields(attribution) if own[f.name] != f.default}
     if not all(_is_literal(value) for value in own.values()):
         return None
-    name, given = spec_of(type(attribution)), ", ".join(f"{name}={value!r}" for name, value in own.items())
+    try:
+        name = spec_of(type(attribution))
+    except HoldfastError:
+        return None
+    given = ", ".join(f"{name}={value!r}" for name, value in own.items())
     return f"{name}({given})" if given or ":" in name else name
 
 

@@ -19,7 +19,7 @@ from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import SEALED, AuditSettings
 from holdfast.errors import HoldfastError
 from holdfast.files import locked, make_folder, refuse_to_replace, write_atomically
-from holdfast.part_json import to_plain
+from holdfast.part_json import nameless_in, to_plain
 from holdfast.sealed import sealed, unsealed
 
 SETTINGS = SEALED[0]
@@ -35,7 +35,7 @@ class Store:
         self.folder = folder
         self.rows: dict[int, list[dict[str, Any]]] = {}
         self.settings = settings
-        self.identity = _identity(settings, subject)
+        self.identity = b"" if folder is None else _identity(settings, subject)
         self.shown: float | None = None
 
     @contextmanager
@@ -46,7 +46,13 @@ class Store:
             return
         refuse_to_replace(self.folder, SETTINGS, WRITTEN)
         with locked(self.folder):
-            if _stored(self.folder) not in (None, self.identity):
+            stored, unknown = _stored(self.folder), nameless_in(self.settings)
+            if stored is not None and unknown:
+                raise HoldfastError(
+                    f"{', '.join(unknown)} is known to one Python process alone, so that no other can go on in "
+                    f"{self.folder}; name it module:name or file.py:name, or choose another out."
+                )
+            if stored not in (None, self.identity):
                 raise HoldfastError(
                     f"{self.folder} holds the audit of another model, other images or other settings; "
                     "choose another --out."

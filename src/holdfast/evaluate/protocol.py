@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from holdfast.attacks import Attack
+from holdfast.attribution import External
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.metrics import Metric
@@ -130,7 +131,7 @@ def name_of(part: Part) -> str:
     >>> name_of(TopK()), name_of(PGD(eps=0.3, steps=40))
     ('TopK', 'PGD(eps=0.3, steps=40)')
     """
-    return _written(non_default(part))
+    return _written(non_default(part, lambda cls: cls.__name__))
 
 
 def _written(plain: Any) -> str:
@@ -188,12 +189,21 @@ def by_name(
     made = [part_named(kind, p, usual or {}) if isinstance(p, str) else p for p in given]
     for part in made:
         if not isinstance(part, kind):
-            raise HoldfastError(f"{part!r} is no {kind.kind}; give parts of holdfast.{kind.__name__}, or their names.")
+            raise _no_part(kind, part)
     if isinstance(parts, Mapping):
         return dict(zip(parts, made, strict=True))
     names = [p.rpartition(":")[2] if isinstance(p, str) else name_of(p) for p in given]
     _refuse_twins(f"{kind.kind}s are called", names)
     return dict(zip(names, made, strict=True))
+
+
+def _no_part(kind: type[Part], given: object) -> HoldfastError:
+    remedy = f"give parts of holdfast.{kind.__name__}, or their names."
+    if isinstance(given, type) and issubclass(given, kind):
+        remedy = f"give one of them, as {given.__name__}()."
+    elif callable(given) and issubclass(External, kind):
+        remedy = "wrap a function or explainer in holdfast.External(...)."
+    return HoldfastError(f"{given!r} is no {kind.kind}; {remedy}")
 
 
 def protocol_differences(old: Protocol, new: Protocol, *, shared: bool = False) -> list[str]:

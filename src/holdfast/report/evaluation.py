@@ -31,7 +31,7 @@ def write_evaluation(result: EvaluationResult, path: Path) -> Path:
 def evaluation_document(result: EvaluationResult) -> Document:
     """One evaluation as a document."""
     facts = {**result.subject, **result.environment}
-    settings = leaves(to_plain(result.protocol))
+    settings = leaves(to_plain(result.protocol, spec=lambda cls: cls.__name__))
     return Document(
         f"{result.name} on {result.subject['data']}",
         _answer(result),
