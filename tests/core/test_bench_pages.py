@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench import contest_page, explanations, trials
+from bench import contest_page, explanations, other_images, trials
 from holdfast.results import load_results
 
 ROOT = Path(__file__).parents[2]
@@ -29,3 +29,8 @@ def test_the_page_of_other_explanations_is_that_of_its_records() -> None:
 
 def test_the_page_of_trials_is_that_of_its_records() -> None:
     assert trials.page(pd.read_parquet(ROOT / trials.RECORDS)) == (ROOT / trials.PAGE).read_text()
+
+
+def test_the_page_of_other_images_is_that_of_its_records() -> None:
+    page = other_images.document_of(pd.read_parquet(ROOT / other_images.RECORDS)).to_markdown()
+    assert page == (ROOT / other_images.PAGE).read_text()

@@ -22,7 +22,14 @@ from holdfast.audit.settings import AuditSettings, reference_of
 from holdfast.certify import VotedMap
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import name_of
-from holdfast.evaluate.faithfulness import deletion, infidelity, insertion, random_order, randomised_maps
+from holdfast.evaluate.faithfulness import (
+    deletion,
+    infidelity,
+    insertion,
+    of_other_images,
+    random_order,
+    randomised_maps,
+)
 from holdfast.metrics import Cosine, KendallTau, LensTopK, Metric, Spearman, TopK
 from holdfast.models import check_surrogate
 from holdfast.models.outputs import OneLabel
@@ -69,16 +76,21 @@ def explained(
         yield OneLabel(model, label), torch.ones(1, dtype=torch.int64, device=x.device), label
 
 
-def measure(model: nn.Module, x: Tensor, index: int, settings: AuditSettings) -> Iterator[tuple[Row, Pictured | None]]:
-    """The rows of one image (1, C, H, W), each with its picture where the row is that of an attack."""
+def measure(
+    model: nn.Module, x: Tensor, index: int, settings: AuditSettings, other: Tensor | None = None
+) -> Iterator[tuple[Row, Pictured | None]]:
+    """The rows of one image (1, C, H, W), each with its picture where the row is that of an attack.
+
+    ``other`` is another image, whose maps say what these have in common with those of any image.
+    """
     for one, target, prediction in explained(model, x, index, settings):
         about = {"index": index, "prediction": prediction}
-        for row, shown in _measured(one, x, target, index, settings):
+        for row, shown in _measured(one, x, target, index, settings, other):
             yield {**about, **row}, shown
 
 
 def _measured(
-    model: nn.Module, x: Tensor, target: Tensor, index: int, settings: AuditSettings
+    model: nn.Module, x: Tensor, target: Tensor, index: int, settings: AuditSettings, other: Tensor | None
 ) -> Iterator[tuple[Row, Pictured | None]]:
     for attribution in settings.attributions:
         base = {"attribution": name_of(attribution)}
@@ -92,7 +104,8 @@ def _measured(
         if _is_flat(clean):
             yield {**base, "what": "map", "blank": True}, None
             continue
-        yield {**base, "what": "map", "blank": False, **_faithful(of, settings)}, None
+        found = {**_faithful(of, settings), "another": _shared_with(of, other, settings)}
+        yield {**base, "what": "map", "blank": False, **found}, None
         moves = _lightly_moved if settings.budget == "light" else _moved
         for what, eps, adv, after, extra in moves(of, index, settings):
             values = {m.key: float(m(after, clean)) for m in metrics_of(settings)}
@@ -192,6 +205,18 @@ def _faithful(of: Explanation, settings: AuditSettings) -> Row:
         except (HoldfastError, RuntimeError):
             found["randomised"] = math.nan
     return found
+
+
+def _shared_with(of: Explanation, other: Tensor | None, settings: AuditSettings) -> float:
+    """The share of the top features that are also those of another image's map; NaN where there is none."""
+    if other is None:
+        return math.nan
+    with evaluating(of.model), torch.no_grad():
+        target = of.target if settings.multi_label else of.model(other).argmax(1)
+    maps = of.attribution(of.model, other, target).detach()
+    if not maps.isfinite().all() or _is_flat(maps):
+        return math.nan
+    return float(of_other_images(torch.cat([of.clean, maps]), TopK(settings.k or 1))[0])
 
 
 def _certified(model: Model, x: Tensor, target: Tensor, index: int, settings: AuditSettings) -> Iterator[Row]:

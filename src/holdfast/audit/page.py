@@ -164,6 +164,7 @@ def _table(result: AuditResult) -> Table:
     columns = (
         Column("attack", f"Top-{result.settings.k} under attack", percent=True, better="high"),
         Column("noise", "under noise", percent=True),
+        Column("another", "of another image", percent=True),
         Column("kendall", "Kendall τ under attack", better="high"),
         Column("cosine", "Cosine", better="high"),
         Column("lens", "LENS top-k", percent=True, better="high"),
@@ -177,6 +178,7 @@ def _table(result: AuditResult) -> Table:
         compared = [("attack", result.topk), ("noise", result.topk), ("attack", "kendall"), ("attack", "cosine")]
         compared += [("attack", lens)] if lens is not None else []
         found = [result.mean(explanation, what, metric, eps) for what, metric in compared]
+        found.insert(2, result.another(explanation))
         cells = (
             *(mean if mean.n else None for mean in found),
             *([None] if lens is None else []),
@@ -190,7 +192,9 @@ def _table(result: AuditResult) -> Table:
 def _meaning(result: AuditResult) -> str:
     return (
         f"Top-{result.settings.k}: the share of the {result.settings.k} most important features (a tenth of all unless "
-        "said otherwise) that are still among them. Kendall τ compares the order of all features, LENS counts a "
+        "said otherwise) that are still among them. Of another image: the share that the next image's map has among "
+        "its own without any attack; what an attack leaves counts above that alone. Kendall τ compares the order of "
+        "all features, LENS counts a "
         "feature as kept when its neighbour is. Half gone: the median radius at which half of the top features are "
         "replaced, linear between those tried (– beyond all of them)."
     )

@@ -20,6 +20,8 @@ from holdfast.report.words import counted
 HOLDS, FRAGILE = 0.8, 0.5
 """Shares of the important features left under attack from which maps hold, and below which they are fragile."""
 HALF = 0.5
+ALIKE = 0.3
+"""Part of the way from chance to all from which maps of different images are called alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,17 @@ class AuditResult:
         maps = self.rows(explanation, "map")
         return float(maps["blank"].astype(bool).mean()) if len(maps) else float("nan")
 
+    def another(self, explanation: str) -> Interval:
+        """The share of a map's top features that are those of another image's map too; NaN where that is unknown."""
+        maps = self.rows(explanation, "map")
+        values = maps["another"].astype(float).dropna().tolist() if "another" in maps else []
+        return mean_interval(values, (0.0, 1.0)) if values else Interval(float("nan"), None, None, 0)
+
+    def alike(self, explanation: str) -> bool:
+        """Whether maps of different images surely have so much in common that holding under attack says little."""
+        chance, least = (self.settings.k or 1) / self.features, self.another(explanation).low
+        return least is not None and least > chance + ALIKE * (1 - chance)
+
     def half_gone(self, explanation: str) -> float | None:
         """The median over images of the smallest radius at which half of the top features are gone; None beyond all."""
         rows = self.rows(explanation, "attack")
@@ -175,6 +188,11 @@ class AuditResult:
             others += (
                 f"; {self.label(rare)} is blank on {100 * self.blank(rare):.0f} % of the images and does not count"
             )
+        others += "".join(
+            f"; maps of {self.label(e)} for different images share {_percent(self.another(e))} of these anyway"
+            for e in dict.fromkeys((worst, best))
+            if self.alike(e)
+        )
         return (
             f"{opening}: when an attacker may change every pixel by {levels} without changing the prediction, {what} "
             f"(under noise of that size {_percent(noise)}){others}. Mean over {counted(self.images, 'image')}."
@@ -194,6 +212,11 @@ class AuditResult:
             )
         if len(self.measured) > 1:
             steps.append(f"Show {self.label(best)}: of the explanations audited it keeps most under attack.")
+        for explanation in filter(self.alike, self.measured):
+            steps.append(
+                f"Do not take steadiness of {self.label(explanation)} for insight: much of its map is the same for "
+                "every image, whatever is on it. Compare maps of several images, or explain by another method."
+            )
         half = self.half_gone(best)
         if half is not None:
             steps.append(
@@ -243,6 +266,7 @@ class AuditResult:
             "numbers": frame.astype(object).where(frame.notna(), None).to_dict("records"),
             "classes": {self.class_name(c): found.mean for c, found in self.by_class(self.best).items()},
             "blank": {self.label(e): self.blank(e) for e in self.explanations},
+            "another_image": {self.label(e): _number(self.another(e).mean) for e in self.explanations},
             "half_gone_eps": {self.label(e): self.half_gone(e) for e in self.explanations},
             "flags": list(self.flags),
             "notes": list(self.notes),
@@ -276,6 +300,10 @@ def _crossing(eps: pd.Series, share: pd.Series) -> float:
             return before[0] + part * (point[0] - before[0])
         before = point
     return float("inf")
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _levels(eps: float) -> str:

@@ -166,7 +166,8 @@ def audit(
                 continue
             if index and time_limit is not None and time.monotonic() - started > time_limit:
                 break
-            store.keep(index, *_audited(found.model, x[index : index + 1], index, chosen))
+            other = x[(index + 1) % len(x)][None] if len(x) > 1 else None
+            store.keep(index, *_audited(found.model, x[index : index + 1], index, chosen, other))
             store.show(lambda: result(["The self-checks of the attack come after the last image."]))
         if on_image is not None:
             on_image(len(x), len(x))
@@ -240,11 +241,11 @@ def _held(images: Any, most: int) -> ImageData:
 
 
 def _audited(
-    model: nn.Module, x: Tensor, index: int, settings: AuditSettings
+    model: nn.Module, x: Tensor, index: int, settings: AuditSettings, other: Tensor | None
 ) -> tuple[list[dict[str, Any]], dict[str, Pictured]]:
     reference = reference_of(settings.eps)
     rows, pictures = [], {}
-    for row, picture in measure(model, x, index, settings):
+    for row, picture in measure(model, x, index, settings, other):
         rows.append(row)
         if picture is not None and row["eps"] == reference:
             pictures[f"{row['attribution']}|{row['prediction']}"] = picture
@@ -290,10 +291,10 @@ def passes(x: Tensor, settings: AuditSettings) -> float:
     for attribution in settings.attributions:
         map_cost = 2.0 * attribution.points
         if light:
-            per_image += LightAttack.cost(attribution, len(settings.eps)) + 2 * map_cost + 56
+            per_image += LightAttack.cost(attribution, len(settings.eps)) + 3 * map_cost + 57
         else:
             attack = full_attack(settings, settings.eps[0], attribution)
-            per_image += len(settings.eps) * (attack.cost + (settings.draws + 4) * map_cost) + 150
+            per_image += len(settings.eps) * (attack.cost + (settings.draws + 4) * map_cost) + map_cost + 151
     checks = (
         min(len(x), _flagged(settings)) * full_attack(settings, settings.eps[-1], Saliency()).cost if light else 0.0
     )

@@ -1,4 +1,4 @@
-"""Is a map true to its network? Deletion and insertion, infidelity, and the network with its last layer drawn anew."""
+"""Is a map true to its network, and to its image? Deletion, insertion, infidelity, other weights, other images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
+from holdfast.metrics import Metric
 from holdfast.models.state import Model, evaluating
 from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_positive
@@ -54,6 +55,25 @@ def insertion(
 def random_order(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Maps without any knowledge of the network, to compare `deletion` and `insertion` with."""
     return torch.rand(x.shape, generator=generator or fresh_generator(x.device), device=x.device)
+
+
+def of_other_images(maps: Float[Tensor, "B ..."], metric: Metric) -> Float[Tensor, " B"]:
+    """How alike each map is to that of the next image (the last one's next is the first).
+
+    What maps of different images share says nothing about either. Similarity under attack below this is none; an
+    explanation whose maps are all alike is as steady as it is useless.
+
+    Args:
+        maps: attributions of different images, two or more.
+        metric: any of `holdfast.metrics`.
+
+    >>> from holdfast import TopK
+    >>> of_other_images(torch.tensor([[3.0, 2.0, 0.0, 1.0], [0.0, 2.0, 1.0, 3.0]]), TopK(k=2))
+    tensor([0.5000, 0.5000])
+    """
+    if len(maps) < 2:
+        raise HoldfastError(f"there is {len(maps)} map; give those of two different images at least.")
+    return metric(maps.roll(-1, 0), maps)
 
 
 def _area(model: Model, x: Tensor, y: Tensor, maps: Tensor, before: Tensor, after: Tensor, steps: int) -> Tensor:

@@ -132,7 +132,8 @@ def document_markdown(document: Document) -> str:
     placed |= {claim for figure in document.figures for claim in figure.claims}
     others = [claim for claim in document.claims if claim not in placed]
     title, answer, *warnings = map(escape_markdown, (document.title, document.answer, *document.warnings))
-    parts = [f"# {title}\n\n{answer}\n", *(f"- {text}" for text in warnings)]
+    parts = [f"# {title}\n\n{answer}\n"]
+    parts += ["\n".join(f"- {text}" for text in warnings) + "\n"] if warnings else []
     parts += [f"#{table.to_markdown()}" for table in document.tables]
     parts += [f"#{figure.to_markdown()}" for figure in document.figures]
     return "\n".join([*parts, *claims_markdown(others)])

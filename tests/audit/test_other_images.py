@@ -1,0 +1,64 @@
+"""What maps of different images have in common: measured beside the attack, and said where it is much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import holdfast as hf
+from holdfast.audit.page import document_of
+from holdfast.evaluate.faithfulness import of_other_images
+
+K, IMAGES = 6, torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+FIXED = torch.rand(64, generator=torch.Generator().manual_seed(2)).view(1, 1, 8, 8)
+
+
+def same_for_all(x: Tensor, target: Tensor) -> Tensor:
+    return FIXED.expand_as(x)
+
+
+def of_the_image(x: Tensor, target: Tensor) -> Tensor:
+    return x**8
+
+
+@pytest.fixture(scope="module")
+def result() -> hf.AuditResult:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+    methods = tuple(hf.External(f"{__file__}:{name}") for name in ("same_for_all", "of_the_image"))
+    return hf.audit(net, IMAGES, hf.AuditSettings(methods, eps=(0.02,), k=K, images=8, certify=False))
+
+
+def test_a_map_that_is_the_same_for_every_image(result: hf.AuditResult) -> None:
+    same, own = result.explanations
+    assert result.another(same).mean == 1
+    assert result.alike(same)
+    assert not result.alike(own)
+    assert "maps of same_for_all for different images share 100 %" in result.verdict()
+    assert any("Do not take steadiness of same_for_all for insight" in step for step in result.next_steps())
+    assert not any("steadiness of of_the_image" in step for step in result.next_steps())
+    assert result.to_dict()["another_image"]["same_for_all"] == 1
+
+
+def test_the_number_is_that_of_the_maps(result: hf.AuditResult) -> None:
+    expected = of_other_images(IMAGES**8, hf.TopK(K))
+    assert result.rows(result.explanations[1], "map")["another"].tolist() == pytest.approx(expected.tolist())
+    tops = [set(IMAGES[i].flatten().topk(K).indices.tolist()) for i in range(8)]
+    assert expected.tolist() == pytest.approx([len(tops[i] & tops[(i + 1) % 8]) / K for i in range(8)])
+
+
+def test_an_audit_from_before_has_no_such_number(result: hf.AuditResult) -> None:
+    before = replace(result, records=result.records.drop(columns="another"))
+    assert before.to_dict()["another_image"] == {"same_for_all": None, "of_the_image": None}
+    assert "of another image" in document_of(before).to_markdown()
+
+
+def test_one_image_has_no_other() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
+    found = hf.audit(net, IMAGES[:1], hf.AuditSettings((hf.Saliency(),), eps=(0.02,), k=K, images=1, certify=False))
+    assert found.another("Saliency").n == 0
+    with pytest.raises(hf.HoldfastError, match="there is 1 map"):
+        of_other_images(IMAGES[:1], hf.TopK(K))
