@@ -87,7 +87,7 @@ def test_blank_maps_are_counted_not_compared(images: Tensor, tmp_path: Path) -> 
     nn.init.zeros_(dead[1].weight)
     found = hf.audit(dead, images, hf.AuditSettings((hf.Saliency(),), eps=(0.05,), k=6, images=3, certify=False))
     assert found.blank("Saliency") == 1.0
-    assert any("Saliency is blank on 100%" in step for step in found.next_steps())
+    assert any("Saliency is blank on 100 %" in step for step in found.next_steps())
     found.to_html(tmp_path / "page.html")
     assert "every map (3 images) is blank" in (tmp_path / "page.html").read_text()
 

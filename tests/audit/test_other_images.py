@@ -62,3 +62,12 @@ def test_one_image_has_no_other() -> None:
     assert found.another("Saliency").n == 0
     with pytest.raises(hf.HoldfastError, match="there is 1 map"):
         of_other_images(IMAGES[:1], hf.TopK(K))
+
+
+def test_intervals_of_shares_stay_within_all_and_nothing(result: hf.AuditResult) -> None:
+    few = replace(result, records=result.records[result.records["index"] < 2])
+    for explanation in few.explanations:
+        for metric in (few.topk, f"lens_recall_{K}"):
+            found = few.mean(explanation, "attack", metric, 0.02)
+            assert found.n == 2
+            assert found.low is None or 0 <= found.low <= found.high <= 1

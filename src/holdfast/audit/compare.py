@@ -13,7 +13,7 @@ import pandas as pd
 
 from holdfast.audit.command import asked_from
 from holdfast.audit.result import AuditResult
-from holdfast.audit.settings import SEALED, AuditSettings
+from holdfast.audit.settings import SEALED, AuditSettings, bounds_of
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast
 from holdfast.part_json import from_plain
@@ -61,7 +61,7 @@ class AuditComparison:
     def difference(self, explanation: str, what: str, metric: str, eps: float) -> Interval | None:
         """The second audit's mean less the first's over the images that both have; None where they share none."""
         columns = [r.per_image(explanation, what, metric, eps).to_dict() for r in (self.second, self.first)]
-        bounds = (0.0, 1.0) if metric == self.first.topk else (-1.0, 1.0)
+        bounds = bounds_of(self.first.settings, metric)
         paired = contrast([(1.0, {0: columns[0]}), (-1.0, {0: columns[1]})], bounds)
         return None if paired is None else paired.interval()
 

@@ -18,7 +18,7 @@ from holdfast.attacks.flags import attribution_flags, ensemble_flags, gradient_f
 from holdfast.attribution import Saliency
 from holdfast.attribution.base import Attribution
 from holdfast.audit.light import Explanation, LightAttack
-from holdfast.audit.settings import AuditSettings, reference_of
+from holdfast.audit.settings import AuditSettings, metrics_of, reference_of
 from holdfast.certify import VotedMap
 from holdfast.errors import HoldfastError
 from holdfast.evaluate import name_of
@@ -30,7 +30,7 @@ from holdfast.evaluate.faithfulness import (
     random_order,
     randomised_maps,
 )
-from holdfast.metrics import Cosine, KendallTau, LensTopK, Metric, Spearman, TopK
+from holdfast.metrics import Spearman, TopK
 from holdfast.models import check_surrogate
 from holdfast.models.outputs import OneLabel
 from holdfast.models.state import Model, evaluating
@@ -49,12 +49,6 @@ class Pictured:
     attacked: Tensor
     after: Tensor
     topk: float
-
-
-def metrics_of(settings: AuditSettings) -> tuple[Metric, ...]:
-    """What maps are compared by."""
-    k = settings.k or 1
-    return TopK(k), KendallTau(), Cosine(), LensTopK(k)
 
 
 def explained(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from holdfast.audit.command import Asked
-from holdfast.audit.settings import AuditSettings, reference_of
+from holdfast.audit.settings import AuditSettings, bounds_of, reference_of
 from holdfast.evaluate import name_of
 from holdfast.metrics.stats import Interval, mean_interval
 from holdfast.report.words import counted
@@ -77,7 +77,7 @@ class AuditResult:
         values = (found if among is None else found[among]).tolist()
         if not values:
             return Interval(float("nan"), None, None, 0)
-        return mean_interval(values, (0.0, 1.0) if metric == self.topk else (-1.0, 1.0))
+        return mean_interval(values, bounds_of(self.settings, metric))
 
     def per_image(self, explanation: str, what: str, metric: str, eps: float) -> pd.Series:
         """A metric by index of the images that have one, averaged over the labels explained where they are several."""
@@ -225,7 +225,9 @@ class AuditResult:
             )
         for explanation in self.explanations:
             if self.blank(explanation) > 0:
-                steps.append(f"{self.label(explanation)} is blank on {self.blank(explanation):.0%} of the images.")
+                steps.append(
+                    f"{self.label(explanation)} is blank on {100 * self.blank(explanation):.0f} % of the images."
+                )
         if self.settings.budget in ("light", "quick"):
             steps.append("For a number to quote, run again with --budget standard and at least 50 images.")
         return steps

@@ -86,7 +86,7 @@ def audit(
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
         >>> result = audit(net, torch.rand(2, 1, 8, 8), AuditSettings(eps=(0.05,), images=2, samples=100))
         >>> result.images, sorted(result.to_dict())[:3]
-        (2, ['accuracy', 'asked', 'blank'])
+        (2, ['accuracy', 'another_image', 'asked'])
     """
     device = pick_device(device)
     model = str(model) if isinstance(model, Path) else model

@@ -12,6 +12,7 @@ from torch import Tensor
 from holdfast.attribution import GradCAM, IntegratedGradients, Saliency
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, unknown_name
+from holdfast.metrics import Cosine, KendallTau, LensTopK, Metric, TopK
 from holdfast.models.state import Model
 from holdfast.validate import check_count, check_positive
 
@@ -114,3 +115,18 @@ def usual_attributions(model: Model, x: Tensor, *, cheap: bool = False) -> tuple
     except HoldfastError:
         return path, gradient
     return (path, GradCAM()) if cheap else (path, gradient, GradCAM())
+
+
+def metrics_of(settings: AuditSettings) -> tuple[Metric, ...]:
+    """What maps are compared by."""
+    k = settings.k or 1
+    return TopK(k), KendallTau(), Cosine(), LensTopK(k)
+
+
+def bounds_of(settings: AuditSettings, metric: str) -> tuple[float, float] | None:
+    """The range of what a column of the records holds.
+
+    >>> bounds_of(AuditSettings(k=8), "lens_recall_8"), bounds_of(AuditSettings(k=8), "kendall")
+    ((0.0, 1.0), (-1.0, 1.0))
+    """
+    return next(m.bounds for m in metrics_of(settings) if m.key == metric)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from holdfast.audit.measure import Pictured, metrics_of
+from holdfast.audit.measure import Pictured
 from holdfast.audit.result import AuditResult
-from holdfast.audit.settings import SEALED, AuditSettings
+from holdfast.audit.settings import SEALED, AuditSettings, metrics_of
 from holdfast.errors import HoldfastError
 from holdfast.files import locked, make_folder, refuse_to_replace, write_atomically
 from holdfast.part_json import nameless_in, to_plain

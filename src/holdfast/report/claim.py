@@ -208,8 +208,8 @@ def _test(effects: Sequence[Effect], margin: float) -> list[str]:
         ]
     below = f"one interval at {100 * corrected(len(effects)):.4g} %" if len(effects) > 1 else "it"
     words = [
-        f"paired over {images}, resampled {RESAMPLES} times alike for all {seeds} seeds, with Student's t over the "
-        f"seeds; holds if every 95 % interval lies above {_limit(effects, margin)}",
+        f"paired over {images}, resampled {RESAMPLES} times alike for all {span(f.seeds for f in found)} seeds, with "
+        f"Student's t over the seeds; holds if every 95 % interval lies above {_limit(effects, margin)}",
         f"does not hold if {below} lies below (not corrected for the other claims)",
     ]
     if min(f.n for f in found) < LEAST_IMAGES:
