@@ -24,7 +24,7 @@ from holdfast.metrics.stats import Interval, Sample, contrast
 from holdfast.models.find import card_of
 from holdfast.report.document import Document, Section
 from holdfast.report.table import Column, Row, Table
-from holdfast.report.words import dataset_title
+from holdfast.report.words import dataset_title, listed
 
 RECORDS = Path("results/other-images.parquet")
 PAGE = Path("docs/other-images.md")
@@ -122,8 +122,20 @@ def _reason(records: pd.DataFrame) -> str:
         f"begins: at 5 % of its brightness the gradient grew from {dark[0]:.3f} to {dark[1]:.2f} in length, beyond "
         f"that at the image itself ({image[1]:.2f}, as before). So a part that all images have in common makes up much "
         f"of the map, whose cosine to input times gradient fell from {cosine[0]:.2f} to {cosine[1]:.2f}. On the others "
-        "nothing of this kind is to be seen."
+        "nothing of this kind is to be seen; there deletion and insertion of integrated gradients change by "
+        f"{_faithfulness(records)} points."
     )
+
+
+def _faithfulness(records: pd.DataFrame) -> str:
+    """What IGR changes in both, of every pair but the first."""
+    said = []
+    for base, igr in list(PAIRS)[1:]:
+        parts = [(1.0, igr), (-1.0, base)]
+        found = (_sample(records, parts, "integrated gradients", q).interval().mean for q in (DELETION, INSERTION))
+        deleted, inserted = (f"{100 * mean:+.1f}".replace("-", "−") for mean in found)
+        said.append(f"{deleted} and {inserted} ({_title(base)})")
+    return listed(said)
 
 
 READING = (
