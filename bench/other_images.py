@@ -24,7 +24,7 @@ from holdfast.metrics.stats import Interval, Sample, contrast
 from holdfast.models.find import card_of
 from holdfast.report.document import Document, Section
 from holdfast.report.table import Column, Row, Table
-from holdfast.report.words import dataset_title, listed
+from holdfast.report.words import dataset_title, interval, listed, number
 
 RECORDS = Path("results/other-images.parquet")
 PAGE = Path("docs/other-images.md")
@@ -76,14 +76,15 @@ def _measured(network: Network, x: Tensor, y: Tensor, k: int) -> pd.DataFrame:
         columns = {"explanation": explanation, "quantity": quantity, "image": range(len(values))}
         rows.append(pd.DataFrame({**columns, "value": values.detach().double().numpy().round(5)}))
 
+    order, gradient = random_order(x, torch.Generator().manual_seed(0)), hf.InputXGradient()(model, x, y)
+    deleted, inserted = deletion(model, x, y, order), insertion(model, x, y, order)
     for name, explanation in EXPLANATIONS.items():
         maps = explanation(model, x, y)
         note(name, TOPK, of_other_images(maps, hf.TopK(k)))
         note(name, TAU, of_other_images(maps, hf.KendallTau()))
-        order = random_order(x, torch.Generator().manual_seed(0))
-        note(name, DELETION, deletion(model, x, y, order) - deletion(model, x, y, maps))
-        note(name, INSERTION, insertion(model, x, y, maps) - insertion(model, x, y, order))
-        note(name, COSINE, hf.cosine_similarity(maps, hf.InputXGradient()(model, x, y)))
+        note(name, DELETION, deleted - deletion(model, x, y, maps))
+        note(name, INSERTION, insertion(model, x, y, maps) - inserted)
+        note(name, COSINE, hf.cosine_similarity(maps, gradient))
     for quantity, brightness in ((AT_DARK, DARK), (AT_IMAGE, 1.0)):
         note("", quantity, hf.Saliency()(model, brightness * x, y).flatten(1).norm(dim=1))
     return pd.concat(rows, ignore_index=True)
@@ -133,7 +134,7 @@ def _faithfulness(records: pd.DataFrame) -> str:
     for base, igr in list(PAIRS)[1:]:
         parts = [(1.0, igr), (-1.0, base)]
         found = (_sample(records, parts, "integrated gradients", q).interval().mean for q in (DELETION, INSERTION))
-        deleted, inserted = (f"{100 * mean:+.1f}".replace("-", "−") for mean in found)
+        deleted, inserted = (number(mean, True, 1, signed=True) for mean in found)
         said.append(f"{deleted} and {inserted} ({_title(base)})")
     return listed(said)
 
@@ -165,11 +166,9 @@ def _table(records: pd.DataFrame, base: str, igr: str, k: int, title: str) -> Ta
 
 
 def _text(found: Interval, quantity: str) -> str:
-    scale, digits = (100.0, 1) if quantity in SHARES else (1.0, 3)
-    ends = ""
-    if found.low is not None and found.high is not None:
-        ends = f" [{scale * found.low:.{digits}f}, {scale * found.high:.{digits}f}]"
-    return f"{scale * found.mean:.{digits}f}{ends}".replace("-", "−")
+    percent = quantity in SHARES
+    mean = number(found.mean, percent, 1)
+    return mean if found.low is None or found.high is None else f"{mean} {interval(found.low, found.high, percent)}"
 
 
 def _mean(records: pd.DataFrame, network: str, explanation: str, quantity: str) -> Interval:

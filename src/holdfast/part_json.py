@@ -22,6 +22,11 @@ Spec = Callable[[type[Part]], str]
 """What names the class of a part."""
 
 
+def class_name(cls: type[Part]) -> str:
+    """A class as people read it, whether or not anybody finds it again: a `Spec` for pages, not for files."""
+    return cls.__name__
+
+
 def to_plain(value: Any, where: str = "", spec: Spec = spec_of) -> Any:
     """A part or configuration as dictionaries, lists and scalars; each part says what it is under ``part``.
 
@@ -113,7 +118,7 @@ def nameless_in(value: Any) -> list[str]:
     >>> nameless_in((External("captum.attr:DeepLift"), External(lambda x, target: x)))
     ['<lambda>']
     """
-    plain = to_plain(value, spec=lambda cls: cls.__name__)
+    plain = to_plain(value, spec=class_name)
     found: list[str] = []
 
     def collect(part: Any) -> None:
@@ -124,6 +129,19 @@ def nameless_in(value: Any) -> list[str]:
 
     collect(plain)
     return found
+
+
+def refuse_nameless(value: Any, where: str) -> None:
+    """Raise where records of ``value`` cannot be added to by another call: it holds what `nameless_in` finds.
+
+    Raises:
+        HoldfastError: which callables, and that ``where`` is closed to them.
+    """
+    if unknown := nameless_in(value):
+        raise HoldfastError(
+            f"{', '.join(unknown)} is known to one Python process alone, so that no other can work or go on in "
+            f"{where}; name it module:name or file.py:name, or give a new folder to one process."
+        )
 
 
 def to_json(value: Any) -> str:

@@ -121,9 +121,10 @@ def curves(result: AuditResult) -> Figure:
         axis.plot(
             [255 * float(e) for e in least.index], least.to_numpy(), ":", color=INK, label="voted map, guaranteed"
         )
-    chance = (result.settings.k or 1) / result.features
-    axis.axhline(chance, color=MUTED, linewidth=0.8)
-    axis.annotate("chance", (255 * result.settings.eps[-1], chance), fontsize=8, color=MUTED, ha="right", va="bottom")
+    axis.axhline(result.chance, color=MUTED, linewidth=0.8)
+    axis.annotate(
+        "chance", (255 * result.settings.eps[-1], result.chance), fontsize=8, color=MUTED, ha="right", va="bottom"
+    )
     name_axes(drawing, result)
     caption = "Means over images; the band is the 95 % interval of the attack."
     if result.settings.budget == "light":

@@ -108,8 +108,13 @@ class AuditResult:
 
     def alike(self, explanation: str) -> bool:
         """Whether maps of different images surely have so much in common that holding under attack says little."""
-        chance, least = (self.settings.k or 1) / self.features, self.another(explanation).low
-        return least is not None and least > chance + ALIKE * (1 - chance)
+        least = self.another(explanation).low
+        return least is not None and least > self.chance + ALIKE * (1 - self.chance)
+
+    @property
+    def chance(self) -> float:
+        """The share of the top features that two unrelated maps have in common."""
+        return (self.settings.k or 1) / self.features
 
     def half_gone(self, explanation: str) -> float | None:
         """The median over images of the smallest radius at which half of the top features are gone; None beyond all."""

@@ -19,7 +19,7 @@ from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import SEALED, AuditSettings, metrics_of
 from holdfast.errors import HoldfastError
 from holdfast.files import locked, make_folder, refuse_to_replace, write_atomically
-from holdfast.part_json import nameless_in, to_plain
+from holdfast.part_json import refuse_nameless, to_plain
 from holdfast.sealed import sealed, unsealed
 
 SETTINGS = SEALED[0]
@@ -46,12 +46,9 @@ class Store:
             return
         refuse_to_replace(self.folder, SETTINGS, WRITTEN)
         with locked(self.folder):
-            stored, unknown = _stored(self.folder), nameless_in(self.settings)
-            if stored is not None and unknown:
-                raise HoldfastError(
-                    f"{', '.join(unknown)} is known to one Python process alone, so that no other can go on in "
-                    f"{self.folder}; name it module:name or file.py:name, or choose another out."
-                )
+            stored = _stored(self.folder)
+            if stored is not None:
+                refuse_nameless(self.settings, str(self.folder))
             if stored not in (None, self.identity):
                 raise HoldfastError(
                     f"{self.folder} holds the audit of another model, other images or other settings; "

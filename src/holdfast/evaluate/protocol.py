@@ -19,7 +19,7 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.metrics import Metric
 from holdfast.metrics.rank import check_k
-from holdfast.part_json import from_json, non_default, to_plain
+from holdfast.part_json import class_name, from_json, non_default, to_plain
 from holdfast.parts import Part, find
 from holdfast.validate import check_count, check_values
 
@@ -131,7 +131,7 @@ def name_of(part: Part) -> str:
     >>> name_of(TopK()), name_of(PGD(eps=0.3, steps=40))
     ('TopK', 'PGD(eps=0.3, steps=40)')
     """
-    return _written(non_default(part, lambda cls: cls.__name__))
+    return _written(non_default(part, class_name))
 
 
 def _written(plain: Any) -> str:

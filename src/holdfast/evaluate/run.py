@@ -34,7 +34,7 @@ from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
 from holdfast.models.resolve import output_of, seconds_per_pass, warn_of_probabilities
 from holdfast.models.state import Model
-from holdfast.part_json import nameless_in, to_json
+from holdfast.part_json import refuse_nameless, to_json
 from holdfast.sealed import sealed
 from holdfast.train.distributed import ALONE, World, current_world
 from holdfast.validate import check_classes, check_positive, pick_device
@@ -231,11 +231,8 @@ class _Job:
     def _admit(self) -> None:
         """Raise unless records of this network, these images and these settings may be written into the folder."""
         stored = self.out / "protocol.json"
-        if (unknown := nameless_in(self.protocol)) and (stored.is_file() or self.world_size > 1):
-            raise HoldfastError(
-                f"{', '.join(unknown)} is known to one Python process alone, so that no other can work or go on in "
-                f"{self.out}; name it module:name or file.py:name, or give a new folder to one process."
-            )
+        if stored.is_file() or self.world_size > 1:
+            refuse_nameless(self.protocol, str(self.out))
         if stored.is_file():
             changed = protocol_differences(read_protocol(self.out), self.protocol)
             if changed:

@@ -10,7 +10,7 @@ import pandas as pd
 from holdfast.evaluate.protocol import leaves
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.metrics.stats import Interval
-from holdfast.part_json import to_plain
+from holdfast.part_json import class_name, to_plain
 from holdfast.report.document import Document, Facts, Section, Words
 from holdfast.report.table import Column, Row, Table
 from holdfast.report.words import number
@@ -31,7 +31,7 @@ def write_evaluation(result: EvaluationResult, path: Path) -> Path:
 def evaluation_document(result: EvaluationResult) -> Document:
     """One evaluation as a document."""
     facts = {**result.subject, **result.environment}
-    settings = leaves(to_plain(result.protocol, spec=lambda cls: cls.__name__))
+    settings = leaves(to_plain(result.protocol, spec=class_name))
     return Document(
         f"{result.name} on {result.subject['data']}",
         _answer(result),
