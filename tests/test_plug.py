@@ -224,7 +224,7 @@ def test_evaluate_with_parts_of_each_kind(place: Path, capsys: pytest.CaptureFix
     assert set(records["attribution"].dropna()) == {"Saliency", "Scaled"}
     assert {"Noise", "natural", "fgsm"} < set(records[records["kind"] == "accuracy"]["attack"])
     assert {"Shift", "ifia", "random"} < set(records[records["kind"] == "attribution"]["attack"])
-    assert records["moved"].notna().tolist() == (records["kind"] == "attribution").tolist()
+    assert records["moved"].notna().tolist() == (records["kind"] != "accuracy").tolist()
     (result,) = load_results(Path("results"))
     assert result.name == "digits-at-0"
     assert result.train.objective.title == "Smoothed"

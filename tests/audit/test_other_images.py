@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import holdfast as hf
 from holdfast.audit.page import document_of
-from holdfast.evaluate.faithfulness import of_other_images
+from holdfast.evaluate.faithfulness import another_image, of_other_images
 
 K, IMAGES = 6, torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 FIXED = torch.rand(64, generator=torch.Generator().manual_seed(2)).view(1, 1, 8, 8)
@@ -25,9 +27,13 @@ def of_the_image(x: Tensor, target: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def result() -> hf.AuditResult:
+def net() -> nn.Module:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+
+
+@pytest.fixture(scope="module")
+def result(net: nn.Module) -> hf.AuditResult:
     methods = tuple(hf.External(f"{__file__}:{name}") for name in ("same_for_all", "of_the_image"))
     return hf.audit(net, IMAGES, hf.AuditSettings(methods, eps=(0.02,), k=K, images=8, certify=False))
 
@@ -43,11 +49,28 @@ def test_a_map_that_is_the_same_for_every_image(result: hf.AuditResult) -> None:
     assert result.to_dict()["another_image"]["same_for_all"] == 1
 
 
-def test_the_number_is_that_of_the_maps(result: hf.AuditResult) -> None:
-    expected = of_other_images(IMAGES**8, hf.TopK(K))
-    assert result.rows(result.explanations[1], "map")["another"].tolist() == pytest.approx(expected.tolist())
+def test_the_number_is_that_of_the_maps_of_two_classes(result: hf.AuditResult, net: nn.Module) -> None:
+    predicted = net(IMAGES).argmax(1)
+    other = another_image(predicted).tolist()
+    assert all(predicted[i] != predicted[j] for i, j in enumerate(other))
     tops = [set(IMAGES[i].flatten().topk(K).indices.tolist()) for i in range(8)]
-    assert expected.tolist() == pytest.approx([len(tops[i] & tops[(i + 1) % 8]) / K for i in range(8)])
+    expected = [len(tops[i] & tops[j]) / K for i, j in enumerate(other)]
+    assert result.rows(result.explanations[1], "map")["another"].tolist() == pytest.approx(expected)
+
+
+def test_without_classes_the_other_is_the_next() -> None:
+    tops = [set(IMAGES[i].flatten().topk(K).indices.tolist()) for i in range(8)]
+    found = of_other_images(IMAGES**8, hf.TopK(K)).tolist()
+    assert found == pytest.approx([len(tops[i] & tops[(i + 1) % 8]) / K for i in range(8)])
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=12))
+def test_the_other_image_is_the_nearest_following_of_another_class(classes: list[int]) -> None:
+    count = len(classes)
+    for i, other in enumerate(another_image(torch.tensor(classes)).tolist()):
+        following = [(i + step) % count for step in range(1, count)]
+        wanted = next((j for j in following if classes[j] != classes[i]), following[0])
+        assert other == wanted
 
 
 def test_an_audit_from_before_has_no_such_number(result: hf.AuditResult) -> None:

@@ -60,7 +60,7 @@ def test_inputs_of_any_shape(shape: tuple[int, ...]) -> None:
     frame = result.to_frame().set_index(["attack", "metric"])
     assert frame.loc[("natural", "accuracy"), "mean"] == 1
     assert frame.loc[("ifia", "kendall"), "n"] == 12
-    assert len(result.records) == 12 * 2 + 12 * 2
+    assert len(result.records) == 12 * 2 + 12 * 2 + 12
     assert result.folder is None
 
 

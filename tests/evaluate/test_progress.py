@@ -59,7 +59,7 @@ def test_the_batch_size_changes_no_number(net: nn.Module, data: tuple[Tensor, Te
     whole, parts = (done(net, data, n).records for n in (9, size))
     order = ["kind", "attribution", "attack", "index"]
     whole, parts = (frame.sort_values(order).reset_index(drop=True) for frame in (whole, parts))
-    assert len(whole) == 9 * 5 + 9 * 6
+    assert len(whole) == 9 * 5 + 9 * 6 + 9 * 2
     for name in whole.columns:
         if whole[name].dtype.kind == "f":
             np.testing.assert_allclose(whole[name], parts[name], atol=1e-6, err_msg=name)
@@ -94,6 +94,7 @@ def test_progress_counts_images(net: nn.Module, data: tuple[Tensor, Tensor]) -> 
         assert shares[-1] == 1
     assert len(told["accuracy"]) == 3 * 5 + 1
     assert len(told["attribution"]) == 3 * 8 + 1
+    assert len(told["control"]) == 3 * 2 + 1
 
 
 def test_the_estimate_is_of_what_is_left(
@@ -101,12 +102,12 @@ def test_the_estimate_is_of_what_is_left(
 ) -> None:
     monkeypatch.setattr("holdfast.evaluate.run.seconds_per_pass", lambda model, images: 1.0)
     seconds: list[float] = []
-    prediction, attribution = protocol_cost(PROTOCOL)
+    prediction, attribution, control = protocol_cost(PROTOCOL)
     for _ in range(2):
         done(net, data, 3, out=tmp_path, on_start=seconds.append)
     (tmp_path / "records" / "attribution-00001.parquet").unlink()
     done(net, data, 3, out=tmp_path, on_start=seconds.append)
-    assert seconds == pytest.approx([9 * (prediction + attribution), 0.0, 3 * attribution])
+    assert seconds == pytest.approx([9 * (prediction + attribution + control), 0.0, 3 * attribution])
 
 
 @dataclass

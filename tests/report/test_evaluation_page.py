@@ -30,10 +30,10 @@ def test_its_numbers_are_those_of_the_evaluation() -> None:
         "Saliency under attack: correlations and others",
     ]
     kendall = tables["Saliency under attack: correlations and others"]
-    assert [column.key for column in kendall.columns] == ["random", "more", "worst", "chance"]
+    assert [column.key for column in kendall.columns] == ["random", "more", "worst", "other_image", "chance"]
     cells = kendall.rows[0].cells
     stored = result.summary.metrics
-    for cell, name in zip(cells, ("kendall", "more_kendall", "worst_kendall"), strict=False):
+    for cell, name in zip(cells, ("kendall", "more_kendall", "worst_kendall", "other_image_kendall"), strict=False):
         assert isinstance(cell, Interval)
         assert cell.mean == stored[name].mean
     assert cells[-1] == 0.0

@@ -44,7 +44,7 @@ def attribution(n: int = 100, where: slice = slice(0), **changed: Any) -> pd.Dat
 
 
 def warnings(accuracies: pd.DataFrame, attributions: pd.DataFrame) -> list[str]:
-    return check_records(pd.concat([accuracies, attributions], ignore_index=True), PROTOCOL)
+    return check_records(pd.concat([accuracies, attributions], ignore_index=True), PROTOCOL, 64)
 
 
 ALL = slice(None)

@@ -93,7 +93,7 @@ def test_shards_write_the_same_records(
         )
         own = {
             f"{kind}-{b:05d}.parquet"
-            for kind, total in (("accuracy", 8), ("attribution", 2))
+            for kind, total in (("accuracy", 8), ("attribution", 2), ("control", 2))
             for b in range(total)
             if b % world_size == rank
         }

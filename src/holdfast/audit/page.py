@@ -193,10 +193,10 @@ def _table(result: AuditResult) -> Table:
 def _meaning(result: AuditResult) -> str:
     return (
         f"Top-{result.settings.k}: the share of the {result.settings.k} most important features (a tenth of all unless "
-        "said otherwise) that are still among them. Of another image: the share that the next image's map has among "
-        "its own without any attack; what an attack leaves counts above that alone. Kendall τ compares the order of "
-        "all features, LENS counts a "
-        "feature as kept when its neighbour is. Half gone: the median radius at which half of the top features are "
+        "said otherwise) that are still among them. Of another image: the share that the map of the next image "
+        "of another class has among its own without any attack; what an attack leaves counts above that alone. "
+        "Kendall τ compares the order of all features, LENS counts a feature as kept when its neighbour is. "
+        "Half gone: the median radius at which half of the top features are "
         "replaced, linear between those tried (– beyond all of them)."
     )
 

@@ -14,14 +14,13 @@ import pandas as pd
 from holdfast.audit.command import Asked
 from holdfast.audit.settings import AuditSettings, bounds_of, reference_of
 from holdfast.evaluate import name_of
+from holdfast.evaluate.faithfulness import alike
 from holdfast.metrics.stats import Interval, mean_interval
 from holdfast.report.words import counted
 
 HOLDS, FRAGILE = 0.8, 0.5
 """Shares of the important features left under attack from which maps hold, and below which they are fragile."""
 HALF = 0.5
-ALIKE = 0.3
-"""Part of the way from chance to all from which maps of different images are called alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +107,7 @@ class AuditResult:
 
     def alike(self, explanation: str) -> bool:
         """Whether maps of different images surely have so much in common that holding under attack says little."""
-        least = self.another(explanation).low
-        return least is not None and least > self.chance + ALIKE * (1 - self.chance)
+        return alike(self.another(explanation), self.chance)
 
     @property
     def chance(self) -> float:

@@ -26,6 +26,8 @@ from holdfast.data import default_split, load_dataset
 from holdfast.data.given import GIVE, Given, as_images, given_images
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.errors import HoldfastError
+from holdfast.evaluate.accuracy import predict
+from holdfast.evaluate.faithfulness import another_image
 from holdfast.evaluate.subject import environment_of, subject_of
 from holdfast.files import refuse_if_held
 from holdfast.models.find import FoundModel, find_model, fitted
@@ -158,7 +160,7 @@ def audit(
         if on_start is not None:
             on_start(seconds)
         store.begin()
-        started = time.monotonic()
+        started, others = time.monotonic(), None
         for index in range(len(x)):
             if on_image is not None:
                 on_image(index, len(x))
@@ -166,7 +168,9 @@ def audit(
                 continue
             if index and time_limit is not None and time.monotonic() - started > time_limit:
                 break
-            other = x[(index + 1) % len(x)][None] if len(x) > 1 else None
+            if others is None and len(x) > 1:
+                others = _another(found.model, x)
+            other = None if others is None else x[others[index]][None]
             store.keep(index, *_audited(found.model, x[index : index + 1], index, chosen, other))
             store.show(lambda: result(["The self-checks of the attack come after the last image."]))
         if on_image is not None:
@@ -250,6 +254,11 @@ def _audited(
         if picture is not None and row["eps"] == reference:
             pictures[f"{row['attribution']}|{row['prediction']}"] = picture
     return rows, pictures
+
+
+def _another(model: nn.Module, x: Tensor) -> list[int]:
+    """Of each image the next one that the network takes for another class."""
+    return another_image(torch.cat([predict(model, part) for part in x.split(50)])).tolist()
 
 
 def _labels_per_image(model: nn.Module, x: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +15,14 @@ from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import each_alone, predict
 from holdfast.evaluate.cost import Tell, attack_cost
-from holdfast.evaluate.protocol import Protocol, name_of
+from holdfast.evaluate.protocol import OTHER_IMAGE, Protocol, name_of
 from holdfast.evaluate.records import OK
 from holdfast.metrics import Metric, activation_consistency
 from holdfast.models.state import Model
 from holdfast.seeding import ImageGenerator
 
+Others = Callable[[list[int]], tuple[Tensor, Tensor]]
+"""``others(index)``: for each image of a split another one and its label."""
 BROKEN = "the map holds NaN"
 CONSTANT = "the clean map is constant"
 
@@ -171,3 +173,27 @@ def _each(
             with suppress(HoldfastError):  # a network without ReLU has no activation consistency
                 rows["activation"] = activation_consistency(model, images, found.adversarial).tolist()
             yield {**rows, **{metric.key: found.value(metric).tolist() for metric in protocol.metrics}}
+
+
+def other_image_rows(
+    model: Model, images: Tensor, labels: Tensor, index: list[int], protocol: Protocol, tell: Tell, others: Others
+) -> dict[str, Any]:
+    """Of each image: its maps compared, by each metric, with those of another image, each for its own label."""
+    batches = [Batch(*pair, protocol.seed) for pair in ((images, labels), others(index))]
+    rows: dict[str, list[Any]] = {}
+    for attribution in protocol.attributions:
+        maps, other_maps = (score_maps(model, attribution, batch) for batch in batches)
+        tell(4.0 * attribution.points)
+        whole = torch.ones(len(index), dtype=torch.bool, device=images.device)
+        found = AttackedMaps(batches[1].images, maps, other_maps, whole, labels, _broken(maps) | _broken(other_maps))
+        own: dict[str, list[Any]] = {
+            "index": index,
+            "label": labels.tolist(),
+            "attribution": [name_of(attribution)] * len(index),
+            "attack": [OTHER_IMAGE] * len(index),
+            "status": found.status(),
+            **{metric.key: found.value(metric).tolist() for metric in protocol.metrics},
+        }
+        for name, values in own.items():
+            rows.setdefault(name, []).extend(values)
+    return rows

@@ -8,9 +8,11 @@ import pandas as pd
 
 from holdfast.attacks import FGSM, PGD, Attack, CWInf, RandomSigns, Square
 from holdfast.evaluate.attribution import CONSTANT
+from holdfast.evaluate.faithfulness import alike
 from holdfast.evaluate.protocol import NATURAL, Protocol
 from holdfast.evaluate.records import COLUMNS, OK
-from holdfast.metrics import Metric
+from holdfast.metrics import Metric, TopK
+from holdfast.metrics.stats import mean_interval
 
 NOTABLE_FAILURES = 0.05
 STILL_IMPROVING = 0.9
@@ -24,7 +26,7 @@ STRONGER: tuple[tuple[type[Attack], str, float, str], ...] = (
 """Attacks that should not leave less than PGD: what they are called, by how much less is told, and what it says."""
 
 
-def check_records(records: pd.DataFrame, protocol: Protocol) -> list[str]:
+def check_records(records: pd.DataFrame, protocol: Protocol, n_features: int) -> list[str]:
     """Warnings, each with its number and what to do; empty when nothing looks wrong."""
     found = [*_prediction_checks(records[records["kind"] == "accuracy"], protocol)]
     if protocol.attributions and protocol.attacks:
@@ -35,6 +37,8 @@ def check_records(records: pd.DataFrame, protocol: Protocol) -> list[str]:
         for attribution, rows in attacked.groupby("attribution", sort=False):
             about = f"{attribution}: " if len(protocol.attributions) > 1 else ""
             found += [about + text for text in _attribution_checks(rows, protocol)]
+            control = records[(records["kind"] == "control") & (records["attribution"] == attribution)]
+            found += [about + text for text in _other_image_checks(control, protocol, n_features)]
     return found
 
 
@@ -89,6 +93,20 @@ def _control_check(rows: pd.DataFrame, metric: Metric, attacks: list[str], contr
             f"random noise ({metric.title} {control:.3f}) is a stronger attack than {_listed(attacks)} "
             f"({attacked:.3f}): the numbers say nothing about worst cases; change the attack's surrogate_beta or "
             "raise its steps."
+        )
+
+
+def _other_image_checks(rows: pd.DataFrame, protocol: Protocol, n_features: int) -> Iterator[str]:
+    """Whether maps of different images have so much in common that being steady is no merit."""
+    metric = next((m for m in protocol.metrics if isinstance(m, TopK)), None)
+    values = [] if metric is None or rows.empty else rows[metric.key].dropna().astype(float).tolist()
+    if metric is None or not values:
+        return
+    shared, chance = mean_interval(values, metric.bounds), metric.chance(n_features)
+    if alike(shared, chance):
+        yield (
+            f"maps of different images share {shared.mean:.1%} of their {metric.k} most important features "
+            f"({chance:.1%} by chance): read what is left under attack beside other_image, not beside chance alone."
         )
 
 

@@ -14,8 +14,8 @@ Tell = Callable[[float], None]
 """Told how many forward passes per image were made since the last time."""
 
 
-def protocol_cost(protocol: Protocol) -> tuple[float, float]:
-    """Forward passes per image: of the predictions under attack, and of the attributions under attack.
+def protocol_cost(protocol: Protocol) -> tuple[float, float, float]:
+    """Forward passes per image: of predictions under attack, attributions under attack, and maps of other images.
 
     An attack that does not tell its cost counts as free.
 
@@ -23,12 +23,12 @@ def protocol_cost(protocol: Protocol) -> tuple[float, float]:
     >>> path = IntegratedGradients(n_steps=5)
     >>> signs = {"random": RandomSigns(draws=2, attribution=path)}
     >>> protocol_cost(Protocol(predictions={"fgsm": FGSM()}, attributions=(path,), attacks=signs))
-    (4.0, 43.0)
+    (4.0, 43.0, 20.0)
     """
     predictions = 1.0 + sum(attack.cost + 1 for attack in protocol.predictions.values())
     pairs = [(attack, a) for a in protocol.attributions for attack in protocol.attacks.values()]
     clean = sum(2.0 * a.points for a in protocol.attributions)
-    return predictions, clean + sum(attack_cost(*pair) for pair in pairs)
+    return predictions, clean + sum(attack_cost(*pair) for pair in pairs), 2 * clean
 
 
 def attack_cost(attack: Attack, attribution: Attribution) -> float:

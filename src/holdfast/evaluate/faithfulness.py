@@ -6,15 +6,19 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError
 from holdfast.metrics import Metric
+from holdfast.metrics.stats import Interval
 from holdfast.models.state import Model, evaluating
 from holdfast.seeding import fresh_generator
 from holdfast.validate import check_count, check_positive
+
+ALIKE = 0.3
+"""Part of the way from chance to all from which maps of different images are called alike; a convention."""
 
 
 def deletion(
@@ -57,6 +61,23 @@ def random_order(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.rand(x.shape, generator=generator or fresh_generator(x.device), device=x.device)
 
 
+def another_image(classes: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
+    """Of each image the next one of another class, in a circle; the next one where all are of one class.
+
+    >>> another_image(torch.tensor([0, 0, 1, 0])).tolist(), another_image(torch.tensor([5, 5])).tolist()
+    ([2, 2, 3, 2], [1, 0])
+    """
+    count = len(classes)
+    following = (torch.arange(count) + 1) % count
+    found = following.clone()
+    own = classes.tolist()
+    for i in [*range(count)][::-1] * 2:
+        after = int(following[i])
+        if own[after] == own[i]:
+            found[i] = found[after]
+    return found if len(set(own)) > 1 else following
+
+
 def of_other_images(maps: Float[Tensor, "B ..."], metric: Metric) -> Float[Tensor, " B"]:
     """How alike each map is to that of the next image (the last one's next is the first).
 
@@ -74,6 +95,15 @@ def of_other_images(maps: Float[Tensor, "B ..."], metric: Metric) -> Float[Tenso
     if len(maps) < 2:
         raise HoldfastError(f"there is {len(maps)} map; give those of two different images at least.")
     return metric(maps.roll(-1, 0), maps)
+
+
+def alike(shared: Interval, chance: float) -> bool:
+    """Whether maps of different images surely share so much that what an attack leaves of one says little.
+
+    >>> alike(Interval(0.6, 0.55, 0.65, 100), 0.3), alike(Interval(0.6, 0.35, 0.85, 4), 0.3)
+    (True, False)
+    """
+    return shared.low is not None and shared.low > chance + ALIKE * (1 - chance)
 
 
 def _area(model: Model, x: Tensor, y: Tensor, maps: Tensor, before: Tensor, after: Tensor, steps: int) -> Tensor:

@@ -26,7 +26,9 @@ from holdfast.validate import check_count, check_values
 P = TypeVar("P", bound=Part)
 NATURAL = "natural"
 """The name of no attack, in records of predictions."""
-RESERVED = (NATURAL, "worst")
+OTHER_IMAGE = "other_image"
+"""The name of no attack but another image, in records of attributions."""
+RESERVED = (NATURAL, "worst", OTHER_IMAGE)
 
 
 @dataclass(frozen=True)

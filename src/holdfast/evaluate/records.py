@@ -1,8 +1,9 @@
 """Records: one row per image and attack, in one small Parquet file per batch, whole or absent.
 
 Rows of kind "accuracy" hold the prediction of an image under an attack on predictions ("natural": under none); rows of
-kind "attribution" hold how alike the maps of an image are before and after an attack on an attribution. Every file has
-every column, so that ``pandas.read_parquet(folder)`` gives everything; what a row does not have is null.
+kind "attribution" how alike the maps of an image are before and after an attack on an attribution; rows of kind
+"control" how alike the map of an image is to that of another image. Every file has every column, so that
+``pandas.read_parquet(folder)`` gives everything; what a row does not have is null.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from holdfast.errors import HoldfastError
 from holdfast.files import make_folder, write_atomically
 
-KINDS = ("accuracy", "attribution")
+KINDS = ("accuracy", "attribution", "control")
 COLUMNS = {
     "kind": pa.string(),
     "index": pa.int64(),

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,10 +20,11 @@ from holdfast.attacks.flags import coupling_flags
 from holdfast.attribution.base import Attribution
 from holdfast.errors import HoldfastError, HoldfastWarning
 from holdfast.evaluate.accuracy import accuracy_rows, predict
-from holdfast.evaluate.attribution import attribution_rows
+from holdfast.evaluate.attribution import Others, attribution_rows, other_image_rows
 from holdfast.evaluate.cost import Tell, protocol_cost
+from holdfast.evaluate.faithfulness import another_image
 from holdfast.evaluate.protocol import Protocol, by_name, protocol_differences, read_protocol, usual_settings
-from holdfast.evaluate.records import RecordFolder, rows_of, table_of
+from holdfast.evaluate.records import KINDS, RecordFolder, rows_of, table_of
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import default_protocol
 from holdfast.evaluate.subject import Data, batch_of, check_subject, data_of, environment_of, subject_of
@@ -41,7 +42,6 @@ from holdfast.validate import check_classes, check_positive, pick_device
 
 BatchRows = Callable[[Model, Tensor, Tensor, list[int], Protocol, Tell], dict[str, Any]]
 OnImages = Callable[[str, float, int], None]
-KINDS = ("accuracy", "attribution")
 TIMED = 8
 """Images of the trial pass."""
 WRITTEN = ("records", "subject.json", "environment.json", "summary.json", "report.html")
@@ -88,8 +88,8 @@ def evaluate(
         rank, world_size: do one shard and wait for nobody. Without them, inside a process group (``torchrun``), the
             processes share the batches, wait for each other and all return the result; ``out`` must be one folder for
             all.
-        on_images: told ("accuracy" or "attribution", images done, images in all) before every batch, after every attack
-            but its last, and at the end; a batch of which half the work is done counts by half.
+        on_images: told ("accuracy", "attribution" or "control", images done, images in all) before every batch, after
+            every attack but its last, and at the end; a batch of which half the work is done counts by half.
         on_start: told the estimated seconds, before anything longer than a trial pass.
 
     Returns:
@@ -198,9 +198,11 @@ class _Job:
             attacked = protocol.attributions and protocol.attacks
             correct = self._correct(images)[: protocol.n_attribution] if attacked else images[:0]
             attribution = self._records("attribution", correct, attribution_rows)
-        if accuracy is None or attribution is None:
+            others = correct if len(correct) > 1 else correct[:0]
+            control = self._records("control", others, partial(other_image_rows, others=self._others(correct)))
+        if accuracy is None or attribution is None or control is None:
             return None
-        table = pa.concat_tables([accuracy, attribution])
+        table = pa.concat_tables([accuracy, attribution, control])
         features = self.data.images[0].numel()
         summary = summarise(rows_of(table), protocol, features)
         text = sealed(summary.to_dict())
@@ -249,7 +251,7 @@ class _Job:
         """About how long this shard will take, from a timed pass and what the attacks cost."""
         size, forward_passes = self.protocol.batch_size, 0.0
         attacked = min(self.protocol.n_attribution, images) if self.protocol.attributions else 0
-        for kind, count in zip(KINDS, (images, attacked), strict=True):
+        for kind, count in zip(KINDS, (images, attacked, attacked), strict=True):
             batches = -(-count // size)
             left = len([*self._folder(kind).missing(batches, self.rank, self.world_size)])
             forward_passes += count * self._costs[kind] * left / max(batches, 1)
@@ -263,7 +265,8 @@ class _Job:
 
     def _folder(self, kind: str) -> RecordFolder:
         protocol = self.protocol
-        rows = 1 + len(protocol.predictions), len(protocol.attributions) * len(protocol.attacks)
+        maps = len(protocol.attributions)
+        rows = 1 + len(protocol.predictions), maps * len(protocol.attacks), maps
         return RecordFolder(self.out, kind, [metric.key for metric in protocol.metrics], rows[KINDS.index(kind)])
 
     def _records(self, kind: str, index: Tensor, make: BatchRows) -> pa.Table | None:
@@ -293,6 +296,11 @@ class _Job:
 
         tell(0.0)
         return tell
+
+    def _others(self, index: Tensor) -> Others:
+        """What finds, for some of the images ``index``, another one of these with its label."""
+        other = dict(zip(index.tolist(), index[another_image(self.data.labels[index])].tolist(), strict=True))
+        return lambda some: batch_of(self.data, torch.tensor([other[i] for i in some]), self.device)
 
     def _correct(self, index: Tensor) -> Tensor:
         """Indices of the images that the model classifies correctly, in order."""

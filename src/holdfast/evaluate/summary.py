@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from holdfast.evaluate.checks import check_records
-from holdfast.evaluate.protocol import Protocol
-from holdfast.evaluate.records import COLUMNS
+from holdfast.evaluate.protocol import OTHER_IMAGE, Protocol
+from holdfast.evaluate.records import COLUMNS, KINDS
 from holdfast.metrics import Metric
 from holdfast.metrics.stats import Interval, mean_interval
 
@@ -29,7 +29,7 @@ class Quantity:
     attribution: str
     """Which maps; empty for predictions."""
     attack: str
-    """Its name; "natural" for none, "worst" for the worst of all for each image."""
+    """Its name; "natural" for none, "worst" for the worst of all for each image, "other_image" for another image."""
     metric: str
     """The column; "accuracy" or "failure_rate"."""
     index: NDArray[np.int64] = field(repr=False)
@@ -44,12 +44,13 @@ def quantities(records: pd.DataFrame, lower_is_better: Sequence[str] = ()) -> It
     its largest if it is named in ``lower_is_better``.
     """
     columns = _Columns(records)
-    accuracy = columns.text["kind"] == "accuracy"
+    accuracy, attacked, control = (columns.text["kind"] == kind for kind in KINDS)
     for attack in columns.there("attack", accuracy):
         yield columns.quantity("", attack, "accuracy", "correct", accuracy)
     metrics = [name for name in records.columns if name not in COLUMNS]
-    for attribution in columns.there("attribution", ~accuracy):
-        own = columns.text["attribution"] == attribution
+    for attribution in columns.there("attribution", attacked):
+        explained = columns.text["attribution"] == attribution
+        own = attacked & explained
         attacks = columns.there("attack", own)
         found: dict[str, list[Quantity]] = {metric: [] for metric in metrics}
         for attack in attacks:
@@ -64,6 +65,10 @@ def quantities(records: pd.DataFrame, lower_is_better: Sequence[str] = ()) -> It
         for metric in metrics:
             if len(found[metric]) == len(attacks) and metric not in NOT_SHOWN:
                 yield _worst(found[metric], metric in lower_is_better)
+        for metric in metrics:
+            quantity = columns.quantity(attribution, OTHER_IMAGE, metric, metric, control & explained)
+            if len(quantity.values):
+                yield quantity
 
 
 def _worst(quantities: Sequence[Quantity], lower_is_better: bool) -> Quantity:
@@ -144,7 +149,7 @@ def summarise(records: pd.DataFrame, protocol: Protocol, n_features: int) -> Sum
     levels = {names.short(names.attacks[0], m.key): m.chance(n_features) for m in protocol.metrics if names.attacks}
     chance = {name: level for name, level in levels.items() if level is not None}
     k = next((m.k for m in protocol.metrics if hasattr(m, "k")), 1)
-    return Summary(metrics, chance, k, n_features, check_records(records, protocol))
+    return Summary(metrics, chance, k, n_features, check_records(records, protocol, n_features))
 
 
 def _interval(quantity: Quantity, metrics: Sequence[Metric]) -> Interval:

@@ -17,7 +17,8 @@ from holdfast.report.words import number
 
 READING = (
     "Means over images with 95 % intervals. An image on which an attack found nothing counts as unchanged (1.0). "
-    "Worst: the strongest attack for each image. Chance: what two unrelated maps score."
+    "Worst: the strongest attack for each image. Chance: what two unrelated maps score. Other image: what the map of "
+    "an image has in common with that of another image of another class, without any attack."
 )
 SHARES, OTHERS = "shares (%)", "correlations and others"
 

@@ -17,11 +17,13 @@ from pyarrow import compute
 
 from holdfast.evaluate.attribution import CONSTANT
 from holdfast.evaluate.protocol import NATURAL, Protocol, name_of
-from holdfast.evaluate.records import KINDS, OK, rows_of, table_of
+from holdfast.evaluate.records import OK, rows_of, table_of
 from holdfast.evaluate.summary import Names
 from holdfast.metrics import TopK
 
 Record = dict[str, Any]
+WIDE = ("accuracy", "attribution")
+"""The kinds of records that have such rows."""
 OF_IMAGE = ("index", "label", "succeeded", "best_step", "zero_share", "activation")
 """Columns that are shown for the first attack alone."""
 
@@ -47,15 +49,15 @@ class Records(Mapping[str, list[Record]]):
         return self._wide[kind]
 
     def __iter__(self) -> Any:
-        return iter(KINDS)
+        return iter(WIDE)
 
     def __len__(self) -> int:
-        return len(KINDS)
+        return len(WIDE)
 
     @cached_property
     def _wide(self) -> dict[str, list[Record]]:
         long = self.frame
-        kinds = {kind: long[long["kind"] == kind] for kind in KINDS}
+        kinds = {kind: long[long["kind"] == kind] for kind in WIDE}
         return {
             "accuracy": _accuracy(kinds["accuracy"]),
             "attribution": _attribution(kinds["attribution"], Names(long)),

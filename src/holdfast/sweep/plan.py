@@ -77,9 +77,9 @@ class Run:
             self.evaluation.n_examples
             or {"train": known.train, "val": known.val, "test": known.test}[self.evaluation.split]
         )
-        prediction, attribution = protocol_cost(protocol_of(self.evaluation))
+        prediction, *attributions = protocol_cost(protocol_of(self.evaluation))
         training = training_cost(self.train, images)
-        return int(training + prediction * shown + attribution * min(self.evaluation.n_attribution, shown))
+        return int(training + prediction * shown + sum(attributions) * min(self.evaluation.n_attribution, shown))
 
 
 @dataclass(frozen=True)
