@@ -1,4 +1,4 @@
-"""The numbers of an audit, from its records: curves, the verdict, and what to do next."""
+"""The numbers of an audit, from its records."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ import pandas as pd
 
 from holdfast.audit.command import Asked
 from holdfast.audit.settings import AuditSettings, bounds_of, reference_of
+from holdfast.audit.verdict import steps_after, verdict_on
 from holdfast.evaluate import name_of
 from holdfast.evaluate.faithfulness import alike
 from holdfast.metrics.stats import Interval, mean_interval
-from holdfast.report.words import counted
 
-HOLDS, FRAGILE = 0.8, 0.5
-"""Shares of the important features left under attack from which maps hold, and below which they are fragile."""
 HALF = 0.5
 
 
@@ -168,72 +166,11 @@ class AuditResult:
 
     def verdict(self) -> str:
         """One sentence in plain words with its numbers."""
-        eps = self.reference
-        found = {e: self.mean(e, "attack", self.topk, eps) for e in self.measured}
-        if not found:
-            return f"Nothing can be said: every map ({counted(self.images, 'image')}) is blank, the same everywhere."
-        best, worst = self.best, self.worst
-        noise = self.mean(worst, "noise", self.topk, eps)
-        levels = _levels(eps)
-        if found[worst].mean >= HOLDS:
-            opening = "The explanations of this model hold"
-        elif found[best].mean < FRAGILE:
-            opening = "Do not trust the explanations of this model"
-        elif len(found) > 1 and found[best].mean >= HOLDS:
-            opening = f"Of the explanations of this model only some hold ({self.label(best)} does)"
-        else:
-            opening = "The explanations of this model hold only in part"
-        what = f"{self.label(worst)} keeps {_percent(found[worst])} of its {self.settings.k} most important features"
-        others = f"; {self.label(best)}, which holds best, keeps {_percent(found[best])}" if best != worst else ""
-        blank = ", ".join(self.label(e) for e in self.explanations if e not in found)
-        others += f"; every map of {blank} is blank" if blank else ""
-        for rare in (e for e in found if self.blank(e) >= HALF and e not in (best, worst)):
-            others += (
-                f"; {self.label(rare)} is blank on {100 * self.blank(rare):.0f} % of the images and does not count"
-            )
-        others += "".join(
-            f"; maps of {self.label(e)} for different images share {_percent(self.another(e))} of these anyway"
-            for e in dict.fromkeys((worst, best))
-            if self.alike(e)
-        )
-        return (
-            f"{opening}: when an attacker may change every pixel by {levels} without changing the prediction, {what} "
-            f"(under noise of that size {_percent(noise)}){others}. Mean over {counted(self.images, 'image')}."
-        )
+        return verdict_on(self)
 
     def next_steps(self) -> list[str]:
         """What an engineer can do."""
-        eps, best = self.reference, self.best
-        steps = []
-        if not self.measured:
-            steps.append("Explain by another method, such as integrated gradients: a blank map says nothing.")
-        if self.score < HOLDS:
-            steps.append(
-                f"Train with the attribution regulariser at this radius, starting from your own factory: holdfast "
-                f"train DATASET-trades-igr --model file.py:factory --objective.base.attack.eps {eps:.4g}; then audit "
-                "again."
-            )
-        if len(self.measured) > 1:
-            steps.append(f"Show {self.label(best)}: of the explanations audited it keeps most under attack.")
-        for explanation in filter(self.alike, self.measured):
-            steps.append(
-                f"Do not take steadiness of {self.label(explanation)} for insight: much of its map is the same for "
-                "every image, whatever is on it. Compare maps of several images, or explain by another method."
-            )
-        half = self.half_gone(best)
-        if half is not None:
-            steps.append(
-                f"Say beside each map that a change of {_levels(half)} per pixel can replace half of its important "
-                "features; where inputs come from others, do not let people act on the map alone."
-            )
-        for explanation in self.explanations:
-            if self.blank(explanation) > 0:
-                steps.append(
-                    f"{self.label(explanation)} is blank on {100 * self.blank(explanation):.0f} % of the images."
-                )
-        if self.settings.budget in ("light", "quick"):
-            steps.append("For a number to quote, run again with --budget standard and at least 50 images.")
-        return steps
+        return steps_after(self)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per explanation, radius and kind of perturbation: means with their intervals."""
@@ -309,14 +246,3 @@ def _crossing(eps: pd.Series, share: pd.Series) -> float:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
-
-
-def _levels(eps: float) -> str:
-    return f"{255 * eps:.3g}/255 of its range"
-
-
-def _percent(found: Interval) -> str:
-    if np.isnan(found.mean):
-        return "an unknown share"
-    ends = "" if found.low is None or found.high is None else f" [{100 * found.low:.0f}, {100 * found.high:.0f}]"
-    return f"{100 * found.mean:.0f} %{ends}"
