@@ -97,6 +97,10 @@ class AuditResult:
         maps = self.rows(explanation, "map")
         return float(maps["blank"].astype(bool).mean()) if len(maps) else float("nan")
 
+    def mostly_blank(self, explanation: str) -> bool:
+        """Whether half of the maps or more are blank, so that the explanation does not count."""
+        return self.blank(explanation) >= HALF
+
     def another(self, explanation: str) -> Interval:
         """The share of a map's top features that are those of another image's map too; NaN where that is unknown."""
         maps = self.rows(explanation, "map")
@@ -140,7 +144,7 @@ class AuditResult:
     @property
     def best(self) -> str:
         """The explanation that keeps most of its top features at the reference radius, blank ones aside."""
-        usable = [e for e in self.measured if self.blank(e) < HALF] or self.measured or self.explanations
+        usable = [e for e in self.measured if not self.mostly_blank(e)] or self.measured or self.explanations
         return max(usable, key=self._left)
 
     @property

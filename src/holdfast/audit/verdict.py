@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 HOLDS, FRAGILE = 0.8, 0.5
 """Shares of the important features left under attack from which maps hold, and below which they are fragile."""
-MOSTLY = 0.5
-"""Share of blank maps from which a verdict says of an explanation that it does not count."""
 
 
 def verdict_on(result: AuditResult) -> str:
@@ -39,7 +37,7 @@ def verdict_on(result: AuditResult) -> str:
     others = f"; {result.label(best)}, which holds best, keeps {_percent(found[best])}" if best != worst else ""
     blank = ", ".join(result.label(e) for e in result.explanations if e not in found)
     others += f"; every map of {blank} is blank" if blank else ""
-    for rare in (e for e in found if result.blank(e) >= MOSTLY and e not in (best, worst)):
+    for rare in (e for e in found if result.mostly_blank(e) and e not in (best, worst)):
         others += (
             f"; {result.label(rare)} is blank on {100 * result.blank(rare):.0f} % of the images and does not count"
         )
