@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.paper.overview import GAINS, overview
 from holdfast.paper.targets import parts_of
+from holdfast.results import RunResult
 
 from .conftest import MakeResult, MakeStudy
 
@@ -51,12 +52,14 @@ def test_nothing_run_says_so(study: MakeStudy, profile: str) -> None:
     assert "Nothing of this table has been run yet." in document.to_html()
 
 
+def _warned(run: RunResult, *warnings: str) -> RunResult:
+    return replace(run, summary={**run.summary, "warnings": [*warnings]})
+
+
 def test_what_stands_behind_is_folded(study: MakeStudy, result: MakeResult) -> None:
     log = [{"kind": "train", "step": step, "epoch": 1, "loss": 2.5 - 0.2 * step} for step in range(1, 11)]
-    run = replace(result("trades"), log=log)
-    run.summary["warnings"] = ["on 61% of the images", "only 40 images"]
-    other = result("trades", seed=1)
-    other.summary["warnings"] = ["on 70% of the images"]
+    run = _warned(replace(result("trades"), log=log), "on 61% of the images", "only 40 images")
+    other = _warned(result("trades", seed=1), "on 70% of the images")
     document = overview(study(run, other), PARTS, ["holdfast reproduce all"])
     folded = {section.title for section in document.sections if section.folded}
     assert folded == {

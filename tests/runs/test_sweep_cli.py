@@ -129,7 +129,7 @@ def test_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert found.keys() == wanted.keys()
     assert {name for name in wanted if found[name] != wanted[name] and not name.endswith("result.json")} == set()
-    assert sum("records" in name for name in wanted) == 2 * (3 + 1)
+    assert sum("records" in name for name in wanted) == 2 * (3 + 1 + 1)
 
 
 BAD = [

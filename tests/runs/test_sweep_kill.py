@@ -45,7 +45,7 @@ def assert_same_sweep(root: Path, other: Path, runs: int) -> None:
     found, wanted = files(root), files(other)
     assert found.keys() == wanted.keys()
     assert [name for name in wanted if found[name] != wanted[name]] == []
-    assert sum("records" in name for name in wanted) == runs * (3 + 1)
+    assert sum("records" in name for name in wanted) == runs * (3 + 1 + 1)
     weights = list(other.rglob("last.safetensors"))
     for path in weights:
         a, b = load_file(root / path.relative_to(other)), load_file(path)

@@ -121,16 +121,16 @@ def test_data_sets_of_ones_own(tmp_path: Path) -> None:
 
 def test_cost() -> None:
     """AT, smoke: 3 steps of 2 F and 3 more on 300 images in 4 epochs, after each of them PGD and two maps of 5 points
-    on held-out images; each attack and the map of its end.
+    on held-out images; each attack and the map of its end; two maps of 50 points beside another image's.
     """
     at = SMALL.runs()[0]
     prediction = 1 + (2 + 1) + (2 * 20 + 1) + (2 * 40 + 1) + (2 * 10 + 1)
-    attribution = 2 * 50 + 2 * (6 * 5 * 8 + 101) + (4 * 11 + 101)
+    attribution = 3 * 2 * 50 + 2 * (6 * 5 * 8 + 101) + (4 * 11 + 101)
     attribution += sum(attack.cost + 101 for attack in strongest(0.1, 8, "quick").values())
     assert at.cost == ((3 * 2 + 3) * 300 + (6 + 22) * 50) * 4 + prediction * 100 + attribution * 30
     whole = load_plan("core", methods=["at"], datasets=["mnist"]).runs()[0]
     prediction = 1 + (2 + 1) + (2 * 20 + 1) + (2 * 40 + 1) + (2 * 30 + 1)
-    attribution = 2 * 50 + 2 * (6 * 20 * 200 + 101) + (10 * 41 + 101)
+    attribution = 3 * 2 * 50 + 2 * (6 * 20 * 200 + 101) + (10 * 41 + 101)
     attribution += sum(attack.cost + 101 for attack in strongest(0.3, 100, "standard").values())
     assert whole.cost == (83 * 55_000 + (80 + 22) * 1000) * 90 + prediction * 10_000 + attribution * 1000
 

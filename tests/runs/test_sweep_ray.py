@@ -44,7 +44,7 @@ def test_workers_that_die_go_on_and_change_nothing(tmp_path: Path) -> None:
     assert lines == ["digits-at seed 0 finished", "digits-standard seed 0 finished", "2 died"] * 2
     assert [outcome.status for outcome in sweep_here(PLAN, tmp_path / "serial")] == ["finished"] * 2
     wanted = contents(tmp_path / "serial")
-    assert sum("records" in name for name in wanted) == 2 * (3 + 1)
+    assert sum("records" in name for name in wanted) == 2 * (3 + 1 + 1)
     for kind in ("training", "evaluation"):
         assert contents(tmp_path / kind) == wanted
         for run in PLAN.runs():

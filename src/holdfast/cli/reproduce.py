@@ -40,7 +40,7 @@ class ReproduceOptions:
 
 DESCRIPTION = (
     "holdfast reproduce WHAT [options]: make the paper's tables, figures and statements again, with a verdict a claim. "
-    f"WHAT is {', '.join(TARGETS)}."
+    f"WHAT is {', '.join(TARGETS)}, or several of these with commas."
 )
 
 

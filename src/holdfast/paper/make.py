@@ -53,7 +53,7 @@ def reproduce(
     command: str = "",
     on_start: Callable[[float], None] | None = None,
 ) -> Document:
-    """Make one target or all, and write its tables and figures under ``request.out``.
+    """Make one target, several or all, and write their tables and figures under ``request.out``.
 
     Runs that are finished are not done again; all of them are kept as small files in ``out/results``. The
     target "all" also writes ``index.html``.

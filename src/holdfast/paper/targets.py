@@ -38,17 +38,19 @@ TARGETS = (*sorted({*NEEDS, "figure2"}), "all")
 
 
 def parts_of(target: str) -> tuple[str, ...]:
-    """The parts of a target in the order of the paper's kinds: tables, figures, statements.
+    """The parts of a target, or of several with commas, in the order of the paper's kinds: tables, figures, statements.
 
     Raises:
         HoldfastError: for an unknown target, with the nearest ones.
 
-    >>> parts_of("figure2"), parts_of("table3")
-    (('figure2a', 'figure2b', 'figure2c'), ('table3',))
+    >>> parts_of("figure2"), parts_of("table3,table1")
+    (('figure2a', 'figure2b', 'figure2c'), ('table1', 'table3'))
     """
-    if target not in TARGETS:
-        raise unknown_name("target", target, TARGETS)
-    parts = GROUPS.get(target, (target,))
+    parts: set[str] = set()
+    for name in target.split(","):
+        if name not in TARGETS:
+            raise unknown_name("target", name, TARGETS)
+        parts |= {*GROUPS.get(name, (name,))}
     return tuple(part for part in NEEDS if part in parts)
 
 

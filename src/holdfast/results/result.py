@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -56,7 +57,7 @@ class RunResult:
         """The numbers that define the paper's protocol; raises HoldfastError for another protocol."""
         return config_of(self.protocol)
 
-    @property
+    @cached_property
     def dataset(self) -> str:
         """What its rows are grouped by: the setup of its recipe ("fashion_mnist_01"), or else its data set."""
         if self.settings is None:
@@ -65,7 +66,7 @@ class RunResult:
         own = self.settings.data.name
         return named if named in SETUPS and setup(named).base.data.name == own else own
 
-    @property
+    @cached_property
     def method(self) -> str:
         """The recipe's name without its data set, for example "trades-igr"; the name of a model without a recipe."""
         return self.label if self.settings is None else self.settings.recipe.removeprefix(f"{self.dataset}-")
