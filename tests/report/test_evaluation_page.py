@@ -41,3 +41,16 @@ def test_its_numbers_are_those_of_the_evaluation() -> None:
     assert document.answer.startswith(f"Under the worst of all attacks {share} % of the 3 most important features")
     assert document.answer.endswith("the accuracy without attack is 100.0 %.")
     assert "net&lt;1&gt;" in document.to_html()
+
+
+def test_the_answer_names_the_explanation_and_says_what_every_map_shares() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.linspace(1, 2, 16) * torch.tensor([[1.0], [1.1], [1.2]]))
+    images = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    result = hf.evaluate(
+        net, (images, net(images).argmax(1)), eps=0.01, attributions=("saliency", "input-x-gradient"),
+        attacks=["random-signs"], predictions=[], metrics=["TopK(k=3)"],
+    )  # fmt: skip
+    answer = evaluation_document(result).answer
+    assert "are left (Saliency); maps of different images share 100.0 % of these features anyway" in answer

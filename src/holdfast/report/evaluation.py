@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from holdfast.evaluate.protocol import leaves
+from holdfast.evaluate.faithfulness import alike
+from holdfast.evaluate.protocol import leaves, name_of
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.metrics.stats import Interval
 from holdfast.part_json import class_name, to_plain
@@ -75,7 +76,11 @@ def _answer(result: EvaluationResult) -> str:
         said.append(f"{number(metrics['worst_topk'].mean, True, 1)} % of the {k} most important features are left")
     if "worst_kendall" in metrics:
         said.append(f"Kendall’s τ is {number(metrics['worst_kendall'].mean, False, 1)}")
-    found = [f"under the worst of all attacks {' and '.join(said)}"] if said else []
+    of = f" ({name_of(result.protocol.attributions[0])})" if len(result.protocol.attributions) > 1 else ""
+    found = [f"under the worst of all attacks {' and '.join(said)}{of}"] if said else []
+    shared, chance = metrics.get("other_image_topk"), result.summary.chance.get("topk")
+    if shared is not None and chance is not None and alike(shared, chance):
+        found.append(f"maps of different images share {number(shared.mean, True, 1)} % of these features anyway")
     if "natural" in metrics:
         found.append(f"the accuracy without attack is {number(metrics['natural'].mean, True, 1)} %")
     text = "; ".join(found)
