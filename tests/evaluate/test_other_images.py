@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 import holdfast as hf
 from holdfast.evaluate.faithfulness import another_image
+from holdfast.report.quantities import values_of
+from holdfast.results.result import result_of
 
 K = 5
 IMAGES = torch.rand(7, 1, 4, 4, generator=torch.Generator().manual_seed(3))
@@ -94,3 +96,14 @@ def test_records_from_before_are_completed_and_kept(net: nn.Module, tmp_path: Pa
 
 def test_one_image_has_no_other(net: nn.Module) -> None:
     assert control(done(net, hf.Saliency(), IMAGES[:1])).empty
+
+
+def nowhere_on_the_first(x: Tensor, target: Tensor) -> Tensor:
+    return torch.where((x == IMAGES[0]).flatten(1).all(1).view(-1, 1, 1, 1), x.new_tensor(float("nan")), x)
+
+
+def test_an_image_without_a_map_takes_no_number_from_the_others(net: nn.Module) -> None:
+    run = result_of(done(net, hf.External(nowhere_on_the_first)))
+    beside = another_image(net(IMAGES).argmax(1)).tolist()
+    assert sorted(values_of(run, "kendall")) == sorted(values_of(run, "worst_topk")) == [1, 2, 3, 4, 5, 6]
+    assert sorted(values_of(run, "other_image_kendall")) == [i for i in range(1, 7) if beside[i] != 0]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from holdfast.errors import HoldfastError
-from holdfast.evaluate.protocol import NATURAL, usual_settings
+from holdfast.evaluate.protocol import NATURAL, OTHER_IMAGE, usual_settings
 from holdfast.evaluate.summary import WORST, Quantity, shown
 from holdfast.metrics.stats import Interval, mean_interval
 from holdfast.report.document import Board, Code, Document, Entry, Section, Words
@@ -70,7 +70,8 @@ def entries_of(result: RunResult) -> Iterator[Entry]:
     about = [f"{'ε' if name == 'eps' else name} {value:.4g}" for name, value in usual.items()]
     about += [f"profile {result.profile}"] if result.profile else []
     seed = "" if result.settings is None else f", seed {result.seed}"
-    for attribution, attack in dict.fromkeys((q.attribution, q.attack) for q in found if q.attribution):
+    attacked = (q for q in found if q.attribution and q.attack != OTHER_IMAGE)
+    for attribution, attack in dict.fromkeys((q.attribution, q.attack) for q in attacked):
         name = _worst_of(result) if attack == WORST else attack
         kendall, topk = (means.get((attribution, attack, key)) for key in ("kendall", "topk"))
         where = (dataset_title(result.dataset), attribution, name)

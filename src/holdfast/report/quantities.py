@@ -14,7 +14,8 @@ ACCURACY = "Accuracy"
 ATTACKED = "Attribution under attack"
 WORST = "Worst of all attacks"
 NOISE = "Under random noise"
-REMARKS = {WORST: "worst", NOISE: "noise"}
+SHARED = "Of another image"
+REMARKS = {WORST: "worst", NOISE: "noise", SHARED: "other image"}
 PREDICTION = ("natural", "fgsm", "pgd20", "pgd40", "cw_inf")
 
 
@@ -150,6 +151,23 @@ QUANTITIES: dict[str, Quantity] = {
             False,
             "Kendall’s τ under the same random noise: how much is lost without any adversary.",
         ),
+        Quantity(
+            "other_image_topk",
+            SHARED,
+            "Top-{k}",
+            True,
+            "Share of the {k} most important features that the map of another image of another class has among its "
+            "own: what is left under attack says something about an image as far as it lies above this.",
+            merit=False,
+        ),
+        Quantity(
+            "other_image_kendall",
+            SHARED,
+            "Kendall τ",
+            False,
+            "Kendall’s τ between the maps of two images of different classes.",
+            merit=False,
+        ),
     )
 }
 
@@ -170,33 +188,23 @@ def attacks_of_all(results: Sequence[RunResult]) -> tuple[str, ...]:
 
 
 def values_of(run: RunResult, key: str, attacks: Sequence[str] | None = None) -> dict[int, float]:
-    """A quantity of a result by the index of the image; empty where its records lack it.
+    """A quantity of a result by the index of those images that have it.
 
     ``attacks`` are those that a worst case is taken over; all of the result by default.
     """
-    kind = "accuracy" if key in PREDICTION else "attribution"
-    try:
-        index, values = run.column("index", kind), _values(run, key, attacks)
-    except KeyError:
-        return {}
-    return dict(zip(index, values, strict=True))
-
-
-def _values(run: RunResult, key: str, attacks: Sequence[str] | None) -> list[float]:
     if key in PREDICTION:
-        found = run.column("prediction" if key == "natural" else key, "accuracy")
-        return [float(a == b) for a, b in zip(found, run.column("label", "accuracy"), strict=True)]
+        name = "prediction" if key == "natural" else key
+        return {row["index"]: float(row[name] == row["label"]) for row in run.records["accuracy"] if name in row}
+    if key == "failure_rate":
+        rows = run.records["attribution"]
+        return {row["index"]: 1.0 - row["succeeded"] for row in rows if "succeeded" in row}
+    names = [key]
     if key.startswith("worst_"):
         first = next(iter(run.protocol.attacks), "")
         chosen = run.protocol.attacks if attacks is None else attacks
-        if not chosen:
-            raise KeyError(key)
-        prefixes = ["" if name == first else f"{name}_" for name in chosen]
-        columns = [run.column(prefix + key.removeprefix("worst_")) for prefix in prefixes]
-        return [min(values) for values in zip(*columns, strict=True)]
-    if key == "failure_rate":
-        return [1.0 - found for found in run.column("succeeded")]
-    return run.column(key)
+        names = [("" if name == first else f"{name}_") + key.removeprefix("worst_") for name in chosen]
+    rows = run.records["attribution"]
+    return {row["index"]: min(row[n] for n in names) for row in rows if names and all(n in row for n in names)}
 
 
 def column_of(results: list[RunResult], key: str, attacks: Sequence[str] | None = None) -> Values:

@@ -1,7 +1,8 @@
 """Records with one row per image and a column per attack and metric, as the first schema stored them and reports read.
 
 The names of the columns are those of `holdfast.evaluate.summary.Names`: "kendall" is under the first attack,
-"rank_topk" under the attack "rank"; predictions are called as their attacks, "prediction" is under none.
+"rank_topk" under the attack "rank", "other_image_topk" beside another image; predictions are called as their attacks,
+"prediction" is under none.
 """
 
 from __future__ import annotations
@@ -57,11 +58,8 @@ class Records(Mapping[str, list[Record]]):
     @cached_property
     def _wide(self) -> dict[str, list[Record]]:
         long = self.frame
-        kinds = {kind: long[long["kind"] == kind] for kind in WIDE}
-        return {
-            "accuracy": _accuracy(kinds["accuracy"]),
-            "attribution": _attribution(kinds["attribution"], Names(long)),
-        }
+        predicted = long["kind"] == "accuracy"
+        return {"accuracy": _accuracy(long[predicted]), "attribution": _attribution(long[~predicted], Names(long))}
 
 
 def _accuracy(rows: pd.DataFrame) -> list[Record]:
