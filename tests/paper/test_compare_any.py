@@ -76,7 +76,13 @@ def test_a_worst_case_is_over_the_attacks_that_all_have(result: Make) -> None:
 
 def test_titles_are_unique(result: Make) -> None:
     runs = [result("at"), result("at", seed=1), result("mart"), result("mart")]
-    assert [*titled(runs)] == ["AT, seed 0", "AT, seed 1", "MART, seed 0 (3)", "MART, seed 0 (4)"]
+    places = "abcd"
+    assert [*titled(zip(places, runs, strict=True))] == [
+        "AT, seed 0",
+        "AT, seed 1",
+        "MART, seed 0 (c)",
+        "MART, seed 0 (d)",
+    ]
 
 
 def test_a_board_holds_every_attack_and_the_worst_of_them(result: Make) -> None:
@@ -164,7 +170,8 @@ def test_a_name_with_folders_is_exported_beside_the_others(result: Make, tmp_pat
 
 def test_models_that_were_not_trained_here_have_no_seed(result: Make) -> None:
     mine = replace(result("at"), settings=None, label="mine")
-    assert list(titled([mine, mine])) == ["mine (1)", "mine (2)"]
+    assert list(titled([("a", mine), ("b", mine)])) == ["mine (a)", "mine (b)"]
+    assert list(titled([("a", mine), ("a", mine)])) == ["mine (a) (1)", "mine (a) (2)"]
 
 
 @pytest.mark.parametrize("command", ["report --quiet results/a", "leaderboard --out page.html results"])

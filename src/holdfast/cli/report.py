@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> None:
     from holdfast.report.write import write_report
     from holdfast.results.store import refuse_unlike, results_at, titled
 
-    results = titled(result for path in paths for result in results_at(path))
+    results = titled((path.name, result) for path in paths for result in results_at(path))
     refuse_unlike(results.values())
     dataset = dataset_title(next(iter(results.values())).dataset)
     document = compare_results(results, dataset=dataset, commands=[f"holdfast report {shlex.join(argv)}"])

@@ -254,12 +254,14 @@ def _evaluation(folder: Path) -> RunResult:
     return replace(found, label=str(found.subject.get("model", folder.name)))
 
 
-def titled(results: Iterable[RunResult]) -> dict[str, RunResult]:
-    """Results by a title of each: the method, with its seed and then a number where others are called so too."""
-    found = list(results)
+def titled(results: Iterable[tuple[str, RunResult]]) -> dict[str, RunResult]:
+    """Results, each given with where it lies, by a title of each.
+
+    That is the method, where others are called so too with its seed, then with its place, then with a number.
+    """
+    places, found = map(list, zip(*results, strict=True))
     names = [run.title for run in found]
-    names = [
-        f"{n}, seed {r.seed}" if names.count(n) > 1 and r.settings else n for n, r in zip(names, found, strict=True)
-    ]
-    numbered = [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names, 1)]
-    return dict(zip(numbered, found, strict=True))
+    seeds = [f", seed {run.seed}" if run.settings else "" for run in found]
+    for more in (seeds, [f" ({place})" for place in places], [f" ({i})" for i, _ in enumerate(found, 1)]):
+        names = [f"{n}{m}" if names.count(n) > 1 else n for n, m in zip(names, more, strict=True)]
+    return dict(zip(names, found, strict=True))
