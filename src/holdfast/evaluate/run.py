@@ -30,6 +30,7 @@ from holdfast.evaluate.standard import default_protocol
 from holdfast.evaluate.subject import Data, batch_of, check_subject, data_of, environment_of, subject_of
 from holdfast.evaluate.summary import summarise
 from holdfast.files import locked_share, refuse_to_replace, write_atomically
+from holdfast.gradient.points import block_rows
 from holdfast.metrics import Metric
 from holdfast.models.arithmetic import float32_products
 from holdfast.models.outputs import adapted, logits_of
@@ -255,8 +256,12 @@ class _Job:
             batches = -(-count // size)
             left = len([*self._folder(kind).missing(batches, self.rank, self.world_size)])
             forward_passes += count * self._costs[kind] * left / max(batches, 1)
+        if not forward_passes:
+            return 0.0
         few, _ = batch_of(self.data, torch.arange(min(TIMED, size, len(self.data))), self.device)
-        return forward_passes * seconds_per_pass(self.model, few) if forward_passes else 0.0
+        at_once = max(len(few), block_rows(few)) if few.device.type == "cpu" else len(few)
+        several = few.repeat(-(-at_once // len(few)), *[1] * (few.ndim - 1))[:at_once]
+        return forward_passes * seconds_per_pass(self.model, several)
 
     @cached_property
     def _costs(self) -> dict[str, float]:
