@@ -36,11 +36,15 @@ def net():
     return nn.Sequential(nn.Flatten(), nn.Linear(48, 3))
 
 
+def brightness(x, target):
+    return x
+
+
 @dataclass(frozen=True)
 class Scaled(hf.Saliency):
     scale: float = 1.0
 """
-ALL = """--attribution 'IntegratedGradients(n_steps=3, baseline=0.1)'
+ALL = """--attribution 'IntegratedGradients(n_steps=3, baseline=0.1)' --attribution mine.py:brightness
 --attribution 'mine.py:Scaled(scale=2.5)' --eps 0.0123 --images 1 --k 5 --budget standard --draws 2 --certify True
 --samples 7 --weights 'w 1.pt' --mean 0.4 --std 0.30000000000000004 --image-size 8 6 --strict --seed 3 --device cpu
 --data-dir elsewhere --out 'my audit'"""

@@ -100,7 +100,7 @@ def test_progress_counts_images(net: nn.Module, data: tuple[Tensor, Tensor]) -> 
 def test_the_estimate_is_of_what_is_left(
     net: nn.Module, data: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("holdfast.evaluate.run.seconds_per_pass", lambda model, images: 1.0)
+    monkeypatch.setattr("holdfast.evaluate.job.seconds_per_pass", lambda model, images: 1.0)
     seconds: list[float] = []
     prediction, attribution, control = protocol_cost(PROTOCOL)
     for _ in range(2):

@@ -40,8 +40,8 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for place, name in (
         ("holdfast.train.loop", "_Run.go"),
-        ("holdfast.evaluate.run", "accuracy_rows"),
-        ("holdfast.evaluate.run", "attribution_rows"),
+        ("holdfast.evaluate.job", "accuracy_rows"),
+        ("holdfast.evaluate.job", "attribution_rows"),
         ("holdfast.audit.run", "measure"),
         ("holdfast.demo", "compare"),
         ("holdfast.demo", "compare_zoo"),

@@ -17,13 +17,12 @@ from holdfast.attribution import Saliency
 from holdfast.attribution.base import check_target
 from holdfast.audit.accuracy import accuracy_of
 from holdfast.audit.command import Asked
+from holdfast.audit.inputs import images_of, model_of, numbers_of
 from holdfast.audit.light import LightAttack
 from holdfast.audit.measure import Pictured, flags_of, full_attack, measure
 from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import AuditSettings, Effort, fitted_settings, reference_of, with_budget
 from holdfast.audit.store import Store, is_audit_of
-from holdfast.data import default_split, load_dataset
-from holdfast.data.given import GIVE, Given, as_images, given_images
 from holdfast.data.image_data import ImageData, to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import predict
@@ -33,7 +32,6 @@ from holdfast.files import refuse_if_held
 from holdfast.models.find import FoundModel, find_model, fitted
 from holdfast.models.resolve import BUILT_IN, seconds_per_pass
 from holdfast.models.state import evaluating
-from holdfast.report.words import counted
 from holdfast.validate import pick_device
 
 FLAGGED = 3
@@ -98,9 +96,9 @@ def audit(
         refuse_if_held(folder)
     shaped_by_images = isinstance(model, str) and (model in BUILT_IN or Path(model).is_dir())
     own: dict[str, Any] = {"weights": weights, "checkpoint": checkpoint, "mean": mean, "std": std}
-    found = None if shaped_by_images else _model(model, own)
+    found = None if shaped_by_images else model_of(model, own)
     held, most = not isinstance(images, str | ImageData), (settings or AuditSettings()).images
-    data = _images(images, found, image_size, strict, data_dir, most)
+    data = images_of(images, found, image_size, strict, data_dir, most)
     if found is None:
         classes = None if held else data.num_classes or None
         found = find_model(str(model), shape=data.shape, num_classes=classes, **own)
@@ -147,8 +145,8 @@ def audit(
                 images if isinstance(images, str) else None,
                 weights,
                 checkpoint,
-                _numbers(mean),
-                _numbers(std),
+                numbers_of(mean),
+                numbers_of(std),
                 image_size,
                 strict,
                 data_dir,
@@ -180,68 +178,6 @@ def audit(
         finished = result(flags, accuracy, odd)
         store.finish(finished)
     return finished
-
-
-def _model(model: str | nn.Module | FoundModel, own: dict[str, Any]) -> FoundModel:
-    if isinstance(model, str):
-        return find_model(model, **own)
-    if own != {"weights": None, "checkpoint": "last", "mean": None, "std": None}:
-        raise HoldfastError(
-            "weights, checkpoint, mean and std are for a model given by its name; load them into the module, or wrap "
-            "it in holdfast.Normalized."
-        )
-    if not isinstance(model, FoundModel | nn.Module):
-        raise HoldfastError(
-            f"the model is a {type(model).__name__}; give an nn.Module (holdfast.Logits(function) for a function), or "
-            "the name of one."
-        )
-    return model if isinstance(model, FoundModel) else FoundModel(model, type(model).__name__)
-
-
-def _numbers(values: Sequence[float] | None) -> tuple[float, ...] | None:
-    return None if values is None else tuple(map(float, values))
-
-
-def _images(
-    images: Any,
-    found: FoundModel | None,
-    image_size: int | tuple[int, int] | None,
-    strict: bool,
-    data_dir: str | None,
-    most: int,
-) -> ImageData:
-    if isinstance(images, ImageData):
-        return images
-    if not isinstance(images, str):
-        return _held(images, most)
-    split = default_split(images, data_dir)
-    if found is None:
-        return load_dataset(images, split, data_dir=data_dir, image_size=image_size, strict=strict)
-    return load_dataset(
-        images,
-        split,
-        data_dir=data_dir,
-        image_size=found.image_size if image_size is None else image_size,
-        interpolation=found.interpolation,
-        crop=found.crop,
-        channels=found.channels,
-        strict=strict,
-    )
-
-
-def _held(images: Any, most: int) -> ImageData:
-    """Images that were given in Python, with their labels if there are any."""
-    if isinstance(images, Tensor | np.ndarray):
-        values = as_images(images)
-        found = Given(values, torch.full((len(values),), -1, dtype=torch.int64))
-    else:
-        held = given_images(images, most)
-        if held is None:
-            raise HoldfastError(f"the images are a {type(images).__name__}; give {GIVE}, or images alone.")
-        found = held
-    values = found.images if found.images.dtype == torch.uint8 else found.images.float()
-    classes = found.classes or tuple(f"class {i}" for i in range(int(found.labels.max()) + 1))
-    return ImageData("images", "all", values.cpu(), found.labels.cpu(), classes, counted(len(values), "image"))
 
 
 def _audited(

@@ -28,27 +28,19 @@ CONSTANT = "the clean map is constant"
 
 
 @dataclass(frozen=True)
-class AttackedMaps:
-    """One attack on one attribution; each tensor has one entry per image.
+class MapPairs:
+    """The maps of some images beside other maps; each tensor has one entry per image. ``broken``: a map holds NaN."""
 
-    Where the attack failed, the adversarial image and its map are the clean ones. ``broken``: a map holds NaN.
-    """
-
-    adversarial: Tensor
     clean_map: Tensor
-    adversarial_map: Tensor
-    succeeded: Tensor
-    best_step: Tensor
+    other_map: Tensor
     broken: Tensor
 
     def value(self, metric: Metric) -> Tensor:
-        """A metric in float64: NaN where a map is broken, what a failed attack counts as where it failed."""
+        """A metric in float64: NaN where a map is broken."""
         values = torch.full((len(self.broken),), float("nan"), dtype=torch.float64, device=self.broken.device)
         sound = ~self.broken
         if bool(sound.any()):
-            values[sound] = metric(self.adversarial_map[sound], self.clean_map[sound]).double()
-        if metric.if_failed is not None:
-            values = values.masked_fill(sound & ~self.succeeded, metric.if_failed)
+            values[sound] = metric(self.other_map[sound], self.clean_map[sound]).double()
         return values
 
     def status(self) -> list[str]:
@@ -57,6 +49,25 @@ class AttackedMaps:
         constant = flat.amax(1) == flat.amin(1)
         pairs = zip(self.broken.tolist(), constant.tolist(), strict=True)
         return [BROKEN if broken else CONSTANT if same else OK for broken, same in pairs]
+
+
+@dataclass(frozen=True)
+class AttackedMaps(MapPairs):
+    """One attack on one attribution: the clean maps beside those of the adversarial images.
+
+    Where the attack failed, the adversarial image and its map are the clean ones.
+    """
+
+    adversarial: Tensor
+    succeeded: Tensor
+    best_step: Tensor
+
+    def value(self, metric: Metric) -> Tensor:
+        """A metric in float64: NaN where a map is broken, what a failed attack counts as where it failed."""
+        values = super().value(metric)
+        if metric.if_failed is not None:
+            values = values.masked_fill(~self.broken & ~self.succeeded, metric.if_failed)
+        return values
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ def attack_maps(
     run = found["run"]
     adversarial = _where(run, found["adversarial"], images) if bool(run.any()) else images
     maps = score_maps(model, attribution, batch, adversarial)
-    return AttackedMaps(adversarial, clean, maps, found["succeeded"], found["best_step"], ~run | _broken(maps))
+    return AttackedMaps(clean, maps, ~run | _broken(maps), adversarial, found["succeeded"], found["best_step"])
 
 
 def _check_found(found: Any, x: Tensor, attack: Attack) -> None:
@@ -146,11 +157,25 @@ def attribution_rows(
     model: Model, images: Tensor, labels: Tensor, index: list[int], protocol: Protocol, tell: Tell
 ) -> dict[str, Any]:
     """Of each image: its maps before and after each attack on each attribution, compared by each metric."""
-    parts = [*_each(model, images, labels, index, protocol, tell)]
-    return {name: [value for part in parts for value in part[name]] for name in parts[0]} if parts else {"index": []}
+    return _joined(_attacked(model, images, labels, index, protocol, tell))
 
 
-def _each(
+def other_image_rows(
+    model: Model, images: Tensor, labels: Tensor, index: list[int], protocol: Protocol, tell: Tell, others: Others
+) -> dict[str, Any]:
+    """Of each image: its maps compared, by each metric, with those of another image, each for its own label."""
+    return _joined(_beside_others(model, images, labels, index, protocol, tell, others))
+
+
+def _joined(parts: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {"index": []}
+    for part in parts:
+        for name, values in part.items():
+            found.setdefault(name, []).extend(values)
+    return found
+
+
+def _attacked(
     model: Model, images: Tensor, labels: Tensor, index: list[int], protocol: Protocol, tell: Tell
 ) -> Iterator[dict[str, Any]]:
     whole = Batch(images, labels, protocol.seed)
@@ -161,39 +186,35 @@ def _each(
             found = attack_maps(model, attribution, name, attack, whole, clean)
             tell(attack_cost(attack, attribution))
             rows: dict[str, Any] = {
-                "index": index,
-                "label": labels.tolist(),
-                "attribution": [name_of(attribution)] * len(index),
-                "attack": [name] * len(index),
-                "status": found.status(),
                 "succeeded": found.succeeded.tolist(),
                 "best_step": found.best_step.tolist(),
                 "activation": [None] * len(index),
             }
             with suppress(HoldfastError):  # a network without ReLU has no activation consistency
                 rows["activation"] = activation_consistency(model, images, found.adversarial).tolist()
-            yield {**rows, **{metric.key: found.value(metric).tolist() for metric in protocol.metrics}}
+            yield {**_compared(found, attribution, name, labels, index, protocol), **rows}
 
 
-def other_image_rows(
+def _beside_others(
     model: Model, images: Tensor, labels: Tensor, index: list[int], protocol: Protocol, tell: Tell, others: Others
-) -> dict[str, Any]:
-    """Of each image: its maps compared, by each metric, with those of another image, each for its own label."""
+) -> Iterator[dict[str, Any]]:
     batches = [Batch(*pair, protocol.seed) for pair in ((images, labels), others(index))]
-    rows: dict[str, list[Any]] = {}
     for attribution in protocol.attributions:
         maps, other_maps = (score_maps(model, attribution, batch) for batch in batches)
         tell(4.0 * attribution.points)
-        whole = torch.ones(len(index), dtype=torch.bool, device=images.device)
-        found = AttackedMaps(batches[1].images, maps, other_maps, whole, labels, _broken(maps) | _broken(other_maps))
-        own: dict[str, list[Any]] = {
-            "index": index,
-            "label": labels.tolist(),
-            "attribution": [name_of(attribution)] * len(index),
-            "attack": [OTHER_IMAGE] * len(index),
-            "status": found.status(),
-            **{metric.key: found.value(metric).tolist() for metric in protocol.metrics},
-        }
-        for name, values in own.items():
-            rows.setdefault(name, []).extend(values)
-    return rows
+        found = MapPairs(maps, other_maps, _broken(maps) | _broken(other_maps))
+        yield _compared(found, attribution, OTHER_IMAGE, labels, index, protocol)
+
+
+def _compared(
+    found: MapPairs, attribution: Attribution, attack: str, labels: Tensor, index: list[int], protocol: Protocol
+) -> dict[str, Any]:
+    """What the records of every comparison of maps hold."""
+    return {
+        "index": index,
+        "label": labels.tolist(),
+        "attribution": [name_of(attribution)] * len(index),
+        "attack": [attack] * len(index),
+        "status": found.status(),
+        **{metric.key: found.value(metric).tolist() for metric in protocol.metrics},
+    }

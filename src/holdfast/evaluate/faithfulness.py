@@ -67,15 +67,14 @@ def another_image(classes: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
     >>> another_image(torch.tensor([0, 0, 1, 0])).tolist(), another_image(torch.tensor([5, 5])).tolist()
     ([2, 2, 3, 2], [1, 0])
     """
-    count = len(classes)
-    following = (torch.arange(count) + 1) % count
-    found = following.clone()
-    own = classes.tolist()
-    for i in [*range(count)][::-1] * 2:
-        after = int(following[i])
-        if own[after] == own[i]:
-            found[i] = found[after]
-    return found if len(set(own)) > 1 else following
+    own, count = classes.tolist(), len(classes)
+    found = [(i + 1) % count for i in range(count)]
+    if len(set(own)) > 1:
+        for i in 2 * [*reversed(range(count))]:
+            after = (i + 1) % count
+            if own[after] == own[i]:
+                found[i] = found[after]
+    return torch.tensor(found, dtype=torch.int64)
 
 
 def of_other_images(maps: Float[Tensor, "B ..."], metric: Metric) -> Float[Tensor, " B"]:

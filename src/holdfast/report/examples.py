@@ -63,7 +63,7 @@ def _view(found: AttackedMaps, row: int, k: int) -> AttackedView:
     return AttackedView(
         attribution_clean=found.clean_map[row].cpu().numpy(),
         adversarial=found.adversarial[row].cpu().numpy(),
-        attribution_adversarial=found.adversarial_map[row].cpu().numpy(),
+        attribution_adversarial=found.other_map[row].cpu().numpy(),
         kendall=found.value(KendallTau())[row].item(),
         topk=found.value(TopK(k))[row].item(),
         succeeded=bool(found.succeeded[row]),

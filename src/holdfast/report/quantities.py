@@ -195,15 +195,14 @@ def values_of(run: RunResult, key: str, attacks: Sequence[str] | None = None) ->
     if key in PREDICTION:
         name = "prediction" if key == "natural" else key
         return {row["index"]: float(row[name] == row["label"]) for row in run.records["accuracy"] if name in row}
+    rows = run.records["attribution"]
     if key == "failure_rate":
-        rows = run.records["attribution"]
         return {row["index"]: 1.0 - row["succeeded"] for row in rows if "succeeded" in row}
     names = [key]
     if key.startswith("worst_"):
         first = next(iter(run.protocol.attacks), "")
         chosen = run.protocol.attacks if attacks is None else attacks
         names = [("" if name == first else f"{name}_") + key.removeprefix("worst_") for name in chosen]
-    rows = run.records["attribution"]
     return {row["index"]: min(row[n] for n in names) for row in rows if names and all(n in row for n in names)}
 
 
