@@ -82,8 +82,8 @@ def evaluate(
     reported in its records (``status``) and in the warnings, and stops nothing.
 
     Example:
-        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.ReLU(),
-        ...                           torch.nn.Linear(8, 2))
+        >>> import torch
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> images = torch.rand(6, 1, 4, 4)
         >>> result = evaluate(net, (images, net(images).argmax(1)), eps=0.1, attacks=["random-signs"])
         >>> result.summary.metrics["natural"].mean
