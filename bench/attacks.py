@@ -111,7 +111,7 @@ def ifia(name: str, size: int, steps: int = 2, k: int = 100, rounds: int = 3, de
 def softplus_cost(device: str = "cpu") -> list[Row]:
     """FLOPs of the attack's gradient alone, in forward passes a path point, by gate."""
     from bench.measure import flops
-    from holdfast.gradient.integral import path_attribution
+    from holdfast.attribution.base import path_attribution
     from holdfast.gradient.points import Path
 
     rows = []

@@ -24,7 +24,7 @@ from bench.rivals import RIVALS, Rival, Task
 from holdfast.attacks.auto import coarse
 from holdfast.attacks.worst import Compared, Worst, similarity
 from holdfast.attribution.base import Attribution
-from holdfast.data.image_data import to_unit_interval
+from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate.subject import fingerprint
 from holdfast.files import write_atomically
 from holdfast.models.find import FoundModel, card_of, find_model

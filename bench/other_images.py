@@ -17,7 +17,7 @@ from torch import Tensor
 
 import holdfast as hf
 from bench.contest import Network, network_of
-from holdfast.data.image_data import to_unit_interval
+from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate.faithfulness import deletion, insertion, of_other_images, random_order
 from holdfast.files import write_atomically
 from holdfast.metrics.stats import Interval, Sample, contrast

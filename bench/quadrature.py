@@ -16,7 +16,7 @@ import torch
 
 import holdfast as hf
 from bench.measure import environment
-from holdfast.data.image_data import to_unit_interval
+from holdfast.data.loader import to_unit_interval
 from holdfast.gradient.points import Method
 from holdfast.models.find import pretrained_names
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.data.digits import load_digits
-from holdfast.data.image_data import to_unit_interval
+from holdfast.data.loader import to_unit_interval
 from holdfast.models import SmallCNN
 from tests.networks import NETWORKS, RELU_SPELLINGS, Activation, ConvNet, seeded, toy
 

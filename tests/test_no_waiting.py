@@ -15,8 +15,8 @@ from holdfast import IFIA, PGD, TPGD, CWInf
 from holdfast.attacks import Attack, Goal, KendallGoal, MassCenterGoal, RandomSigns, TopKGoal
 from holdfast.attacks.attribution_attack import Scores
 from holdfast.attribution import IntegratedGradients
+from holdfast.attribution.base import path_attribution
 from holdfast.gradient import points
-from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Path
 from holdfast.metrics.rank import tau_b, topk_share
 from holdfast.models import SmallCNN, SoftplusTwin

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.data.digits import load_digits
-from holdfast.data.image_data import to_unit_interval
+from holdfast.data.loader import to_unit_interval
 
 
 @dataclass(frozen=True)

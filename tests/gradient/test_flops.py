@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from holdfast import SoftplusTwin, igr_penalty
-from holdfast.gradient.integral import path_attribution
+from holdfast.attribution.base import path_attribution
 from holdfast.gradient.points import Path
 from holdfast.models import ResNet18, SmallCNN
 

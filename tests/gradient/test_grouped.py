@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.measure import flops
 from holdfast import igr_penalty
-from holdfast.gradient import grouped
+from holdfast.attribution import compare
 
 N, ONE, TWO = 3, 6, 13
 """Steps, and the path points that hold one pair and two."""
@@ -30,14 +30,14 @@ WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
 def made(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each penalty came from groups of pairs."""
     seen = []
-    original = grouped._in_groups
+    original = compare.in_groups
 
     def note(*args: Any) -> Tensor | None:
         found = original(*args)
         seen.append(found is not None)
         return found
 
-    monkeypatch.setattr(grouped, "_in_groups", note)
+    monkeypatch.setattr(compare, "in_groups", note)
     return seen
 
 
@@ -124,7 +124,7 @@ def test_parameters_out_of_sight_get_their_gradients(make_network: MakeNetwork, 
     hidden = Hidden(net)
     expected = torch.autograd.grad(igr_penalty(net, *pair, n_steps=N).mean(), net.conv2.weight)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grouped, "block_rows", lambda x: ONE)
+        patch.setattr(compare, "block_rows", lambda x: ONE)
         found = torch.autograd.grad(igr_penalty(hidden, *pair, n_steps=N).mean(), net.conv2.weight)
     assert made == [True]
     torch.testing.assert_close(found, expected)
@@ -140,7 +140,7 @@ def test_weights_computed_elsewhere(pair: Triple, made: list[bool]) -> None:
             return F.linear(x.flatten(1), outer).square()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grouped, "block_rows", lambda x: ONE)
+        patch.setattr(compare, "block_rows", lambda x: ONE)
         (found,) = torch.autograd.grad(igr_penalty(Linear(), *pair, n_steps=N).mean(), source)
     assert made == [False]
     assert found.abs().sum() > 0

@@ -13,8 +13,8 @@ from bench.igr_step import variants
 from bench.measure import peak_bytes
 from bench.networks import batch, network
 from holdfast import integrated_gradients as attribute
-from holdfast.attribution import igr_penalty
-from holdfast.gradient import integral, memory
+from holdfast.attribution import base, igr_penalty
+from holdfast.gradient import memory
 from holdfast.models import SmallCNN, SoftplusTwin
 
 
@@ -103,8 +103,8 @@ def test_chunks_are_chosen_where_the_graph_does_not_fit(
     monkeypatch: pytest.MonkeyPatch, step: Callable[[int | None], list[Tensor]]
 ) -> None:
     chunked = []
-    original = integral.sum_in_chunks
-    monkeypatch.setattr(integral, "sum_in_chunks", lambda *args: chunked.append(args[-1]) or original(*args))
+    original = base.sum_in_chunks
+    monkeypatch.setattr(base, "sum_in_chunks", lambda *args: chunked.append(args[-1]) or original(*args))
     whole = step(None)
     assert chunked == []
     monkeypatch.setattr(memory, "SMALL", 0)

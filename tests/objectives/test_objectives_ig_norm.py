@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast import HoldfastError, IGNorm, IGSumNorm
-from holdfast.gradient.integral import path_attribution
+from holdfast.attribution.base import path_attribution
 from holdfast.objectives import IGNormAttack, IGSumNormAttack
 from holdfast.objectives.ig_norm import LossPath
 from tests.oracles import Fixed

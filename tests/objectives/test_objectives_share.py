@@ -15,7 +15,7 @@ from holdfast.errors import HoldfastError
 from holdfast.models import SmallCNN
 from holdfast.objectives import IGRAttack, Objective, Standard
 from holdfast.train.config import OptimConfig
-from holdfast.train.setup import at_radius, radius_share
+from holdfast.train.step import at_radius, radius_share
 from tests.oracles import Fixed, flops
 
 RIGHT = IntegratedGradients(3, "riemann_right")

@@ -18,7 +18,8 @@ from holdfast.audit.result import AuditResult
 from holdfast.audit.store import Store
 from holdfast.data.cache import write_cache
 from holdfast.data.digits import load_digits
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate import Protocol, evaluate
 from holdfast.evaluate.subject import subject_of
 from holdfast.parts import changed_parts

@@ -14,7 +14,8 @@ from torch import nn
 from holdfast.attacks.base import GradientAscent
 from holdfast.attribution import IntegratedGradients
 from holdfast.data.digits import load_digits
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate import Protocol, evaluate, protocol_of
 from holdfast.evaluate.standard import EvalConfig
 from holdfast.parts import changed_parts

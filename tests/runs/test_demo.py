@@ -17,7 +17,8 @@ from holdfast.attacks import IFIA
 from holdfast.attribution import IntegratedGradients
 from holdfast.cli import main
 from holdfast.data import load_dataset
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import to_unit_interval
 from holdfast.demo import DIGITS, PICTURED, ZOO, compare, compare_zoo, demo_recipes
 from holdfast.evaluate import Protocol
 from holdfast.metrics.stats import Interval

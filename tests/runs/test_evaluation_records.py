@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from holdfast import HoldfastError
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate import Protocol, evaluate, protocol_of
 from holdfast.evaluate.records import packed, unpacked
 from holdfast.evaluate.standard import EvalConfig

@@ -17,7 +17,8 @@ from holdfast.attribution import IntegratedGradients
 from holdfast.objectives import Objective
 from holdfast.recipes import recipe
 from holdfast.train import OptimConfig, TrainConfig, train
-from holdfast.train.setup import build_optimizer, learning_rate
+from holdfast.train.setup import build_optimizer
+from holdfast.train.step import learning_rate
 
 
 def rates(config: OptimConfig, per_epoch: int) -> list[float]:

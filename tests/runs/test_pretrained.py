@@ -11,7 +11,7 @@ import torch
 from holdfast import HoldfastError, find_model, load_dataset
 from holdfast.cli.evaluate import origin_of
 from holdfast.data.catalogue import KNOWN
-from holdfast.data.image_data import to_unit_interval
+from holdfast.data.loader import to_unit_interval
 from holdfast.models.find import card_of, check_spec, model_card, pretrained_names
 
 NAMES = pretrained_names()

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from holdfast import PGD, cosine_similarity, find_model, integrated_gradients, load_dataset
-from holdfast.data.image_data import to_unit_interval
-from holdfast.data.loader import DeviceLoader
+from holdfast.data.loader import DeviceLoader, to_unit_interval
 from holdfast.seeding import generator_of
 from holdfast.train import read_metrics, train
 from holdfast.train.config import TrainConfig

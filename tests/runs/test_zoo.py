@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from bench import zoo
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate import Protocol, evaluate
 from holdfast.models import find
 from holdfast.results.store import export_run, read_run

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import kendalltau
 
 from holdfast.data import load_dataset
-from holdfast.data.image_data import to_unit_interval
+from holdfast.data.loader import to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.paper.theory.geometry import (
     EqualDistances,

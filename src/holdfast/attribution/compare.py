@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from holdfast.attribution.base import Attribution, Target, checked
+from holdfast.attribution.base import Attribution, Target, checked, expanded_baseline, path_attribution
 from holdfast.attribution.integrated_gradients import IntegratedGradients, check_rule
 from holdfast.errors import HoldfastError, HoldfastWarning
-from holdfast.gradient.grouped import penalty
-from holdfast.gradient.integral import expanded_baseline, path_attribution
-from holdfast.gradient.points import Method, Path, precise
+from holdfast.gradient.grouped import Values, in_groups
+from holdfast.gradient.points import Method, Path, block_rows, holds_graph, precise
 from holdfast.metrics.pairs import cosine_similarity
 from holdfast.models.state import Model, outside_inference_mode, usable
 from holdfast.validate import check_count, check_maps
@@ -91,7 +90,7 @@ def attribution_penalty(
         own = attribution.drawn(generator)
         path = Path(model, target, "riemann_right", own.points, torch.is_grad_enabled())
         pairs = partial(_pairs, distance or cosine_distance, own, model)
-        found = penalty(pairs, path, 2, internal_batch_size, x, x_adv, target)
+        found = in_constant_memory(pairs, path, 2, internal_batch_size, x, x_adv, target)
     trained = isinstance(model, nn.Module) and any(p.requires_grad for p in model.parameters())
     if torch.is_grad_enabled() and trained and not found.requires_grad:
         warnings.warn(
@@ -196,7 +195,9 @@ def pair_penalty(
         x, x_adv, target = _checked_pair(model, x, x_adv, target, internal_batch_size)
         path = Path(model, target, method, n_steps, create_graph=torch.is_grad_enabled())
         pairs = partial(_path_pairs, compare, model, method, n_steps)
-        return penalty(pairs, path, 2, internal_batch_size, x, x_adv, expanded_baseline(baselines, x), target)
+        return in_constant_memory(
+            pairs, path, 2, internal_batch_size, x, x_adv, expanded_baseline(baselines, x), target
+        )
 
 
 def _path_pairs(
@@ -226,3 +227,25 @@ def _checked_pair(
         check_count("internal_batch_size", internal_batch_size)
     x, target = checked(model, x, target)
     return x, usable(x_adv)[0].to(x.dtype), target
+
+
+def in_constant_memory(values: Values, path: Path, maps: int, rows: int | None, x: Tensor, *others: Tensor) -> Tensor:
+    """``values(rows, x, *others)`` (B,), which takes ``maps`` maps of the kind of ``path`` per image.
+
+    Where it can be, it is done a few images at a time in such a way that its gradient costs 4 forward passes per point
+    of a piecewise-linear network and memory that does not grow with the batch.
+    """
+    size = _images_at_once(path, maps, x, rows)
+    if 0 < size < len(x):
+        found = in_groups(values, path.model, size, maps * path.n_steps, (x, *others))
+        if found is not None:
+            return found
+    return values(rows, x, *others)
+
+
+def _images_at_once(path: Path, maps: int, x: Tensor, rows: int | None) -> int:
+    """Images all of whose points fill a block; 0 where not even one image's graph may be held."""
+    size = (rows or block_rows(x)) // (maps * path.n_steps)
+    if size == 0 and rows is None and path.create_graph:
+        return int(holds_graph(path, x[:1].expand(maps, *x.shape[1:])))
+    return size

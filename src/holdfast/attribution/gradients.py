@@ -191,7 +191,7 @@ def random_numbers(kind: str, seed: int, shape: tuple[int, ...], device: torch.d
 def reference_images(spec: str, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The first images of a data set, as ``name:split:count`` says."""
     from holdfast.data import load_dataset
-    from holdfast.data.image_data import to_unit_interval
+    from holdfast.data.loader import to_unit_interval
 
     name, split, count = split_references(spec)
     with torch.inference_mode(False):

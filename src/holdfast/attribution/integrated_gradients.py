@@ -9,9 +9,8 @@ from typing import Any, ClassVar, get_args
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.attribution.base import PathAttribution, Target, checked
+from holdfast.attribution.base import PathAttribution, Target, checked, path_attribution
 from holdfast.errors import HoldfastError, unknown_name
-from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Method, Path
 from holdfast.models.state import Model, outside_inference_mode
 from holdfast.validate import check_count

@@ -23,7 +23,8 @@ from holdfast.audit.measure import Pictured, flags_of, full_attack, measure
 from holdfast.audit.result import AuditResult
 from holdfast.audit.settings import AuditSettings, Effort, fitted_settings, reference_of, with_budget
 from holdfast.audit.store import Store, is_audit_of
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.faithfulness import another_image

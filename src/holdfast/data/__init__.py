@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast.data.catalogue import KNOWN, SPLITS, KnownDataset
-    from holdfast.data.image_data import ImageData, labels_for, to_unit_interval
+    from holdfast.data.image_data import ImageData, labels_for
     from holdfast.data.load import default_split, load_dataset
-    from holdfast.data.loader import DeviceLoader
+    from holdfast.data.loader import DeviceLoader, to_unit_interval
     from holdfast.data.manage import available, describe, prepare
 
 __all__ = [
@@ -36,10 +36,10 @@ _HOME = {
     "KnownDataset": "catalogue",
     "ImageData": "image_data",
     "labels_for": "image_data",
-    "to_unit_interval": "image_data",
     "default_split": "load",
     "load_dataset": "load",
     "DeviceLoader": "loader",
+    "to_unit_interval": "loader",
     "available": "manage",
     "describe": "manage",
     "prepare": "manage",

@@ -224,12 +224,3 @@ def labels_for(data: ImageData, model_classes: Sequence[str] | Mapping[int, str]
 
 def _loosely(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-
-
-def to_unit_interval(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Images as floats in [0, 1] of the same shape: uint8 is divided by 255, floats are what they are.
-
-    >>> to_unit_interval(torch.tensor([0, 51, 255], dtype=torch.uint8))
-    tensor([0.0000, 0.2000, 1.0000])
-    """
-    return images.to(dtype) if images.is_floating_point() else images.to(dtype) / 255

@@ -10,12 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
 from holdfast.data.images import LazyImages
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.seeding import generator_of
 
 PADDING = 4
+
+
+def to_unit_interval(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images as floats in [0, 1] of the same shape: uint8 is divided by 255, floats are what they are.
+
+    >>> to_unit_interval(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    tensor([0.0000, 0.2000, 1.0000])
+    """
+    return images.to(dtype) if images.is_floating_point() else images.to(dtype) / 255
 
 
 def draw_crop_flip(count: int, generator: torch.Generator) -> Tensor:

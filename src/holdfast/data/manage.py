@@ -108,7 +108,7 @@ def _load_all(
 def _contents(data: ImageData) -> dict[str, Any]:
     import torch
 
-    from holdfast.data.image_data import to_unit_interval
+    from holdfast.data.loader import to_unit_interval
 
     sums = torch.zeros(2, data.shape[0], dtype=torch.float64)
     for start in range(0, len(data), 256):

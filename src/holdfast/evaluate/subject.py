@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import holdfast
 from holdfast.data import load_dataset
 from holdfast.data.given import GIVE, given_images
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.files import write_atomically
 from holdfast.models.state import Model

@@ -2,8 +2,7 @@
 
 * `second_order`: operators whose double backward leaves out what is exactly zero (4 F per point instead of 6).
 * `points`: the points at which input gradients are taken, and their weighted sum.
-* `integral`: that sum as one map, by whichever of three ways fits: no graph, the whole graph, or chunks of points that
-  are recomputed in the backward pass, which bounds memory within one image (6 F).
+* `chunks`: that sum where not even one image's graph fits: points recomputed in the backward pass (6 F).
 * `grouped`: a few images at a time; memory that does not grow with the batch, still at 4 F.
 * `memory`: whether a graph fits. `cpu_operators`: two operators that are faster on a CPU.
 """

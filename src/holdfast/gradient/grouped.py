@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from holdfast.gradient.integral import (
+from holdfast.gradient.chunks import (
     add,
     as_gradients,
     check_still,
@@ -27,7 +27,7 @@ from holdfast.gradient.integral import (
     versions,
     without_hooks,
 )
-from holdfast.gradient.points import Path, block_rows, explained, holds_graph
+from holdfast.gradient.points import block_rows, explained
 from holdfast.models.arithmetic import autocast_state
 from holdfast.models.state import Model
 
@@ -54,29 +54,7 @@ def by_whole_paths(
     return torch.cat([function(*group) for group in groups])
 
 
-def penalty(values: Values, path: Path, maps: int, rows: int | None, x: Tensor, *others: Tensor) -> Tensor:
-    """``values(rows, x, *others)`` (B,), which takes ``maps`` maps of the kind of ``path`` per image.
-
-    Where it can be, it is done a few images at a time in such a way that its gradient costs 4 forward passes per point
-    of a piecewise-linear network and memory that does not grow with the batch.
-    """
-    size = _images_at_once(path, maps, x, rows)
-    if 0 < size < len(x):
-        found = _in_groups(values, path.model, size, maps * path.n_steps, (x, *others))
-        if found is not None:
-            return found
-    return values(rows, x, *others)
-
-
-def _images_at_once(path: Path, maps: int, x: Tensor, rows: int | None) -> int:
-    """Images all of whose points fill a block; 0 where not even one image's graph may be held."""
-    size = (rows or block_rows(x)) // (maps * path.n_steps)
-    if size == 0 and rows is None and path.create_graph:
-        return int(holds_graph(path, x[:1].expand(maps, *x.shape[1:])))
-    return size
-
-
-def _in_groups(values: Values, model: Model, size: int, points: int, tensors: tuple[Tensor, ...]) -> Tensor | None:
+def in_groups(values: Values, model: Model, size: int, points: int, tensors: tuple[Tensor, ...]) -> Tensor | None:
     """The values of all images, ``size`` at a time; None where that cannot be differentiated exactly."""
     half = autocast_state(tensors[0].device)[1:] == (torch.float16, True)
     if not torch.is_grad_enabled() or half:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.gradient.memory import fits
 from holdfast.gradient.second_order import SecondOrder, first_order
-from holdfast.models.state import Model, evaluating
+from holdfast.models.state import Model, evaluating, hides_operators
 from holdfast.models.written import as_written
 from holdfast.validate import check_count
 
@@ -114,7 +114,7 @@ class Path:
     def gradient_with_graph(self, z: Tensor, target: Tensor) -> Tensor:
         """The same, differentiable."""
         with explained():
-            model = as_written(self.model)
+            model = as_written(self.model) if hides_operators(self.model) else self.model
             with SecondOrder(weights=self.weights) as mode:
                 output = self.value(model(z), target)
             return mode.input_gradient(output, z)

@@ -22,6 +22,14 @@ Model = Callable[[Tensor], Tensor]
 _lock = RLock()
 
 
+def hides_operators(model: Model) -> bool:
+    """Whether PyTorch's function modes cannot see into it as it is: TorchScript, or ``DataParallel``, inside it too."""
+    hiding = (torch.jit.ScriptModule, nn.DataParallel)
+    if isinstance(model, nn.Module):
+        return any(isinstance(m, hiding) for m in model.modules())
+    return isinstance(model, torch.jit.ScriptFunction)
+
+
 class _Lent:
     """A change of the whole process: made by the first that enters, undone by the last that leaves."""
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from holdfast.models.state import Model
+from holdfast.models.state import Model, hides_operators
 
 Step = Callable[[dict[str, Any]], None]
 _programs: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
@@ -53,12 +53,7 @@ def as_written(model: Model) -> Model:
     """
     if isinstance(model, torch.jit.ScriptFunction):
         return _interpreted(model)
-    if not isinstance(model, nn.Module) or not any(isinstance(m, _HIDING) for m in model.modules()):
-        return model
-    return _shown(model)
-
-
-_HIDING = (torch.jit.ScriptModule, nn.DataParallel)
+    return _shown(model) if isinstance(model, nn.Module) and hides_operators(model) else model
 
 
 def _shown(module: nn.Module) -> Any:

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from holdfast.attacks import Attack
+from holdfast.attribution.base import path_attribution
+from holdfast.attribution.compare import in_constant_memory
 from holdfast.errors import HoldfastError
-from holdfast.gradient.grouped import penalty
-from holdfast.gradient.integral import path_attribution
 from holdfast.gradient.points import Method, Path
 from holdfast.models.state import Model, outside_inference_mode, usable
 from holdfast.objectives.ascent import AttributionAscent
@@ -181,7 +181,7 @@ class IGNorm(Objective):
             x, end, y = usable(x, x_adv, y)
             path = LossPath(model, y, self.method, self.n_steps, create_graph=True)
             norms = partial(_norms, model, self.method, self.n_steps)
-            norm = penalty(norms, path, 1, self.internal_batch_size, x, end, y).mean()
+            norm = in_constant_memory(norms, path, 1, self.internal_batch_size, x, end, y).mean()
         return combine(x_adv, ce=(1.0, ce), ig_norm=(self.lam, norm))
 
     def _classified(self, x: Tensor, x_adv: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from holdfast.data.image_data import ImageData, to_unit_interval
+from holdfast.data.image_data import ImageData
+from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.attribution import AttackedMaps, Batch, attack_maps, score_maps
 from holdfast.evaluate.protocol import Protocol, usual_settings

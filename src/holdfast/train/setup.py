@@ -1,10 +1,6 @@
-"""What a run starts with, network, images and optimiser, and how rate and radius change from step to step."""
+"""What a run starts with: network, images and optimiser."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import fields, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,8 +9,6 @@ from holdfast.data import load_dataset
 from holdfast.data.loader import DeviceLoader
 from holdfast.errors import HoldfastError
 from holdfast.models.resolve import build_model, check_training_pass
-from holdfast.objectives import Objective
-from holdfast.parts import Part, changed_parts
 from holdfast.seeding import seed_of
 from holdfast.train.config import OptimConfig, TrainConfig
 from holdfast.train.distributed import World
@@ -58,52 +52,3 @@ def build_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.Optimi
     if config.name == "adam":
         return torch.optim.Adam(parameters, lr=config.lr, weight_decay=config.weight_decay)
     return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-
-
-def learning_rate(config: OptimConfig, step: int, steps_per_epoch: int) -> float:
-    """The rate of global step ``step`` (from 0).
-
-    onecycle rises linearly to ``lr`` over the first quarter and falls to 0 along a cosine.
-
-    >>> config = OptimConfig(lr=1.0, epochs=4, schedule="multistep", milestones=(3, 4))
-    >>> [round(learning_rate(config, step, 1), 4) for step in range(4)]
-    [1.0, 1.0, 0.1, 0.01]
-    """
-    if config.schedule == "multistep":
-        epoch = step // steps_per_epoch + 1
-        return config.lr * config.gamma ** sum(epoch >= m for m in config.milestones)
-    if config.schedule == "onecycle":
-        done = (step + 1) / (config.epochs * steps_per_epoch)
-        return config.lr * (done / 0.25 if done < 0.25 else (1 + math.cos(math.pi * (done - 0.25) / 0.75)) / 2)
-    return config.lr
-
-
-def at_radius(objective: Objective, share: float) -> Objective:
-    """The objective with every ``eps`` and every regulariser's ``lam`` in it multiplied by ``share``.
-
-    A distance of directions (1 - cos) has no scale: at the small maps of a new network its gradient is some hundred
-    times that of the base, which Adam would remember for a thousand steps.
-
-    >>> from holdfast import AT, IGR, PGD
-    >>> half = at_radius(IGR(AT(PGD(eps=0.3, alpha=0.1)), lam=2.0), 0.5)
-    >>> half.lam, half.base.attack.eps, half.base.attack.alpha
-    (1.0, 0.15, 0.1)
-    """
-
-    if share == 1:
-        return objective
-
-    def shrunk(part: Any) -> Any:
-        growing = {"eps", "lam"} if isinstance(part, Objective) else {"eps"}
-        return replace(part, **{f.name: getattr(part, f.name) * share for f in fields(part) if f.name in growing})
-
-    return changed_parts(objective, Part, shrunk)
-
-
-def radius_share(config: OptimConfig, step: int, total: int) -> float:
-    """The part of the full radius at global step ``step`` (from 0) of ``total``.
-
-    >>> [radius_share(OptimConfig(eps_warmup=0.5), step, 8) for step in (0, 1, 3, 7)]
-    [0.25, 0.5, 1.0, 1.0]
-    """
-    return min(1.0, (step + 1) / (config.eps_warmup * total)) if config.eps_warmup else 1.0

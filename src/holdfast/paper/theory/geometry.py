@@ -12,7 +12,7 @@ from torch.nn.utils import skip_init
 
 from holdfast.attribution import integrated_gradients
 from holdfast.data import load_dataset
-from holdfast.data.image_data import to_unit_interval
+from holdfast.data.loader import to_unit_interval
 from holdfast.errors import HoldfastError
 from holdfast.metrics import cosine_similarity, goodman_kruskal_gamma, kendall_tau
 from holdfast.paper.theory.kendall_cosine import Law, Vector, draw
