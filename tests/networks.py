@@ -189,7 +189,7 @@ NETWORKS: dict[str, Factory] = {
     "weight-norm": WeightNorm,
     "conv1d": Sequence,
     "small_cnn": small_cnn,
-    "resnet18": lambda: ResNet18(CLASSES, in_channels=2),
+    "resnet18": lambda: ResNet18(CLASSES, in_channels=2, width=16),
 }
 
 

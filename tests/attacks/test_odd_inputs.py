@@ -43,7 +43,7 @@ PREDICTIONS: list[Attack] = [
 MAPS: list[Attack] = [
     hf.IFIA(0.1, 0.05, 2, k=3),
     AnnealedIFIA(0.1, 3, 3),
-    AutoIFIA(0.1, 3, "standard", metrics=("topk", "kendall", "cosine"), scale=0.05),
+    AutoIFIA(0.1, 3, "quick", metrics=("topk", "kendall", "cosine"), scale=0.05),
     BlockSearch(0.1, 5, 3),
     BlockSearch(0.1, 5, 3, select="kendall"),
     RandomSigns(0.1, 2, 3),

@@ -56,7 +56,7 @@ def small_cnn() -> nn.Module:
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "small_cnn": small_cnn,
-    "resnet18": ResNet18,
+    "resnet18": lambda: ResNet18(width=16),
     "calls": CallsOnly,
 }
 

@@ -50,7 +50,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert not heavy & imported_by("--version")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 def test_a_console_without_unicode(encoding: str, tmp_path: Path) -> None:
     """Neither encoding knows the letter of Kendall's coefficient."""
     done = subprocess.run(

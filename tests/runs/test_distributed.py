@@ -256,6 +256,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate(timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_all_and_one_process_resumes(
     tmp_path: Path, started: list[subprocess.Popen[str]], alone: Callable[[TrainConfig], RunFolder]
 ) -> None:

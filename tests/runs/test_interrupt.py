@@ -50,9 +50,8 @@ def interrupted(
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_training_run(number: int, code: int, tmp_path: Path) -> None:
     holdfast = [sys.executable, "-m", "holdfast"]
     run = tmp_path / "my run"

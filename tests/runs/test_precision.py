@@ -23,7 +23,10 @@ from holdfast.train.precision import lay_out
 pytestmark = pytest.mark.filterwarnings("ignore:at step")  # hardly trained networks: rounding turns attacks round
 
 
-@pytest.mark.parametrize("method", ["at-igr", "trades-igr", "mart", "ig-norm", "advaat", "art", "ssr", "r2et"])
+OTHERS = ("trades-igr", "mart", "ig-norm", "advaat", "art", "r2et")
+
+
+@pytest.mark.parametrize("method", ["at-igr", "ssr", *(pytest.param(m, marks=pytest.mark.slow) for m in OTHERS)])
 def test_every_objective_runs_and_is_checked_once_an_epoch(
     method: str, tmp_path: Path, tiny: Callable[..., TrainConfig]
 ) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -53,6 +54,7 @@ def assert_same_run(folder: Path, whole: Path) -> None:
     assert newest[0] == newest[1], folder.name
 
 
+@pytest.mark.slow
 def test_killed_before_each_write(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> None:
     config = tiny(data_train_size=32)
     did = kill_and_resume(tmp_path, config, stride=1)

@@ -110,7 +110,9 @@ class Countdown:
         return self.left <= 0
 
 
-@pytest.mark.parametrize("patience", [2, 3, 7])
+@pytest.mark.parametrize(
+    "patience", [pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow), 7]
+)
 def test_stopped_again_and_again(
     patience: int, whole: tuple[Path, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +250,7 @@ def test_in_processes(whole: tuple[Path, Run], tmp_path: Path) -> None:
     assert_same_result(tmp_path, root, run)
 
 
+@pytest.mark.slow
 def test_asked_to_stop_in_processes(run: Run, tmp_path: Path) -> None:
     """The run at work is saved and left, the one that waits never begins; both go on later."""
     other = replace(run, train=replace(run.train, seed=9))

@@ -64,6 +64,7 @@ def test_killed_at_random_writes(tmp_path: Path) -> None:
     assert_same_sweep(tmp_path / "killed", tmp_path / "whole", runs=4)
 
 
+@pytest.mark.slow
 def test_the_program_is_killed_with_two_processes_at_work(tmp_path: Path) -> None:
     """Its children end with it, and their locks with them; one process goes on with what they left."""
     plan = load_plan("core", profile="smoke", methods=["mart-igr", "trades-igr"])
@@ -84,6 +85,7 @@ def test_the_program_is_killed_with_two_processes_at_work(tmp_path: Path) -> Non
     assert_same_sweep(tmp_path / "killed", tmp_path / "whole", runs=2)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_fails_its_own_run_alone(tmp_path: Path) -> None:
     command = [sys.executable, str(TINY), "--die", "processes", str(tmp_path), "training"]
     done = subprocess.run(command, env=ENV, capture_output=True, text=True)

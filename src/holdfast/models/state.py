@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -79,7 +80,12 @@ def _nothing_around(*args: Any, **kwargs: Any) -> Iterator[None]:
     yield
 
 
-_eager = _Lent(lambda: torch.compiler.set_stance("force_eager"))
+def _force_eager() -> AbstractContextManager[Any]:
+    """Without the compiler, which takes seconds to import, nothing is compiled."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+_eager = _Lent(_force_eager)
 _math_attention = _Lent(lambda: sdpa_kernel(SDPBackend.MATH))
 _no_checkpoints = _Lent(_plain_checkpoints)
 
