@@ -118,6 +118,7 @@ def test_the_weights_of_a_run_and_many_labels() -> None:
     assert (options.eps, options.attribution) == ((1e-6,), ("GradCAM(layer='a.0')",))
 
 
+@pytest.mark.slow
 def test_what_is_in_memory_is_a_call(net: nn.Module, images: Tensor, tmp_path: Path) -> None:
     """With the very settings, from the folder."""
     out = tmp_path / "a"
@@ -143,6 +144,7 @@ def test_an_explanation_that_no_option_can_spell_is_a_call() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_comparison_says_how_both_audits_are_made(calls: Calls) -> None:
     shared = "pictures --image-size 8 6 --attribution saliency --eps 8/255 --k 5 --images 1 --certify False"
     for name, weights in (("a", []), ("b b", ["--weights", "w 1.pt"])):

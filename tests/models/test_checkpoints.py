@@ -93,6 +93,7 @@ def test_tensors_of_one_shape_are_not_taken_for_each_other(tmp_path: Path) -> No
         load_weights(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), tmp_path / "w.pt")
 
 
+@pytest.mark.slow
 def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
     """The header is written in a random order by the library, so that each file is made by a process of its own."""
     code = (

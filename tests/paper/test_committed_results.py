@@ -14,7 +14,7 @@ FOLDERS = {"laptop": DOCS, "laptop-2": DOCS / "laptop-2"}
 TARGETS = "table1,table2,table3"
 
 
-@pytest.fixture(scope="module", params=FOLDERS)
+@pytest.fixture(scope="module", params=[pytest.param("laptop", marks=pytest.mark.slow), "laptop-2"])
 def edition(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     out = tmp_path_factory.mktemp("rendered")
     reproduce(Request(TARGETS, out, results=ROOT / "results" / request.param), say=lambda text: None)

@@ -174,6 +174,7 @@ def said() -> list[str]:
     return []
 
 
+@pytest.mark.slow
 def test_runs_what_is_missing_and_keeps_the_results(tmp_path: Path, tiny_smoke: None, said: list[str]) -> None:
     request = Request("figure7", tmp_path / "out", profile="smoke")
     made = reproduce(request, say=said.append)

@@ -163,6 +163,7 @@ def test_evaluate_a_run(finished_run: RunFolder, tmp_path: Path, capsys: pytest.
     assert numbers == {name: value for name, value in summary.items() if name != "sha256"}
 
 
+@pytest.mark.slow
 def test_each_setting_has_a_folder_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output_of(f"train digits-standard --out run {SHORT} --optim.epochs 1", capsys)
     for extra in ("", "--checkpoint best", "--eps 0.2", "--eps 0.2"):

@@ -264,6 +264,7 @@ def test_the_numbers_do_not_depend_on_threads_or_processes(
     assert document.tables[0].rows == first[0].tables[0].rows
 
 
+@pytest.mark.slow
 def test_the_zoo_needs_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_images: ImageData) -> None:
     pixels = torch.nn.functional.interpolate(test_images.images[:30].float(), 28).round().byte()
     data = replace(test_images, images=pixels, labels=test_images.labels[:30])

@@ -31,6 +31,7 @@ def evaluate_on_two(folder: Path, weights: Path, *options: str) -> subprocess.Co
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_records_are_those_of_one_process(tmp_path: Path, toy: nn.Module, test_images: ImageData) -> None:
     save_weights(toy, tmp_path / "toy.safetensors", {})
     shown = evaluate_on_two(tmp_path, tmp_path / "toy.safetensors")

@@ -65,7 +65,13 @@ def test_evaluate(width: int, finished_run: RunFolder, tmp_path: Path, capsys: p
     assert {"natural"} <= words(text.replace(":", " "))
 
 
-@pytest.mark.parametrize("names", [("mnist-at-0", "mnist-at-igr-0"), ("mnist-at-0", "mnist-at-igr-0", "mnist-mart-0")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("mnist-at-0", "mnist-at-igr-0"),
+        pytest.param(("mnist-at-0", "mnist-at-igr-0", "mnist-mart-0"), marks=pytest.mark.slow),
+    ],
+)
 def test_report(width: int, names: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = " ".join(str(LAPTOP / f"{name}.json") for name in names)
     assert {"AT", "AT+IGR"} <= words(shown(f"report {files} --out {tmp_path}", capsys))

@@ -40,6 +40,7 @@ def test_every_objective_runs_and_is_checked_once_an_epoch(
     assert all(value.dtype == torch.float32 for value in load_file(folder.last).values())
 
 
+@pytest.mark.slow
 def test_it_is_really_lower_precision(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> None:
     full = tiny("digits-trades-igr", optim_epochs=3)
     a, b = train(full, tmp_path / "a"), train(replace(full, precision="bfloat16"), tmp_path / "b")
@@ -56,6 +57,7 @@ def test_a_bad_gradient_is_warned_of(
         train(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_weights(tmp_path: Path, tiny: Callable[..., TrainConfig]) -> None:
     config = replace(tiny("digits-trades-igr", optim_epochs=2), precision="bfloat16")
     whole = train(config, tmp_path / "whole")

@@ -240,6 +240,7 @@ def test_an_evaluation_of_another_default_is_not_continued(whole: tuple[Path, Ru
     assert contents(tmp_path / run.name) == before
 
 
+@pytest.mark.slow
 def test_in_processes(whole: tuple[Path, Run], tmp_path: Path) -> None:
     """Two at once; one has been done before, one fails, and the files are those of a single process."""
     root, run = whole
