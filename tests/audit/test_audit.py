@@ -54,6 +54,11 @@ def test_the_sentence_is_true_of_its_numbers(result: AuditResult) -> None:
     assert "Mean over 3 images" in said
 
 
+def test_radii_are_printed_in_levels_of_255(result: AuditResult) -> None:
+    for shown in (str(result), result._repr_html_()):
+        assert all(level in shown for level in ("5.1/255", "25.5/255"))
+
+
 def test_the_page_and_the_numbers(result: AuditResult) -> None:
     assert result.folder is not None
     page = (result.folder / "report.html").read_text()

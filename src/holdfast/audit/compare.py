@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from holdfast.audit.command import asked_from
-from holdfast.audit.result import AuditResult
+from holdfast.audit.result import AuditResult, as_text
 from holdfast.audit.settings import SEALED, AuditSettings, bounds_of
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast
 from holdfast.part_json import from_plain
-from holdfast.report.words import counted, interval, listed, number
+from holdfast.report.words import counted, in_levels, interval, listed, number
 from holdfast.sealed import parsed, unsealed
 
 
@@ -85,7 +85,7 @@ class AuditComparison:
             opening = f"These images do not tell the explanations of {a} and of {b} apart"
         parts = [self._said(e, d) for e, d in found.items()]
         return (
-            f"{opening}: when an attacker may change every pixel by {255 * eps:.3g}/255 of its range without changing "
+            f"{opening}: when an attacker may change every pixel by {in_levels(eps)} of its range without changing "
             f"the prediction, of the {self.first.settings.k} most important features {'; '.join(parts)}. {b} less {a}, "
             "paired by image, with 95 % intervals."
         )
@@ -138,7 +138,7 @@ class AuditComparison:
         return Path(path)
 
     def __repr__(self) -> str:
-        return f"{self.verdict()}\n{self.to_frame().to_string(index=False, float_format='{:.3f}'.format)}"
+        return f"{self.verdict()}\n{as_text(self.to_frame())}"
 
 
 def compare_audits(first: str | Path | AuditResult, second: str | Path | AuditResult) -> AuditComparison:

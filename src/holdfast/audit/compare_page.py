@@ -15,6 +15,7 @@ from holdfast.palette import run_colours
 from holdfast.report.document import Block, Code, Document, Facts, Figure, Section, Tile, Words
 from holdfast.report.figures import figure_of
 from holdfast.report.table import Column, Row, Table
+from holdfast.report.words import in_levels
 
 
 def comparison_document(found: AuditComparison) -> Document:
@@ -61,7 +62,7 @@ def _pictures(found: AuditComparison) -> tuple[Block, ...]:
             tiles += _strip(result, explanation, index, eps, name)
     if not tiles:
         return (Words(("Pictures are shown where both audits are kept in folders.",)),)
-    where = f"{found.first.label(explanation)} at a radius of {255 * eps:.3g}/255"
+    where = f"{found.first.label(explanation)} at a radius of {in_levels(eps)}"
     return (strips(tiles, f"The image with the median difference, {where}."),)
 
 
@@ -104,5 +105,5 @@ def _table(found: AuditComparison) -> Table:
             found.difference(explanation, "attack", "cosine", eps),
         )
         rows.append(Row(found.first.label(explanation), cells))
-    title = f"{b} less {a} at a radius of {255 * eps:.3g}/255, paired by image"
+    title = f"{b} less {a} at a radius of {in_levels(eps)}, paired by image"
     return Table("differences", title, columns, tuple(rows), first="Explanation")

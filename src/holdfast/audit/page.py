@@ -17,7 +17,7 @@ from holdfast.report.document import Block, Code, Document, Facts, Figure, Secti
 from holdfast.report.figures import figure_of, plain
 from holdfast.report.pictures import TIMES, difference, overlay, picture
 from holdfast.report.table import Column, Row, Table
-from holdfast.report.words import counted
+from holdfast.report.words import counted, in_levels
 
 DIFFERENCE = f"The difference is shown {TIMES} times as large as it is: white (in colour images grey) is none."
 
@@ -75,7 +75,7 @@ def _pictures(result: AuditResult) -> tuple[Block, ...]:
     if best != worst:
         kept = _attacked(result, best)
         tiles += strip_of(result, kept.iloc[len(kept) // 2], f"{result.label(best)}, median")
-    return (strips(tiles, f"At a radius of {255 * result.reference:.3g}/255, where the prediction stays."),)
+    return (strips(tiles, f"At a radius of {in_levels(result.reference)}, where the prediction stays."),)
 
 
 def _attacked(result: AuditResult, explanation: str) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def curves(result: AuditResult) -> Figure:
     caption = "Means over images; the band is the 95 % interval of the attack."
     if result.settings.budget == "light":
         caption += (
-            f" The light budget attacks {255 * result.reference:.3g}/255 by one short climb and starts the other radii "
+            f" The light budget attacks {in_levels(result.reference)} by one short climb and starts the other radii "
             "from what it found there: a stronger attack may leave less than is shown."
         )
     alt = "Share of the most important features that is left, against the radius of the perturbation"
@@ -161,7 +161,7 @@ def name_axes(drawing: Drawing, result: AuditResult) -> None:
 
 def _table(result: AuditResult) -> Table:
     eps = result.reference
-    radius = f"{255 * eps:.3g}/255"
+    radius = in_levels(eps)
     columns = (
         Column("attack", f"Top-{result.settings.k} under attack", percent=True, better="high"),
         Column("noise", "under noise", percent=True),
@@ -212,7 +212,7 @@ def _classes(result: AuditResult) -> tuple[Section, ...]:
         return ()
     columns = (Column("kept", f"Top-{result.settings.k} under attack", percent=True), Column("n", "images", digits=-2))
     rows = tuple(Row(result.class_name(c), (share, float(share.n))) for c, share in list(found.items())[:SHOWN])
-    radius = f"{255 * result.reference:.3g}/255"
+    radius = in_levels(result.reference)
     title = f"{result.label(result.best)} by predicted class, at a radius of {radius}"
     note = f"The {len(rows)} worst of {len(found)} classes." if len(rows) < len(found) else ""
     table = Table("classes", title, columns, rows, notes=(note,) if note else (), first="Predicted class")
@@ -275,7 +275,7 @@ def _notes(result: AuditResult) -> tuple[Block, ...]:
 
 def _settings(result: AuditResult) -> tuple[tuple[str, str], ...]:
     s = result.settings
-    radii = ", ".join(f"{255 * e:.3g}/255" for e in s.eps)
+    radii = ", ".join(in_levels(e) for e in s.eps)
     return (
         ("explanations", ", ".join(result.explanations)),
         ("radii (Linf)", radii),

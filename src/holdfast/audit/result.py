@@ -17,8 +17,16 @@ from holdfast.audit.verdict import steps_after, verdict_on
 from holdfast.evaluate import name_of
 from holdfast.evaluate.faithfulness import alike
 from holdfast.metrics.stats import Interval, mean_interval
+from holdfast.report.words import in_levels
 
 HALF = 0.5
+PRINTED: Mapping[str, Any] = {
+    "index": False,
+    "formatters": {"eps": in_levels},
+    "float_format": "{:.3f}".format,
+    "na_rep": "–",
+}
+"""How pandas prints the numbers of an audit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,12 +236,10 @@ class AuditResult:
         return Path(path)
 
     def __repr__(self) -> str:
-        frame = self.to_frame().fillna(float("nan"))
-        return f"{self.verdict()}\n{frame.to_string(index=False, float_format='{:.3f}'.format, na_rep='–')}"
+        return f"{self.verdict()}\n{as_text(self.to_frame())}"
 
     def _repr_html_(self) -> str:
-        frame = self.to_frame().to_html(index=False, float_format="{:.3f}".format, na_rep="–")
-        return f"<p>{escape(self.verdict())}</p>{frame}"
+        return f"<p>{escape(self.verdict())}</p>{self.to_frame().to_html(**PRINTED)}"
 
 
 def _crossing(eps: pd.Series, share: pd.Series) -> float:
@@ -250,3 +256,8 @@ def _crossing(eps: pd.Series, share: pd.Series) -> float:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
+
+
+def as_text(frame: pd.DataFrame) -> str:
+    """The numbers of an audit, or of two, for a terminal; radii in levels of 255."""
+    return frame.fillna(float("nan")).to_string(**PRINTED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from holdfast.metrics.stats import Interval
-from holdfast.report.words import counted
+from holdfast.report.words import counted, in_levels
 
 if TYPE_CHECKING:
     from holdfast.audit.result import AuditResult
@@ -88,7 +88,7 @@ def steps_after(result: AuditResult) -> list[str]:
 
 
 def _levels(eps: float) -> str:
-    return f"{255 * eps:.3g}/255 of its range"
+    return f"{in_levels(eps)} of its range"
 
 
 def _percent(found: Interval) -> str:

@@ -94,3 +94,12 @@ def setting(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return "not set" if value is None else str(value)
+
+
+def in_levels(eps: float) -> str:
+    """A radius in levels of 255, to three digits.
+
+    >>> in_levels(2 / 255), in_levels(0.1)
+    ('2/255', '25.5/255')
+    """
+    return f"{255 * eps:.3g}/255"
