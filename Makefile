@@ -1,6 +1,8 @@
 # Every target sets up a fresh machine by itself: a virtual environment in .venv with the pinned versions.
 PYTHON ?= python3
 BIN := .venv/bin
+# A module is compiled when it is first imported, which most never are, and stays so.
+unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.ready
 DOCS := .venv-docs/.ready
 
@@ -33,15 +35,15 @@ bench-gpu: $(STAMP)  ## the same and what takes minutes a row, on CUDA
 $(STAMP): constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holdfast needs Python 3.11 or newer; set PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q torch -c constraints.txt
-	$(BIN)/pip install -q -e ".[dev]" -c constraints.txt
-	$(BIN)/pip install -q --no-deps torchattacks -c constraints.txt
+	$(BIN)/pip install -q --no-compile torch -c constraints.txt
+	$(BIN)/pip install -q --no-compile -e ".[dev]" -c constraints.txt
+	$(BIN)/pip install -q --no-compile --no-deps torchattacks -c constraints.txt
 	touch $@
 
 $(DOCS): constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv-docs
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > .venv-docs/docs.txt
-	.venv-docs/bin/pip install -q -r .venv-docs/docs.txt -c constraints.txt
+	.venv-docs/bin/pip install -q --no-compile -r .venv-docs/docs.txt -c constraints.txt
 	touch $@
 
 clean:
