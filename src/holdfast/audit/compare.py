@@ -14,10 +14,11 @@ import pandas as pd
 from holdfast.audit.command import asked_from
 from holdfast.audit.result import AuditResult, as_text
 from holdfast.audit.settings import SEALED, AuditSettings, bounds_of
+from holdfast.audit.verdict import when_attacked
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import LEAST_IMAGES, Interval, contrast
 from holdfast.part_json import from_plain
-from holdfast.report.words import counted, in_levels, interval, listed, number
+from holdfast.report.words import counted, interval, listed, number
 from holdfast.sealed import parsed, unsealed
 
 
@@ -85,9 +86,8 @@ class AuditComparison:
             opening = f"These images do not tell the explanations of {a} and of {b} apart"
         parts = [self._said(e, d) for e, d in found.items()]
         return (
-            f"{opening}: when an attacker may change every pixel by {in_levels(eps)} of its range without changing "
-            f"the prediction, of the {self.first.settings.k} most important features {'; '.join(parts)}. {b} less {a}, "
-            "paired by image, with 95 % intervals."
+            f"{opening}: {when_attacked(eps)}, of the {self.first.settings.k} most important features "
+            f"{'; '.join(parts)}. {b} less {a}, paired by image, with 95 % intervals."
         )
 
     def _said(self, explanation: str, difference: Interval | None) -> str:

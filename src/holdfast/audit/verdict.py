@@ -24,7 +24,6 @@ def verdict_on(result: AuditResult) -> str:
         return f"Nothing can be said: every map ({counted(result.images, 'image')}) is blank, the same everywhere."
     best, worst = result.best, result.worst
     noise = result.mean(worst, "noise", result.topk, eps)
-    levels = _levels(eps)
     if found[worst].mean >= HOLDS:
         opening = "The explanations of this model hold"
     elif found[best].mean < FRAGILE:
@@ -47,7 +46,7 @@ def verdict_on(result: AuditResult) -> str:
         if result.alike(e)
     )
     return (
-        f"{opening}: when an attacker may change every pixel by {levels} without changing the prediction, {what} "
+        f"{opening}: {when_attacked(eps)}, {what} "
         f"(under noise of that size {_percent(noise)}){others}. Mean over {counted(result.images, 'image')}."
     )
 
@@ -74,8 +73,8 @@ def steps_after(result: AuditResult) -> list[str]:
     half = result.half_gone(best)
     if half is not None:
         steps.append(
-            f"Say beside each map that a change of {_levels(half)} per pixel can replace half of its important "
-            "features; where inputs come from others, do not let people act on the map alone."
+            f"Say beside each map that a change of {in_levels(half)} of its range per pixel can replace half of its "
+            "important features; where inputs come from others, do not let people act on the map alone."
         )
     for explanation in result.explanations:
         if result.blank(explanation) > 0:
@@ -87,8 +86,9 @@ def steps_after(result: AuditResult) -> list[str]:
     return steps
 
 
-def _levels(eps: float) -> str:
-    return f"{in_levels(eps)} of its range"
+def when_attacked(eps: float) -> str:
+    """What every verdict says its numbers of."""
+    return f"when an attacker may change every pixel by {in_levels(eps)} of its range without changing the prediction"
 
 
 def _percent(found: Interval) -> str:

@@ -20,8 +20,6 @@ from holdfast.errors import HoldfastError
 Model = Callable[[Tensor], Tensor]
 """Maps images (B, C, H, W) in [0, 1] to logits (B, classes)."""
 
-_lock = RLock()
-
 
 def hides_operators(model: Model) -> bool:
     """Whether PyTorch's function modes cannot see into it as it is: TorchScript, or ``DataParallel``, inside it too."""
@@ -29,6 +27,9 @@ def hides_operators(model: Model) -> bool:
     if isinstance(model, nn.Module):
         return any(isinstance(m, hiding) for m in model.modules())
     return isinstance(model, torch.jit.ScriptFunction)
+
+
+_lock = RLock()
 
 
 class _Lent:

@@ -90,10 +90,11 @@ class Stepper:
         names = ["loss", *output.parts]
         own = torch.stack([output.loss.detach(), *output.parts.values()]).tolist()
         values = own if self.world.size == 1 else self.world.mean(own, weight)
+        losses = dict(zip(names, values, strict=True))
         if not all(math.isfinite(v) for v in values):
-            terms = ", ".join(f"{name} = {value:.4g}" for name, value in zip(names, values, strict=True))
+            terms = ", ".join(f"{name} = {value:.4g}" for name, value in losses.items())
             raise self.world.refusal(self.diverged(step, terms))
-        return dict(zip(names, values, strict=True))
+        return losses
 
     def diverged(self, step: int, what: str) -> str:
         """What to do about numbers that are none."""
