@@ -2,7 +2,8 @@
 
 AutoIFIA attacks top-k and Kendall's tau in one run. Every rival may try as many images as that run's forward passes pay
 for, each with the map it needs to score it, and its best for each of the two is kept. All are scored by the same maps
-in the end, with more points than an attack follows; an image that lost its label counts 1.
+in the end, with more points than an attack follows; an image that lost its label counts 1. AutoIFIA's default budget
+runs beside them, at more passes than theirs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 import holdfast as hf
 from bench.measure import environment
 from bench.rivals import RIVALS, Rival, Task
-from holdfast.attacks.auto import coarse
+from holdfast.attacks.auto import Budget, coarse
 from holdfast.attacks.worst import Compared, Worst, similarity
 from holdfast.attribution.base import Attribution
 from holdfast.data.loader import to_unit_interval
@@ -32,7 +33,8 @@ from holdfast.models.state import Model
 from holdfast.recipes import title
 from holdfast.train.folder import load_config
 
-OURS = "AutoIFIA, quick"
+OURS, DEFAULT = "AutoIFIA, quick", "AutoIFIA, standard"
+BUDGETS: dict[str, Budget] = {OURS: "quick", DEFAULT: "standard"}
 METRICS: tuple[Compared, ...] = ("topk", "kendall")
 EXPLANATIONS: dict[str, Attribution] = {
     "saliency": hf.Saliency(),
@@ -85,32 +87,35 @@ def network_of(spec: str) -> Network:
 
 
 def contest(
-    out: Path, specs: Sequence[str], explanations: Sequence[str], rivals: Sequence[str], setting: Setting
+    out: Path, specs: Sequence[str], explanations: Sequence[str], attacks: Sequence[str], setting: Setting
 ) -> Iterator[Record]:
-    """Run what ``out`` does not hold yet, explanation by explanation, and store each record as soon as it is there."""
+    """Run what ``out`` does not hold yet, explanation by explanation, and store each record as soon as it is there.
+
+    ``attacks`` are titles of `BUDGETS` and names of `RIVALS`.
+    """
     records: list[Record] = json.loads(out.read_text()) if out.is_file() else []
     there = {_key(record) for record in records}
     networks = [network_of(spec) for spec in specs]
     for explanation in explanations:
         for network in networks:
             images, labels = images_of(network, setting, EXPLANATIONS[explanation])
-            for rival in (None, *(RIVALS[name] for name in rivals)):
-                made = _head(network, explanation, rival, setting)
+            for attack in attacks:
+                made = _head(network, explanation, attack, setting)
                 if _key(made) in there:
                     continue
-                for record in _run(network, EXPLANATIONS[explanation], rival, images, labels, setting):
+                for record in _run(network, EXPLANATIONS[explanation], attack, images, labels, setting):
                     records.append(made | record)
                     yield records[-1]
                 write_atomically(out, json.dumps(records, indent=0) + "\n")
 
 
-def _head(network: Network, explanation: str, rival: Rival | None, setting: Setting) -> Record:
+def _head(network: Network, explanation: str, attack: str, setting: Setting) -> Record:
     return {
         "network": network.title,
         "weights": fingerprint(network.found.model)[:16],
         "explanation": explanation,
         "points": EXPLANATIONS[explanation].points,
-        "attack": OURS if rival is None else rival.title,
+        "attack": attack if attack in BUDGETS else RIVALS[attack].title,
         "eps": network.eps,
         **vars(setting),
     }
@@ -133,16 +138,17 @@ def images_of(network: Network, setting: Setting, explanation: Attribution) -> t
 
 
 def _run(
-    network: Network, fine: Attribution, rival: Rival | None, images: Tensor, labels: Tensor, setting: Setting
+    network: Network, fine: Attribution, attack: str, images: Tensor, labels: Tensor, setting: Setting
 ) -> Iterator[Record]:
     model = network.found.model
-    auto = hf.AutoIFIA(network.eps, setting.k, "quick", metrics=METRICS, attribution=fine)
+    budget = BUDGETS.get(attack, BUDGETS[OURS])
+    auto = hf.AutoIFIA(network.eps, setting.k, budget, metrics=METRICS, attribution=fine)
     generator = torch.Generator().manual_seed(setting.seed)
     start, cpu = time.perf_counter(), time.process_time()
-    if rival is None:
+    if attack in BUDGETS:
         passes, curves, adversarial = auto.cost, *ours(auto, model, images, labels, generator)
     else:
-        few = coarse(fine)
+        rival, few = RIVALS[attack], coarse(fine)
         tries = max(int(auto.cost / rival.cost(few)), 1)
         passes = tries * rival.cost(few)
         task = Task(model, images, labels, few, network.eps, setting.k, tries, generator)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure as Drawing
 
-from bench.contest import EXPLANATIONS, NETWORKS, OURS, Record, Setting, contest
+from bench.contest import BUDGETS, DEFAULT, EXPLANATIONS, NETWORKS, OURS, Record, Setting, contest
 from bench.external import external
 from bench.external import table_of as table_of_external
 from bench.rivals import RIVALS
@@ -22,7 +22,7 @@ from holdfast.data.catalogue import KNOWN
 from holdfast.files import make_folder, write_atomically
 from holdfast.metrics.stats import mean_interval
 from holdfast.palette import COLOURS, MUTED
-from holdfast.report.document import Block, Document, Figure, Section
+from holdfast.report.document import Block, Document, Figure, Section, Words
 from holdfast.report.figures import figure_of
 from holdfast.report.quantities import QUANTITIES
 from holdfast.report.table import Column, Row, Table
@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench contest", description=__doc__)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), help="of the zoo, or folders of finished runs")
     parser.add_argument("--explanations", nargs="+", default=list(EXPLANATIONS), choices=list(EXPLANATIONS))
-    parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
+    attacks = [*BUDGETS, *RIVALS]
+    parser.add_argument("--attacks", nargs="+", default=attacks, choices=attacks)
     parser.add_argument("--images", type=int, default=Setting.images)
     parser.add_argument("--out", type=Path, default=Path("results/contest.json"), help="records, kept and added to")
     parser.add_argument("--external", action="store_true", help="the explanations without a gradient anew, alone")
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.external:
         external(beside, given.networks, Setting(given.images))
         return
-    for record in contest(given.out, given.networks, given.explanations, given.rivals, Setting(given.images)):
+    for record in contest(given.out, given.networks, given.explanations, given.attacks, Setting(given.images)):
         where = f"{record['explanation']}, {record['network']}, {record['metric']}"
         print(f"{where:75} {record['attack']:36} {mean(record['scores']):.3f} {record['seconds']:6.0f} s", flush=True)
     without = json.loads(beside.read_text()) if beside.is_file() else []
@@ -66,48 +67,69 @@ def write(document: Document, page: Path) -> None:
 
 
 def document_of(records: list[Record], without: list[Record]) -> Document:
-    """The contest's table and plot, and the table of explanations ``without`` a gradient."""
-    cells = {(r["explanation"], r["network"], r["metric"]) for r in records if r["attack"] == OURS}
-    lowest = sum(_is_lowest(records, cell) for cell in cells)
-    higher = Counter(r["attack"] for r in records if r["attack"] != OURS for beaten in _beaten(records, r) if beaten)
-    images = sum(len(r["scores"]) for r in records if r["attack"] == OURS)
-    published = [r for r in records if r["attack"] == OURS or not r["attack"].endswith("(ours)")]
+    """The contest's tables and plot, and the table of explanations ``without`` a gradient."""
+    equal = [r for r in records if r["attack"] != DEFAULT]
+    cells = {(r["explanation"], r["network"], r["metric"]) for r in equal if r["attack"] == OURS}
+    lowest = sum(_is_lowest(equal, cell) for cell in cells)
+    higher = Counter(r["attack"] for r in equal if r["attack"] != OURS for beaten in _beaten(equal, r) if beaten)
+    images = sum(len(r["scores"]) for r in equal if r["attack"] == OURS)
+    published = [r for r in records if r["attack"] in BUDGETS or not r["attack"].endswith("(ours)")]
     answer = (
         f"AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells (network, explanation and metric). A rival is "
-        f"lower by more than {ROUNDING:g} on {_share(records):.1%} of {images} images and metrics"
+        f"lower by more than {ROUNDING:g} on {_share(equal):.1%} of {images} images and metrics"
         + (f": {', '.join(f'{name} {n}' for name, n in higher.most_common())}." if higher else ".")
         + " AutoIFIA stops at chance (k of all features, τ 0): "
-        f"on {_share(records, stopped=False):.1%} a rival is lower and AutoIFIA still above chance, on "
+        f"on {_share(equal, stopped=False):.1%} a rival is lower and AutoIFIA still above chance, on "
         f"{_share(published, stopped=False):.1%} one that was published."
     )
-    parts: list[Block] = [table_of(records), figure_of_costs(records)]
+    with_default = [r for r in records if _own(records, r, DEFAULT)]
+    parts: list[Block] = [
+        table_of(equal, explanation) for explanation in dict.fromkeys(r["explanation"] for r in equal)
+    ]
+    if with_default:
+        answer += (
+            f" Under the default budget, which evaluations use, AutoIFIA has {_times(with_default):.1f} times the "
+            f"passes of a rival, and one is lower, above chance, on {_share(with_default, DEFAULT, stopped=False):.1%}."
+        )
+        parts.append(table_of_budgets(with_default))
+    parts.append(figure_of_costs(equal))
     if without:
         parts.append(table_of_external(without))
-    return Document(TITLE, answer, (Section("", tuple(parts)),))
+    return Document(TITLE, answer, (Section("", (_notes(records), *parts)),))
 
 
-def _ours(records: list[Record], record: Record) -> Record | None:
+def _own(records: list[Record], record: Record, ours: str) -> Record | None:
     same = ("weights", "explanation", "points", "metric", "images", "k", "seed", "eps")
-    return next((r for r in records if r["attack"] == OURS and all(r[n] == record[n] for n in same)), None)
+    return next((r for r in records if r["attack"] == ours and all(r[n] == record[n] for n in same)), None)
 
 
-def _beaten(records: list[Record], record: Record, *, stopped: bool = True) -> list[bool]:
+def _beaten(records: list[Record], record: Record, ours: str = OURS, *, stopped: bool = True) -> list[bool]:
     """Per image, whether AutoIFIA is above this record; not where it ``stopped`` at chance, unless these count too."""
-    own = _ours(records, record)
+    own = _own(records, record, ours)
     pairs = zip(own["scores"], record["scores"], strict=True) if own else ()
     features = prod(KNOWN[record["network"].split()[0]].shape)
     least = -1.0 if stopped else chance(record["metric"], features, record["k"])
     return [a > b + ROUNDING and a > least for a, b in pairs]
 
 
-def _share(records: list[Record], *, stopped: bool = True) -> float:
+def _share(records: list[Record], ours: str = OURS, *, stopped: bool = True) -> float:
     """Of images and metrics on which any rival is lower."""
     anywhere: dict[tuple[str, ...], np.ndarray] = {}
     for r in records:
-        if r["attack"] != OURS and (beaten := _beaten(records, r, stopped=stopped)):
+        if r["attack"] not in BUDGETS and (beaten := _beaten(records, r, ours, stopped=stopped)):
             cell = (r["explanation"], r["network"], r["metric"])
             anywhere[cell] = anywhere.get(cell, np.zeros(len(beaten), bool)) | np.array(beaten)
     return float(np.concatenate(list(anywhere.values())).mean()) if anywhere else 0.0
+
+
+def _times(records: list[Record]) -> float:
+    """Passes of the default budget over those of the quick one, the mean over records."""
+    quick = [_own(records, r, OURS) for r in records if r["attack"] == DEFAULT]
+    return mean(r["passes"] / q["passes"] for r, q in zip(_only(records, DEFAULT), quick, strict=True) if q)
+
+
+def _only(records: list[Record], attack: str) -> list[Record]:
+    return [r for r in records if r["attack"] == attack]
 
 
 def _is_lowest(records: list[Record], cell: tuple[str, str, str]) -> bool:
@@ -115,34 +137,64 @@ def _is_lowest(records: list[Record], cell: tuple[str, str, str]) -> bool:
     return min(here, key=lambda r: mean(r["scores"]))["attack"] == OURS
 
 
-def table_of(records: list[Record]) -> Table:
-    """A row per explanation and attack, a column per network and metric."""
-    networks = list(dict.fromkeys(r["network"] for r in records))
+def table_of(records: list[Record], explanation: str) -> Table:
+    """A row per attack, a column per network and metric."""
+    networks = list(dict.fromkeys(r["network"] for r in records if r["explanation"] == explanation))
     columns = [
         Column(f"{network} {metric}", heading, network, better="low")
         for network in networks
         for metric, heading in HEADINGS.items()
     ]
-    by_place = {(r["explanation"], r["attack"], r["network"], r["metric"]): r for r in records}
+    by_place = {(r["attack"], r["network"], r["metric"]): r for r in records if r["explanation"] == explanation}
+    rows = []
+    for attack in (OURS, *(rival.title for rival in RIVALS.values())):
+        found = [by_place.get((attack, n, m)) for n in networks for m in HEADINGS]
+        if any(found):
+            cells = tuple(mean_interval(r["scores"], QUANTITIES[r["metric"]].bounds) if r else None for r in found)
+            rows.append(Row(attack, cells, "highlight" if attack == OURS else ""))
+    title = f"{explanation[0].upper()}{explanation[1:]}: worst case at equal cost"
+    return Table(f"contest-{explanation.replace(' ', '-').lower()}", title, tuple(columns), tuple(rows), first="Attack")
+
+
+def table_of_budgets(records: list[Record]) -> Table:
+    """A row per explanation and metric, over networks: both budgets, the best rival, and on how many it is lower."""
     rows = []
     for explanation in dict.fromkeys(r["explanation"] for r in records):
-        for attack in (OURS, *(rival.title for rival in RIVALS.values())):
-            found = [by_place.get((explanation, attack, n, m)) for n in networks for m in HEADINGS]
-            if any(found):
-                cells = tuple(mean_interval(r["scores"], QUANTITIES[r["metric"]].bounds) if r else None for r in found)
-                rows.append(Row(f"{explanation}: {attack}", cells, "highlight" if attack == OURS else ""))
-    made = sorted({(r["holdfast"], r["torch"], r["device"], r["date"]) for r in records})
-    notes = (
-        f"The mean over the first {records[0]['images']} test images that a network gets right and its 95 % interval; "
-        "lower is stronger. ε is that of the network's training; k is 100; a lost label counts 1. "
-        "Grad-CAM's maps with fewer than k positive features, as most on MNIST, are passed over.",
-        "Every attack has the forward passes of AutoIFIA's quick budget for both metrics; a rival's best image is kept "
-        "for each metric. Steps are followed with 5 points (IG), scores are made with the points of the records.",
-        "Made by python -m bench contest; records in results/contest.json: "
-        + "; ".join(f"holdfast {h}, torch {t}, {device}, {day}" for h, t, device, day in made)
-        + ".",
+        for metric, heading in HEADINGS.items():
+            here = [r for r in records if (r["explanation"], r["metric"]) == (explanation, metric)]
+            quick, default = (_only(here, attack) for attack in BUDGETS)
+            rivals = [r for r in here if r["attack"] not in BUDGETS]
+            least = [np.min([r["scores"] for r in rivals if r["network"] == q["network"]], axis=0) for q in quick]
+            means = (np.mean(least), *(np.mean([r["scores"] for r in of]) for of in (quick, default)))
+            shares = (f"{_share(here, ours, stopped=False):.0%}" for ours in BUDGETS)
+            rows.append(Row(f"{explanation}, {heading}", (*(float(m) for m in means), *shares)))
+    columns = (
+        Column("rivals", "lowest of all rivals, per image"),
+        *(Column(attack, attack) for attack in BUDGETS),
+        *(Column(f"{attack} lower", f"a rival lower than {budget}") for attack, budget in BUDGETS.items()),
     )
-    return Table("contest", "Worst case at equal cost", tuple(columns), tuple(rows), notes, first="Attack")
+    notes = (
+        "Means over networks and images. Each rival has the passes of the quick budget, so that all of them together "
+        f"have {len(RIVALS)} times as many; a rival counts as lower where AutoIFIA is above chance.",
+    )
+    return Table("budgets", "The default budget", columns, tuple(rows), notes, first="Explanation")
+
+
+def _notes(records: list[Record]) -> Words:
+    made = sorted({(r["holdfast"], r["torch"], r["device"], r["date"]) for r in records})
+    return Words(
+        (
+            f"Tables show the mean over the first {records[0]['images']} test images that a network gets right and its "
+            "95 % interval; lower is stronger. ε is that of the network's training; k is 100; a lost label counts 1. "
+            "Grad-CAM's maps with fewer than k positive features, as most on MNIST, are passed over.",
+            "At equal cost every attack has the forward passes of AutoIFIA's quick budget for both metrics; a rival's "
+            "best image is kept for each metric. Steps are followed with 5 points (IG), scores are made with the "
+            "points of the records.",
+            "Made by python -m bench contest; records in results/contest.json: "
+            + "; ".join(f"holdfast {h}, torch {t}, {device}, {day}" for h, t, device, day in made)
+            + ".",
+        )
+    )
 
 
 def figure_of_costs(records: list[Record]) -> Figure:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from holdfast.report.write import write_report
 from holdfast.results.result import RunResult, result_of
 from holdfast.results.store import read_run
 from holdfast.sweep.execute import Silent, Watch
-from holdfast.train import RunFolder, TrainConfig, train
+from holdfast.train import Report, RunFolder, TrainConfig, train
 from holdfast.train.folder import load_config
 
 METHODS = ("standard", "trades", "trades-igr")
@@ -53,7 +52,7 @@ def demo_protocol(dataset: str, eps: float, k: int, images: int, points: int) ->
     )
 
 
-DIGITS = demo_protocol("digits", 0.1, 8, 60, 10)
+DIGITS = demo_protocol("digits", 0.1, 8, 40, 5)
 ZOO = {name: demo_protocol(name, 0.2, 100, 20, 5) for name in ("mnist", "fashion_mnist")}
 """For the networks that come with the package."""
 SEEN = {
@@ -103,9 +102,14 @@ def compare(
     with locked(out):
         if jobs > 1:
             with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-                job = partial(_finished, protocol=protocol, out=out, device=device)
                 longest_first = reversed([*recipes.items()])
-                list(pool.map(job, *zip(*longest_first, strict=True)))
+                trained = {pool.submit(_trained, item[1], out, device): item for item in longest_first}
+                evaluated = []
+                for done in as_completed(trained):
+                    done.result()
+                    evaluated.append(pool.submit(_finished, *trained[done], protocol, out, device))
+                for each in evaluated:
+                    each.result()
         results = {t: _finished(t, config, protocol, out, device, watch) for t, config in recipes.items()}
         models = {t: find_model(str(out / config.recipe)).model for t, config in recipes.items()}
         return _page(results, models, protocol, out, device, commands)
@@ -131,15 +135,23 @@ def _finished(
     title: str, config: TrainConfig, protocol: Protocol, out: Path, device: str, watch: Watch = Silent
 ) -> RunResult:
     """A network trained and evaluated, as far as its folder does not hold it already."""
+    data = load_dataset(protocol.dataset, protocol.split)
+    with watch(title) as display:
+        folder = _trained(config, out, device, display.step)
+        with one_thread():
+            model = find_model(str(folder)).model.to(device)
+            evaluate(model, data, protocol, folder / "eval", device=device, on_images=display.images)
+    return read_run(folder, folder / "eval")
+
+
+def _trained(config: TrainConfig, out: Path, device: str, on_step: Callable[[Report], None] | None = None) -> Path:
+    """The folder of a network, trained unless it lies there finished."""
     folder = out / config.recipe
     done = RunFolder(folder)
-    data = load_dataset(protocol.dataset, protocol.split)
-    with watch(title) as display, one_thread():
-        if not (done.finished and load_config(done.config) == config):
-            train(config, folder, device=device, resume=True, on_step=display.step)
-        model = find_model(str(folder)).model.to(device)
-        evaluate(model, data, protocol, folder / "eval", device=device, on_images=display.images)
-    return read_run(folder, folder / "eval")
+    if not (done.finished and load_config(done.config) == config):
+        with one_thread():
+            train(config, folder, device=device, resume=True, on_step=on_step)
+    return folder
 
 
 @contextmanager
