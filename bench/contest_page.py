@@ -22,7 +22,7 @@ from holdfast.data.catalogue import KNOWN
 from holdfast.files import make_folder, write_atomically
 from holdfast.metrics.stats import mean_interval
 from holdfast.palette import COLOURS, MUTED
-from holdfast.report.document import Block, Document, Figure, Section, Words
+from holdfast.report.document import Block, Document, Figure, Section
 from holdfast.report.figures import figure_of
 from holdfast.report.quantities import QUANTITIES
 from holdfast.report.table import Column, Row, Table
@@ -95,7 +95,7 @@ def document_of(records: list[Record], without: list[Record]) -> Document:
     parts.append(figure_of_costs(equal))
     if without:
         parts.append(table_of_external(without))
-    return Document(TITLE, answer, (Section("", (_notes(records), *parts)),))
+    return Document(TITLE, answer, (Section("", tuple(parts)),))
 
 
 def _own(records: list[Record], record: Record, ours: str) -> Record | None:
@@ -137,9 +137,10 @@ def _is_lowest(records: list[Record], cell: tuple[str, str, str]) -> bool:
     return min(here, key=lambda r: mean(r["scores"]))["attack"] == OURS
 
 
-def table_of(records: list[Record], explanation: str) -> Table:
+def table_of(records: list[Record], explanation: str, notes: tuple[str, ...] = ()) -> Table:
     """A row per attack, a column per network and metric."""
-    networks = list(dict.fromkeys(r["network"] for r in records if r["explanation"] == explanation))
+    there = {r["network"] for r in records if r["explanation"] == explanation}
+    networks = [network for network in dict.fromkeys(r["network"] for r in records) if network in there]
     columns = [
         Column(f"{network} {metric}", heading, network, better="low")
         for network in networks
@@ -153,7 +154,8 @@ def table_of(records: list[Record], explanation: str) -> Table:
             cells = tuple(mean_interval(r["scores"], QUANTITIES[r["metric"]].bounds) if r else None for r in found)
             rows.append(Row(attack, cells, "highlight" if attack == OURS else ""))
     title = f"{explanation[0].upper()}{explanation[1:]}: worst case at equal cost"
-    return Table(f"contest-{explanation.replace(' ', '-').lower()}", title, tuple(columns), tuple(rows), first="Attack")
+    key = f"contest-{explanation.replace(' ', '-').lower()}"
+    return Table(key, title, tuple(columns), tuple(rows), notes, first="Attack")
 
 
 def table_of_budgets(records: list[Record]) -> Table:
@@ -180,20 +182,18 @@ def table_of_budgets(records: list[Record]) -> Table:
     return Table("budgets", "The default budget", columns, tuple(rows), notes, first="Explanation")
 
 
-def _notes(records: list[Record]) -> Words:
+def _notes(records: list[Record]) -> tuple[str, ...]:
     made = sorted({(r["holdfast"], r["torch"], r["device"], r["date"]) for r in records})
-    return Words(
-        (
-            f"Tables show the mean over the first {records[0]['images']} test images that a network gets right and its "
-            "95 % interval; lower is stronger. ε is that of the network's training; k is 100; a lost label counts 1. "
-            "Grad-CAM's maps with fewer than k positive features, as most on MNIST, are passed over.",
-            "At equal cost every attack has the forward passes of AutoIFIA's quick budget for both metrics; a rival's "
-            "best image is kept for each metric. Steps are followed with 5 points (IG), scores are made with the "
-            "points of the records.",
-            "Made by python -m bench contest; records in results/contest.json: "
-            + "; ".join(f"holdfast {h}, torch {t}, {device}, {day}" for h, t, device, day in made)
-            + ".",
-        )
+    return (
+        f"In this table and the next ones: the mean over the first {records[0]['images']} test images that a network "
+        "gets right and its 95 % interval; lower is stronger. ε is that of the network's training; k is 100; a lost "
+        "label counts 1. Grad-CAM's maps with fewer than k positive features, as most on MNIST, are passed over.",
+        "At equal cost every attack has the forward passes of AutoIFIA's quick budget for both metrics; a rival's best "
+        "image is kept for each metric. Steps are followed with 5 points (IG), scores are made with the points of the "
+        "records.",
+        "Made by python -m bench contest; records in results/contest.json: "
+        + "; ".join(f"holdfast {h}, torch {t}, {device}, {day}" for h, t, device, day in made)
+        + ".",
     )
 
 
