@@ -75,17 +75,16 @@ def document_of(records: list[Record], without: list[Record]) -> Document:
     images = sum(len(r["scores"]) for r in equal if r["attack"] == OURS)
     published = [r for r in records if r["attack"] in BUDGETS or not r["attack"].endswith("(ours)")]
     answer = (
-        f"AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells (network, explanation and metric). A rival is "
-        f"lower by more than {ROUNDING:g} on {_share(equal):.1%} of {images} images and metrics"
+        f"At equal cost AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells (network, explanation and metric). A "
+        f"rival is lower by more than {ROUNDING:g} on {_share(equal):.1%} of {images} images and metrics"
         + (f": {', '.join(f'{name} {n}' for name, n in higher.most_common())}." if higher else ".")
         + " AutoIFIA stops at chance (k of all features, τ 0): "
         f"on {_share(equal, stopped=False):.1%} a rival is lower and AutoIFIA still above chance, on "
         f"{_share(published, stopped=False):.1%} one that was published."
     )
     with_default = [r for r in records if _own(records, r, DEFAULT)]
-    parts: list[Block] = [
-        table_of(equal, explanation) for explanation in dict.fromkeys(r["explanation"] for r in equal)
-    ]
+    first, *rest = dict.fromkeys(r["explanation"] for r in equal)
+    parts: list[Block] = [table_of(equal, first, _notes(records)), *(table_of(equal, name) for name in rest)]
     if with_default:
         answer += (
             f" Under the default budget, which evaluations use, AutoIFIA has {_times(with_default):.1f} times the "
