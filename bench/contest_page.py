@@ -75,7 +75,8 @@ def document_of(records: list[Record], without: list[Record]) -> Document:
     images = sum(len(r["scores"]) for r in equal if r["attack"] == OURS)
     published = [r for r in records if r["attack"] in BUDGETS or not r["attack"].endswith("(ours)")]
     answer = (
-        f"At equal cost AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells (network, explanation and metric). "
+        f"At equal cost AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells "
+        "(network, explanation and metric). "
         f"A rival is lower by more than {ROUNDING:g} on {_share(equal):.1%} of {images} images and metrics"
         + (f": {', '.join(f'{name} {n}' for name, n in higher.most_common())}." if higher else ".")
         + " AutoIFIA stops at chance (k of all features, τ 0): "
