@@ -71,7 +71,7 @@ def test_penalty_is_that_of_plain_double_backward(
             torch.testing.assert_close(penalty, expected, rtol=1e-9, atol=1e-12)
             found = torch.autograd.grad(penalty @ weigh, wanted, materialize_grads=True)
             difference = sum(float((f - r).detach().square().sum()) for f, r in zip(found, right, strict=True))
-            assert difference <= 1e-18 * sum(float(r.square().sum()) for r in right)
+            assert difference <= 1e-18 * sum(float(r.detach().square().sum()) for r in right)
             assert sum(float(r.square().sum()) for r in right) > 0
 
 
