@@ -21,6 +21,7 @@ from holdfast.evaluate.standard import EvalConfig
 from holdfast.parts import changed_parts
 from holdfast.recipes import evaluation, recipe
 from holdfast.train import RunFolder, TrainConfig, train
+from tests.runs.bad_lines import spoil
 
 TinyTrain = Callable[..., TrainConfig]
 collect_ignore = ["sweep_and_die.py"]  # run as a program, beside the scripts that it imports
@@ -39,6 +40,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with factories and files that are not what they seem."""
+    monkeypatch.chdir(tmp_path)
+    spoil(tmp_path)
+    return tmp_path
 
 
 def short(config: TrainConfig) -> TrainConfig:

@@ -2,107 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from holdfast.cli import main
-from holdfast.train import RunFolder, train
-from holdfast.train.config import TrainConfig
+from tests.runs.bad_lines import contents, error_of
 
-NETS = """
-import torch
-from torch import nn
-
-def linear():
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-
-def probabilities():
-    return nn.Sequential(linear(), nn.Softmax(1))
-
-def colour():
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 10))
-
-def big():
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-
-def few():
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
-
-def maps():
-    return nn.Conv2d(1, 10, 3)
-
-def number():
-    return 7
-"""
-PARTS = """
-from dataclasses import dataclass
-
-from holdfast.objectives.base import LossOutput, Objective
-
-@dataclass(frozen=True)
-class Mine(Objective):
-    pass
-
-class Loose:
-    pass
-
-class Thawed(Objective):
-    def __call__(self, model, x, y, *, generator=None):
-        return LossOutput(model(x).sum())
-
-@dataclass(frozen=True)
-class Needy(Objective):
-    weight: float
-
-    def __call__(self, model, x, y, *, generator=None):
-        return LossOutput(self.weight * model(x).sum())
-"""
 SHORT = "--data.train-size 64 --optim.epochs 1 --val-size 20"
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with factories and files that are not what they seem."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "nets.py").write_text(NETS)
-    (tmp_path / "parts.py").write_text(PARTS)
-    (tmp_path / "broken.py").write_text("def net(:\n")
-    (tmp_path / "needs.py").write_text("import a_module_that_nobody_has\n")
-    (tmp_path / "wordy.py").write_text('raise RuntimeError("first line\\nsecond line")\n')
-    (tmp_path / "junk.safetensors").write_bytes(b"junk")
-    (tmp_path / "junk.pt").write_bytes(b"junk")
-    torch.save([1, 2, 3], tmp_path / "list.pt")
-    save_file({"1.weight": torch.zeros(10, 63), "1.bias": torch.zeros(10)}, tmp_path / "shape.safetensors")
-    save_file({"fc.weight": torch.zeros(2)}, tmp_path / "foreign.safetensors")
-    (tmp_path / "data" / "mnist").mkdir(parents=True)
-    for split in ("train", "test"):
-        (tmp_path / "data" / "mnist" / f"{split}-00000-of-00001.parquet").write_bytes(b"PAR1 not really")
-    (tmp_path / "empty").mkdir()
-    return tmp_path
-
-
-def contents(folder: Path) -> dict[str, bytes | None]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-        if "__pycache__" not in path.parts
-    }
-
-
-def error_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    capsys.readouterr()
-    assert main(argv) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1, captured.err
-    assert captured.err.startswith("holdfast: ")
-    assert "Traceback" not in captured.err
-    assert captured.out == ""
-    return captured.err.strip()
 
 
 NO_GPU = (
@@ -249,81 +157,6 @@ def test_one_line(line: str, value: str, remedy: str, place: Path, capsys: pytes
     assert value in message
     assert remedy in message
     assert contents(place) == before, "bad input leaves everything as it was"
-
-
-@pytest.fixture
-def run(place: Path, finished_run: RunFolder) -> Path:
-    shutil.copytree(finished_run.path, place / "run")
-    return place / "run"
-
-
-@pytest.mark.parametrize(
-    ("line", "value", "remedy"),
-    [
-        ("train digits-trades-igr --out run", "run holds a finished run", "holdfast evaluate run"),
-        ("train digits-trades-igr --out run --resume", "run holds a finished run", "choose another --out"),
-        ("evaluate run --weights shape.safetensors", "run is a run and brings its own weights", "drop --weights"),
-        ("evaluate run --dataset mnist", "data set 'mnist' was not found", "HOLDFAST_DATA"),
-        ("evaluate run --checkpoint first", "'first'", "'last', 'best'"),
-        ("evaluate run --ifia.k 1000", "k is 1000", "from 1 to the 64 features"),
-    ],
-)
-@pytest.mark.usefixtures("no_hub")
-def test_a_finished_run(
-    line: str, value: str, remedy: str, run: Path, place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = contents(place)
-    message = error_of(line.split(), capsys)
-    assert value in message
-    assert remedy in message
-    assert contents(place) == before
-
-
-def test_a_run_with_damaged_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = (run / "last.safetensors").read_bytes()
-    (run / "last.safetensors").write_bytes(content[: len(content) // 2])
-    assert "run/last.safetensors cannot be read" in error_of(["evaluate", "run"], capsys)
-    tensors = load_file(run / "best.safetensors")
-    save_file({name: value for name, value in tensors.items() if "fc3" not in name}, run / "last.safetensors")
-    assert "missing fc3.bias, fc3.weight" in error_of(["evaluate", "run"], capsys)
-
-
-def test_a_run_with_damaged_settings(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = (run / "config.json").read_text()
-    (run / "config.json").write_text(text.replace('"val_size"', '"val_sizes"'))
-    assert "run/config.json: val_sizes: TrainConfig has no such field" in error_of(["evaluate", "run"], capsys)
-    (run / "config.json").write_text(text[:100])
-    assert "run/config.json is no JSON" in error_of(["evaluate", "run"], capsys)
-
-
-class Stop(Exception):
-    pass
-
-
-@pytest.fixture
-def unfinished(place: Path, tiny: Callable[..., TrainConfig]) -> Path:
-    def stop(report: object) -> None:
-        raise Stop
-
-    with pytest.raises(Stop):
-        train(tiny("digits-at"), place / "half", on_step=stop)
-    return place / "half"
-
-
-TINY_AT = (
-    "train digits-at --device cpu --data.train-size 64 --objective.attack.steps 2 --validation.steps 2 "
-    "--optim.epochs 2 --optim.batch-size 32 --val-size 20 --out half"
-)
-
-
-def test_an_unfinished_run(unfinished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = error_of(["evaluate", "half"], capsys)
-    assert "not finished; finish it with holdfast train digits-at --out half --resume" in message
-    assert "half holds an unfinished run; continue it with --resume" in error_of(TINY_AT.split(), capsys)
-    other = error_of([*TINY_AT.split(), "--resume", "--optim.lr", "0.5"], capsys)
-    assert "optim.lr: 0.002 -> 0.5" in other
-    assert main([*TINY_AT.split(), "--resume"]) == 0
-    assert RunFolder(unfinished).finished
 
 
 @pytest.mark.filterwarnings("always::holdfast.HoldfastWarning")
