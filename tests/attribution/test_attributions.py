@@ -65,13 +65,14 @@ def test_penalty_is_that_of_plain_double_backward(
     expected = 1 - torch.cosine_similarity(*maps)
     torch.testing.assert_close(attribution(net, x, y), maps[0].detach().view_as(x), rtol=1e-9, atol=1e-12)
     for weigh in (torch.ones(2).double(), torch.tensor([0.3, 2.0]).double()):
-        right = torch.autograd.grad(expected @ weigh, wanted, retain_graph=True, materialize_grads=True)
+        made = torch.autograd.grad(expected @ weigh, wanted, retain_graph=True, materialize_grads=True)
+        right = [gradient.detach() for gradient in made]
         for rows in (None, 2 * attribution.points):
             penalty = attribution_penalty(net, *ends, y, attribution=attribution, internal_batch_size=rows)
             torch.testing.assert_close(penalty, expected, rtol=1e-9, atol=1e-12)
             found = torch.autograd.grad(penalty @ weigh, wanted, materialize_grads=True)
             difference = sum(float((f - r).detach().square().sum()) for f, r in zip(found, right, strict=True))
-            assert difference <= 1e-18 * sum(float(r.detach().square().sum()) for r in right)
+            assert difference <= 1e-18 * sum(float(r.square().sum()) for r in right)
             assert sum(float(r.square().sum()) for r in right) > 0
 
 
