@@ -34,7 +34,7 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
 
 def gradient(net: nn.Module, loss: Tensor) -> Tensor:
     grads = torch.autograd.grad(loss, [*net.parameters()], allow_unused=True, materialize_grads=True)
-    return torch.cat([g.flatten() for g in grads])
+    return torch.cat([g.detach().flatten() for g in grads])
 
 
 def penalty_gradient(net: nn.Module, batch: tuple[Tensor, Tensor, Tensor], rows: list[int]) -> Tensor:
