@@ -25,7 +25,7 @@ def test_markdown_is_as_written_by_hand(table: Table) -> None:
         "| AT | 41.5 [40.0, 43.0] | 34.35 | −0.012 [−0.050, 0.020] | 0.1846 | 0.500 [0.400, 0.600] |",
         "| AT+IGR | **50.0** [40.0, 60.0] | 33.40 | – | 0.1582 | – |",
         "",
-        "- The best of ours in each column is bold, whether or not the intervals overlap.",
+        "- The best of ours by each measure is bold, whether or not the intervals overlap.",
         "- Chance is 12.8 %.",
         "",
         "## Claims",

@@ -32,12 +32,22 @@ def render(document: Document) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=unbroken,
     )
     environment.filters |= {"picture": picture_uri, "parts": table_parts}
     environment.filters |= {"pairs": paired, "strips": strips, "turned": is_turned}
     environment.filters["math"] = typeset
     environment.globals |= {"tally": tally, "by_strength": by_strength}
     return environment.get_template("document.html.j2").render(document=document)
+
+
+def unbroken(value: object) -> object:
+    """A text in which no line ends between a number and its per cent sign; anything else as it is.
+
+    >>> unbroken("62 % of 8")
+    '62\\xa0% of 8'
+    """
+    return value.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(value, str) else value
 
 
 def typeset(text: str) -> Markup:

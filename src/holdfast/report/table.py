@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Cell = Interval | float | str | None
 """A measured mean, a bare number (shares in [0, 1]), a word, or nothing."""
 MISSING = "–"
-BEST = "The best of ours in each column is bold, whether or not the intervals overlap."
+BEST = "The best of ours by each measure is bold, whether or not the intervals overlap."
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Table:
     | AT | 0.500 [0.400, 0.600] |
     | TRADES | **0.625** |
     <BLANKLINE>
-    - The best of ours in each column is bold, whether or not the intervals overlap.
+    - The best of ours by each measure is bold, whether or not the intervals overlap.
     <BLANKLINE>
     >>> table.to_frame()["kendall"].tolist()
     [0.5, 0.625]
