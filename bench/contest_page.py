@@ -6,6 +6,7 @@ import argparse
 import json
 from collections import Counter
 from math import prod
+from operator import itemgetter
 from pathlib import Path
 from statistics import mean
 
@@ -83,7 +84,9 @@ def document_of(records: list[Record], without: list[Record]) -> Document:
         f"on {_share(equal, stopped=False):.1%} a rival is lower and AutoIFIA still above chance, on "
         f"{_share(published, stopped=False):.1%} one that was published."
     )
-    with_default = [r for r in records if _own(records, r, DEFAULT)]
+    cell_of = itemgetter("explanation", "network", "metric")
+    faced = {cell_of(r) for r in records if r["attack"] not in BUDGETS}
+    with_default = [r for r in records if cell_of(r) in faced and _own(records, r, DEFAULT)]
     first, *rest = dict.fromkeys(r["explanation"] for r in equal)
     parts: list[Block] = [table_of(equal, first, _notes(records)), *(table_of(equal, name) for name in rest)]
     if with_default:
