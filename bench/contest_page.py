@@ -29,6 +29,8 @@ from holdfast.report.quantities import QUANTITIES
 from holdfast.report.table import Column, Row, Table
 
 ROUNDING = 1e-4
+CELL = itemgetter("explanation", "network", "metric")
+"""Of a record: where attacks are compared."""
 HEADINGS = {"topk": "top-100", "kendall": "Kendall τ"}
 TITLE = "Published attacks on attributions beside AutoIFIA"
 
@@ -70,10 +72,10 @@ def write(document: Document, page: Path) -> None:
 def document_of(records: list[Record], without: list[Record]) -> Document:
     """The contest's tables and plot, and the table of explanations ``without`` a gradient."""
     equal = [r for r in records if r["attack"] != DEFAULT]
-    cells = {(r["explanation"], r["network"], r["metric"]) for r in equal if r["attack"] == OURS}
+    cells = {CELL(r) for r in _only(equal, OURS)}
     lowest = sum(_is_lowest(equal, cell) for cell in cells)
     higher = Counter(r["attack"] for r in equal if r["attack"] != OURS for beaten in _beaten(equal, r) if beaten)
-    images = sum(len(r["scores"]) for r in equal if r["attack"] == OURS)
+    images = sum(len(r["scores"]) for r in _only(equal, OURS))
     published = [r for r in records if r["attack"] in BUDGETS or not r["attack"].endswith("(ours)")]
     answer = (
         f"At equal cost AutoIFIA has the lowest mean in {lowest} of {len(cells)} cells "
@@ -84,9 +86,8 @@ def document_of(records: list[Record], without: list[Record]) -> Document:
         f"on {_share(equal, stopped=False):.1%} a rival is lower and AutoIFIA still above chance, on "
         f"{_share(published, stopped=False):.1%} one that was published."
     )
-    cell_of = itemgetter("explanation", "network", "metric")
-    faced = {cell_of(r) for r in records if r["attack"] not in BUDGETS}
-    with_default = [r for r in records if cell_of(r) in faced and _own(records, r, DEFAULT)]
+    faced = {CELL(r) for r in records if r["attack"] not in BUDGETS}
+    with_default = [r for r in records if CELL(r) in faced and _own(records, r, DEFAULT)]
     first, *rest = dict.fromkeys(r["explanation"] for r in equal)
     parts: list[Block] = [table_of(equal, first, _notes(records)), *(table_of(equal, name) for name in rest)]
     if with_default:
@@ -120,15 +121,15 @@ def _share(records: list[Record], ours: str = OURS, *, stopped: bool = True) -> 
     anywhere: dict[tuple[str, ...], np.ndarray] = {}
     for r in records:
         if r["attack"] not in BUDGETS and (beaten := _beaten(records, r, ours, stopped=stopped)):
-            cell = (r["explanation"], r["network"], r["metric"])
+            cell = CELL(r)
             anywhere[cell] = anywhere.get(cell, np.zeros(len(beaten), bool)) | np.array(beaten)
     return float(np.concatenate(list(anywhere.values())).mean()) if anywhere else 0.0
 
 
 def _times(records: list[Record]) -> float:
     """Passes of the default budget over those of the quick one, the mean over records."""
-    quick = [_own(records, r, OURS) for r in records if r["attack"] == DEFAULT]
-    return mean(r["passes"] / q["passes"] for r, q in zip(_only(records, DEFAULT), quick, strict=True) if q)
+    pairs = [(r, _own(records, r, OURS)) for r in _only(records, DEFAULT)]
+    return mean(r["passes"] / quick["passes"] for r, quick in pairs if quick)
 
 
 def _only(records: list[Record], attack: str) -> list[Record]:
@@ -136,7 +137,7 @@ def _only(records: list[Record], attack: str) -> list[Record]:
 
 
 def _is_lowest(records: list[Record], cell: tuple[str, str, str]) -> bool:
-    here = [r for r in records if (r["explanation"], r["network"], r["metric"]) == cell]
+    here = [r for r in records if CELL(r) == cell]
     return min(here, key=lambda r: mean(r["scores"]))["attack"] == OURS
 
 

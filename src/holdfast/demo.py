@@ -101,15 +101,7 @@ def compare(
     """
     with locked(out):
         if jobs > 1:
-            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-                longest_first = reversed([*recipes.items()])
-                trained = {pool.submit(_trained, item[1], out, device): item for item in longest_first}
-                evaluated = []
-                for done in as_completed(trained):
-                    done.result()
-                    evaluated.append(pool.submit(_finished, *trained[done], protocol, out, device))
-                for each in evaluated:
-                    each.result()
+            _at_once(recipes, protocol, out, device, jobs)
         results = {t: _finished(t, config, protocol, out, device, watch) for t, config in recipes.items()}
         models = {t: find_model(str(out / config.recipe)).model for t, config in recipes.items()}
         return _page(results, models, protocol, out, device, commands)
@@ -129,6 +121,18 @@ def compare_zoo(
             assert found is not None
             results[title] = result_of(found)
         return _page(results, models, protocol, out, "cpu", commands, data_dir)
+
+
+def _at_once(recipes: Mapping[str, TrainConfig], protocol: Protocol, out: Path, device: str, jobs: int) -> None:
+    """`_finished` for each in processes: trainings start longest first, evaluations as soon as there is a network."""
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        trained = {pool.submit(_trained, c, out, device): (t, c) for t, c in reversed([*recipes.items()])}
+        evaluated = []
+        for training in as_completed(trained):
+            training.result()
+            evaluated.append(pool.submit(_finished, *trained[training], protocol, out, device))
+        for evaluation in evaluated:
+            evaluation.result()
 
 
 def _finished(

@@ -95,3 +95,12 @@ def error_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert "Traceback" not in captured.err
     assert captured.out == ""
     return captured.err.strip()
+
+
+def check_refused(line: str, value: str, remedy: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that names the value and the remedy, and a folder as it was."""
+    before = contents(place)
+    message = error_of(line.split(), capsys)
+    assert value in message
+    assert remedy in message
+    assert contents(place) == before, "bad input leaves everything as it was"

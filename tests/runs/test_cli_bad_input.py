@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from holdfast.cli import main
-from tests.runs.bad_lines import contents, error_of
+from tests.runs.bad_lines import check_refused
 
 SHORT = "--data.train-size 64 --optim.epochs 1 --val-size 20"
-
-
 NO_GPU = (
     []
     if torch.cuda.is_available()
@@ -152,11 +150,7 @@ BAD = [
 @pytest.mark.usefixtures("no_hub")
 @pytest.mark.parametrize(("line", "value", "remedy"), BAD, ids=lambda text: text[:70])
 def test_one_line(line: str, value: str, remedy: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = contents(place)
-    message = error_of(line.split(), capsys)
-    assert value in message
-    assert remedy in message
-    assert contents(place) == before, "bad input leaves everything as it was"
+    check_refused(line, value, remedy, place, capsys)
 
 
 @pytest.mark.filterwarnings("always::holdfast.HoldfastWarning")

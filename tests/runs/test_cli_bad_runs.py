@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from holdfast.cli import main
 from holdfast.train import RunFolder, train
 from holdfast.train.config import TrainConfig
-from tests.runs.bad_lines import contents, error_of
+from tests.runs.bad_lines import check_refused, error_of
 
 
 @pytest.fixture
@@ -36,11 +36,7 @@ def run(place: Path, finished_run: RunFolder) -> Path:
 def test_a_finished_run(
     line: str, value: str, remedy: str, run: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = contents(place)
-    message = error_of(line.split(), capsys)
-    assert value in message
-    assert remedy in message
-    assert contents(place) == before
+    check_refused(line, value, remedy, place, capsys)
 
 
 def test_a_run_with_damaged_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
