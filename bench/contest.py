@@ -22,7 +22,8 @@ from torch import Tensor
 import holdfast as hf
 from bench.measure import environment
 from bench.rivals import RIVALS, Rival, Task
-from holdfast.attacks.auto import Budget, coarse
+from holdfast.attacks.auto import coarse
+from holdfast.attacks.auto_members import Budget
 from holdfast.attacks.worst import Compared, Worst, similarity
 from holdfast.attribution.base import Attribution
 from holdfast.data.loader import to_unit_interval
@@ -33,8 +34,8 @@ from holdfast.models.state import Model
 from holdfast.recipes import title
 from holdfast.train.folder import load_config
 
-OURS, DEFAULT = "AutoIFIA, quick", "AutoIFIA, standard"
-BUDGETS: dict[str, Budget] = {OURS: "quick", DEFAULT: "standard"}
+OURS, DEFAULT, THOROUGH = "AutoIFIA, quick", "AutoIFIA, standard", "AutoIFIA, thorough"
+BUDGETS: dict[str, Budget] = {OURS: "quick", DEFAULT: "standard", THOROUGH: "thorough"}
 METRICS: tuple[Compared, ...] = ("topk", "kendall")
 EXPLANATIONS: dict[str, Attribution] = {
     "saliency": hf.Saliency(),

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 import holdfast as hf
-from holdfast.attacks.base import ascent_of, project, step
+from holdfast.attacks import ifia
+from holdfast.attacks.base import project
 from holdfast.attacks.goals import shares
 from holdfast.attribution.base import Attribution
-from holdfast.gradient.grouped import by_whole_paths
-from holdfast.metrics.pairs import pearson_correlation
 from holdfast.models import SoftplusTwin
 from holdfast.models.state import Model
 
@@ -49,40 +47,25 @@ class Rival:
         return (6.0 * self.gradients + 2) * attribution.points + 1
 
 
-@dataclass(frozen=True)
-class PearsonGoal(hf.Goal):
-    """Turns the signed map away from the clean one: minus their correlation."""
-
-    signed: ClassVar[bool] = True
-
-    def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
-        return (clean,)
-
-    def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
-        return -pearson_correlation(share, reference[0])
-
-
 def signed_steps(
     goal: hf.Goal, share: float, beta: float = BETA, *, random_start: bool = False
 ) -> Callable[[Task], Iterator[Tensor]]:
     """Steps of ``share * eps`` along the sign of the goal's gradient on the softplus twin."""
 
     def attempts(task: Task) -> Iterator[Tensor]:
-        surrogate = SoftplusTwin(task.model, beta)
         clean = task.attribution.map(task.model, task.images, task.labels).detach()
-        reference = goal.reference_of(clean, task.k)
-
-        def ascent(adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
-            with torch.enable_grad():
-                adv = adv.detach().requires_grad_()
-                maps = task.attribution.map(surrogate, adv, labels, create_graph=True, weights=False)
-                return ascent_of(goal.of(maps, *reference).sum(), adv)
-
-        adv = next(uniform(task)) if random_start else task.images
-        while True:
-            gradient = by_whole_paths(ascent, task.attribution.points, None, adv, task.labels, *reference)
-            adv = project(step(adv, gradient, share * task.eps), task.images, task.eps)
-            yield adv
+        start = next(uniform(task)) if random_start else task.images
+        return ifia.signed_steps(
+            SoftplusTwin(task.model, beta),
+            task.images,
+            task.labels,
+            task.attribution,
+            goal,
+            goal.reference_of(clean, task.k),
+            start,
+            share * task.eps,
+            task.eps,
+        )
 
     return attempts
 
@@ -130,7 +113,7 @@ RIVALS = {
     "mass": Rival("IFIA mass centre (Ghorbani)", signed_steps(hf.MassCenterGoal(), 1 / 15)),
     "targeted": Rival("IFIA targeted (Ghorbani)", signed_steps(hf.TargetGoal("next"), 1 / 15)),
     "pearson": Rival(
-        "Pearson from a random start (Ivankay)", signed_steps(PearsonGoal(), 1 / 15, beta=50, random_start=True)
+        "Pearson from a random start (Ivankay)", signed_steps(hf.PearsonGoal(), 1 / 15, beta=50, random_start=True)
     ),
     "uniform": Rival("uniform draws (Captum)", uniform, gradients=False),
 }

@@ -36,8 +36,8 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "attacks": "APGD AnnealedIFIA Attack AttributionAttack AutoAttack AutoFound AutoIFIA BlockSearch CWInf CosineGoal "
-    "FAB FGSM Found Goal IFIA KendallGoal MassCenterGoal PGD RandomSigns SoftTopKGoal SpearmanGoal Square TPGD "
-    "TargetGoal TopKGoal",
+    "FAB FGSM Found Goal IFIA KendallGoal MassCenterGoal PGD PearsonGoal RandomSigns SoftTopKGoal SpearmanGoal Square "
+    "TPGD TargetGoal TopKGoal",
     "attribution": "Attribution ExpectedGradients External GradCAM InputXGradient IntegratedGradients Saliency "
     "SmoothGrad attribution_penalty igr_penalty integrated_gradients",
     "audit": "AuditComparison AuditResult AuditSettings audit compare_audits",

@@ -14,6 +14,7 @@ from holdfast import HoldfastError
 from holdfast.attacks import AutoIFIA
 from holdfast.attacks.annealed import AnnealedIFIA
 from holdfast.attacks.auto_found import AutoFound
+from holdfast.attacks.auto_members import Member
 from holdfast.attacks.flags import (
     attribution_flags,
     effort_flags,
@@ -143,10 +144,11 @@ def test_lost_labels_by_their_share() -> None:
 
 
 def test_labels_lost_in_an_attack_that_lets_them_go(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
-    def careless(self: AutoIFIA, goal: object, steps: int, first: float) -> AnnealedIFIA:
-        return AnnealedIFIA(self.eps, 10, self.k, goal, first_step=2.0, hold=0.0, surrogate_beta=(1.0, 2.0))  # type: ignore[arg-type]
+    def careless(self: AutoIFIA, budget: str) -> tuple[Member, ...]:
+        climb = AnnealedIFIA(self.eps, 10, self.k, first_step=2.0, hold=0.0, surrogate_beta=(1.0, 2.0))
+        return (Member("careless", "topk", "image", climb),)
 
-    monkeypatch.setattr(AutoIFIA, "_climb", careless)
+    monkeypatch.setattr(AutoIFIA, "_annealed", careless)
     found = replace(ATTACK, eps=1.0).run(known.net, known.x, known.y, generator=seeded())
     assert len(label_flags(found)) == 1
 

@@ -23,6 +23,7 @@ from holdfast.attacks import (
     SoftTopKGoal,
     TargetGoal,
 )
+from holdfast.attacks.auto_members import Member
 from holdfast.attacks.base import Attack
 from holdfast.attacks.noise import noise_of
 from holdfast.attacks.worst import Shortlist
@@ -132,7 +133,8 @@ def test_the_label_is_held_whatever_the_scale_of_the_logits(known: Known) -> Non
 
     def lost(one: AnnealedIFIA) -> float:
         worst_of = AutoIFIA(0.25, K, "quick", metrics=("kendall",), attribution=FINE)
-        object.__setattr__(worst_of, "_climb", lambda *args: one)
+        alone = (Member("alone", "kendall", "image", one),)
+        object.__setattr__(worst_of, "_annealed", lambda budget: alone)
         return float(worst_of.run(known.net, known.x, known.y, generator=seeded()).lost.nanmean())
 
     assert lost(attack) < lost(free)

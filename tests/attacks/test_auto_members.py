@@ -1,17 +1,22 @@
-"""Which goal a member of the ensemble drives on which images."""
+"""Which members a budget buys, on which images each runs, and that a larger budget is never the weaker one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
+from torch import nn
 
-from holdfast.attacks import AnnealedIFIA, AutoIFIA, KendallGoal, SpearmanGoal
-from holdfast.attacks.auto import NEAR
-from holdfast.attribution import IntegratedGradients
+from holdfast.attacks import IFIA, AnnealedIFIA, AutoIFIA, KendallGoal, MassCenterGoal, SpearmanGoal, TopKGoal
+from holdfast.attacks.auto import NEAR, QUERIES, coarse
+from holdfast.attacks.auto_members import Budget
+from holdfast.attacks.worst import Compared, Worst, chance
+from holdfast.attribution import IntegratedGradients, Saliency
 from tests.attacks.conftest import Known, seeded
 
 EPS, K = 0.15, 10
+FINE = IntegratedGradients(n_steps=8)
 
 
 def test_maps_that_random_signs_hardly_move_are_driven_by_another_goal(known: Known) -> None:
@@ -37,3 +42,55 @@ def test_the_other_goal_is_tried_too_where_the_budget_allows() -> None:
     assert first.near is not None
     assert other.near is not None
     assert (first.climb.goal, first.near.goal) == (other.near.goal, other.climb.goal)
+
+
+@pytest.fixture
+def few_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    for budget, (each, without) in QUERIES.items():
+        monkeypatch.setitem(QUERIES, budget, (each // 20, without // 20))
+
+
+@pytest.mark.usefixtures("few_queries")
+def test_a_larger_budget_is_never_the_weaker_one_nor_above_a_published_attack(known: Known) -> None:
+    """Published ones for themselves, as `IFIA` has them, with the passes of the quick budget."""
+    auto = AutoIFIA(EPS, K, "standard", attribution=FINE, scale=0.1)
+    followed = coarse(FINE)
+    steps = int(replace(auto, budget="quick").cost / (8 * followed.points + 1))
+    assert steps > 10
+    standard, thorough = (
+        replace(auto, budget=budget).run(known.net, known.x, known.y, generator=seeded())
+        for budget in ("standard", "thorough")
+    )
+    assert standard.members == thorough.members[: len(standard.members)]
+    metrics: tuple[Compared, ...] = ("topk", "kendall")
+    for metric in metrics:
+        ours = thorough.by_metric[metric].score
+        left = ours > chance(metric, known.x[0].numel(), K)
+        assert bool(left.any())
+        assert bool((ours <= standard.by_metric[metric].score + 1e-5)[left].all())
+        assert float(ours.mean()) < float(standard.by_metric[metric].score.mean())
+        for goal in (TopKGoal(), MassCenterGoal()):
+            attack = IFIA(EPS, EPS / 15, steps, K, goal, attribution=followed, select=metric)
+            found = attack(known.net, known.x, known.y)
+            theirs = Worst(known.net, known.x, known.y, FINE, (metric,), K).values(found, torch.arange(len(known.x)))
+            assert float(theirs[metric].mean()) < 0.95
+            assert bool((ours <= theirs[metric] + 1e-5)[left].all())
+
+
+@pytest.mark.usefixtures("few_queries")
+def test_features_without_a_place_have_no_mass_centre(known: Known) -> None:
+    net = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 4))
+    x = known.x[:3].flatten(1)
+    auto = AutoIFIA(EPS, K, "thorough", attribution=Saliency(), scale=0.02)
+    found = auto.run(net, x, net(x).argmax(1), generator=seeded())
+    number = found.members.index("IFIA mass centre")
+    assert bool(found.reached["topk"][number].isinf().all())
+    assert bool(found.reached["topk"][number - 1].isfinite().any())
+
+
+@pytest.mark.usefixtures("few_queries")
+@pytest.mark.parametrize("budget", ["quick", "standard", "thorough"])
+def test_a_cost_for_each_member(known: Known, budget: Budget) -> None:
+    auto = AutoIFIA(EPS, K, budget, attribution=Saliency(), scale=0.02)
+    found = auto.run(known.net, known.x[:2], known.y[:2], generator=seeded())
+    assert len(auto.costs(auto.attribution)) == len(found.members) == len(set(found.members))

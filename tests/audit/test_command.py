@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import holdfast as hf
+from holdfast.attacks.auto_members import STEPS
 from holdfast.audit import AuditSettings, audit, load_audit
 from holdfast.audit.command import Asked, asked_from, lines_of
 from holdfast.audit.result import AuditResult
@@ -64,7 +65,7 @@ class Calls:
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """In a folder with a network, its weights and an image."""
+    """In a folder with a network, its weights and an image; attacks take a few steps."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
     Path("mine.py").write_text(FILE)
@@ -81,6 +82,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
         seen.others.append({k: v for k, v in others.items() if not callable(v) and k != "time_limit"})
         return found
 
+    monkeypatch.setitem(STEPS, "standard", 4)
     monkeypatch.setattr("holdfast.audit.audit", noted)
     return seen
 

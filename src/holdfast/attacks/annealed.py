@@ -108,12 +108,11 @@ class AnnealedIFIA(AttributionAttack):
 
     @property
     def cost(self) -> float:
-        return self.climbing_cost + (self.shortlist + 1) * (2.0 * self.attribution.points + 1)
+        return self.passes(self.attribution, 2.0 * self.attribution.points + 1, metrics=1)
 
-    @property
-    def climbing_cost(self) -> float:
-        """Forward passes per image without scores."""
-        return self.steps * (6.0 * self.attribution.points + 2)
+    def passes(self, followed: Attribution, score: float, metrics: int) -> float:
+        """Forward passes per image, where an exact score costs ``score``."""
+        return self.steps * (6.0 * followed.points + 2) + (self.shortlist * metrics + 1) * score
 
     def search(
         self, model: Model, images: Tensor, labels: Tensor, attribution: Attribution, generator: torch.Generator

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import torch
 from torch import Tensor
 
-from holdfast.attacks.annealed import AnnealedIFIA
 from holdfast.attacks.attribution_attack import AttributionAttack
 from holdfast.attacks.auto_found import AutoFound, MemberLog
+from holdfast.attacks.auto_members import Budget, Member, annealed_members, published_members
 from holdfast.attacks.base import Images, Labels, project
 from holdfast.attacks.block_search import BlockSearch
-from holdfast.attacks.goals import CosineGoal, Goal, KendallGoal, SoftTopKGoal, SpearmanGoal, TopKGoal
+from holdfast.attacks.goals import MassCenterGoal
 from holdfast.attacks.noise import drawn_seed, noise_of
 from holdfast.attacks.worst import Compared, Worst
 from holdfast.attribution import IntegratedGradients, Saliency
@@ -23,8 +23,6 @@ from holdfast.errors import HoldfastError, unknown_name
 from holdfast.models.state import Model
 from holdfast.validate import check_count, check_positive
 
-Budget = Literal["quick", "standard", "thorough"]
-Start = Literal["image", "random", "found"]
 TRANSFER: tuple[Attribution, ...] = (
     IntegratedGradients(n_steps=5),
     Saliency(),
@@ -32,28 +30,11 @@ TRANSFER: tuple[Attribution, ...] = (
 """What is followed where the attacked explanation has no gradient."""
 RANDOM = "random signs"
 SEARCH = "block search"
+QUERIES: dict[Budget, tuple[int, int]] = {"quick": (0, 200), "standard": (200, 800), "thorough": (400, 800)}
+"""Maps that a budget's block search adds: for each metric, and in all where the explanation has no gradient."""
 POINTS, SAMPLES = 5, 16
 NEAR = 0.7
 """Kendall's tau above which a map is near the clean one, where `SpearmanGoal` lowers it further."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One run of the ensemble: how it climbs, for which metric, and from where."""
-
-    name: str
-    metric: Compared
-    start: Start
-    climb: AnnealedIFIA
-    near: AnnealedIFIA | None = None
-    """How it climbs instead on images whose maps random signs leave above `NEAR`."""
-
-    def climbs(self, rows: Tensor, near: Tensor) -> list[tuple[AnnealedIFIA, Tensor]]:
-        """Each way to climb with those of the rows that it is for."""
-        parts = [(self.climb, rows)]
-        if self.near is not None:
-            parts = [(self.climb, rows[~near[rows]]), (self.near, rows[near[rows]])]
-        return [(climb, part) for climb, part in parts if len(part)]
 
 
 @dataclass(frozen=True)
@@ -123,61 +104,48 @@ class AutoIFIA(AttributionAttack):
     def costs(self, attribution: Attribution) -> list[float]:
         """Forward passes per image of each member in order, the clean maps with the first one's."""
         followed = (coarse(attribution),) if attribution.differentiable else TRANSFER
-        score = 2.0 * attribution.points + 1
-        climbs = [replace(m.climb, attribution=source) for source in followed for m in self.members()]
-        searched = self.queries(attribution) * (2.0 * coarse(attribution).points + 1)
-        searches = [searched / len(self.metrics)] * len(self.metrics) if searched else []
-        return [
-            (1 + self.draws(attribution)) * score,
-            *(c.climbing_cost + (c.shortlist * len(self.metrics) + 1) * score for c in climbs),
-            *searches,
-        ]
+        score, metrics = 2.0 * attribution.points + 1, len(self.metrics)
+        costs = [(1 + self.draws(attribution)) * score]
+        for members, queries in self.rounds(attribution):
+            costs += [m.climb.passes(source, score, metrics) for source in followed for m in members]
+            if queries:
+                costs += [queries * (2.0 * coarse(attribution).points + 1) / metrics] * metrics
+        return costs
 
     def draws(self, attribution: Attribution) -> int:
         """Random signs tried, more where the gradient is only another explanation's."""
-        few = {"quick": 1, "standard": 5, "thorough": 20}[self.budget]
+        few = 1 if self.budget == "quick" else 5
         return few if attribution.differentiable else 20 + 4 * few
 
     def queries(self, attribution: Attribution) -> int:
         """Maps that the block search asks for, over all metrics."""
-        if attribution.differentiable:
-            return {"quick": 0, "standard": 200, "thorough": 600}[self.budget] * len(self.metrics)
-        return {"quick": 200, "standard": 800, "thorough": 1600}[self.budget]
+        return sum(queries for _, queries in self.rounds(attribution))
+
+    def rounds(self, attribution: Attribution) -> list[tuple[tuple[Member, ...], int]]:
+        """Members, then queries of the block search over all metrics: one round, in the thorough budget two.
+
+        The first of the two is the standard budget, so that a larger budget is never the weaker one.
+        """
+        if self.budget == "quick":
+            return [(self._annealed("quick"), self._searches("quick", attribution))]
+        rounds = [(self._annealed("standard"), self._searches("standard", attribution))]
+        if self.budget == "thorough":
+            followed = coarse(attribution) if attribution.differentiable else TRANSFER[0]
+            steps = sum(replace(self, budget="quick").costs(attribution)) / (8 * followed.points + 1)
+            published = published_members(self.eps, self.k, max(int(steps), 1))
+            rounds.append(((*self._annealed("thorough"), *published), self._searches("thorough", attribution)))
+        return rounds
 
     def members(self) -> tuple[Member, ...]:
         """The runs that the budget buys, in order."""
-        steps = {"quick": 36, "standard": 60, "thorough": 120}[self.budget]
-        soft, cosine = (SoftTopKGoal(),), (CosineGoal(),)
-        kendall, other = (KendallGoal(), SpearmanGoal()), (SpearmanGoal(), KendallGoal())
-        plan: list[tuple[str, tuple[Goal, ...], Compared, Start, float]] = [
-            ("kendall", kendall, "kendall", "image", 0.3),
-            ("soft top-k", soft, "topk", "image", 0.4),
-            ("cosine", cosine, "cosine", "image", 0.4),
-        ]
-        if self.budget != "quick":
-            plan += [
-                ("other kendall", other, "kendall", "image", 0.3),
-                ("kendall from found", kendall, "kendall", "found", 0.2),
-                ("soft top-k from random", soft, "topk", "random", 0.4),
-                ("soft top-k from found", soft, "topk", "found", 0.2),
-            ]
-        if self.budget == "thorough":
-            plan += [
-                ("top-k", (TopKGoal(),), "topk", "image", 0.4),
-                ("narrow top-k from found", (SoftTopKGoal(0.15),), "topk", "found", 0.2),
-                ("other kendall from random", other, "kendall", "random", 0.3),
-                ("kendall from random", kendall, "kendall", "random", 0.3),
-                ("cosine from random", cosine, "cosine", "random", 0.4),
-                ("cosine from found", cosine, "cosine", "found", 0.2),
-            ]
-        return tuple(
-            Member(name, metric, start, *(self._climb(goal, steps, first) for goal in goals))
-            for name, goals, metric, start, first in plan
-            if metric in self.metrics
-        )
+        return tuple(member for members, _ in self.rounds(self.attribution) for member in members)
 
-    def _climb(self, goal: Goal, steps: int, first: float) -> AnnealedIFIA:
-        return AnnealedIFIA(self.eps, max(round(steps * self.scale), 1), self.k, goal, first_step=first)
+    def _searches(self, budget: Budget, attribution: Attribution) -> int:
+        each, without = QUERIES[budget]
+        return each * len(self.metrics) if attribution.differentiable else without
+
+    def _annealed(self, budget: Budget) -> tuple[Member, ...]:
+        return annealed_members(budget, self.metrics, self.eps, self.k, self.scale)
 
     def attacked(self, attribution: Attribution | None) -> Attribution:
         return self.attribution if attribution is None else attribution
@@ -215,30 +183,46 @@ class AutoIFIA(AttributionAttack):
         log.ended(RANDOM)
         near = worst.score["kendall"] > NEAR if "kendall" in self.metrics else torch.zeros_like(worst.right)
         followed = (coarse(attribution),) if attribution.differentiable else TRANSFER
-        for source in followed:
-            for member in self.members():
-                number = len(log.names)
-                for climb, part in member.climbs(worst.open(member.metric), near):
-                    start = self._start(member, worst, part, images, seed)
-                    lost, moved, values = climb.improve(worst, part, source, start, images, number)
-                    log.reached(number, part, values)
-                    log.climbed(number, part, lost, moved)
-                log.ended(member.name if len(followed) == 1 else f"{member.name} on {source.title}")
-        for metric in self.metrics if self.queries(attribution) else ():
-            rows = worst.open(metric)
-            if len(rows):
-                number = len(log.names)
-                log.reached(number, rows, self._searched(worst, metric, rows, images, seed, number))
-            log.ended(f"{SEARCH} ({metric})")
+        for again, (members, queries) in enumerate(self.rounds(attribution)):
+            for source in followed:
+                for member in members:
+                    if images.ndim == 4 or not isinstance(member.climb.goal, MassCenterGoal):
+                        self._climb(member, worst, log, source, near, images, seed)
+                    log.ended(member.name if len(followed) == 1 else f"{member.name} on {source.title}")
+            for metric in self.metrics if queries else ():
+                rows = worst.open(metric)
+                if len(rows):
+                    number = len(log.names)
+                    values = self._searched(worst, metric, rows, images, queries, seed + again, number)
+                    log.reached(number, rows, values)
+                log.ended(f"{SEARCH} ({metric}){', again' * again}")
         return log.found()
 
+    def _climb(
+        self,
+        member: Member,
+        worst: Worst,
+        log: MemberLog,
+        source: Attribution,
+        near: Tensor,
+        images: Tensor,
+        seed: int,
+    ) -> None:
+        """Run a member on the images that are open in its metric."""
+        number = len(log.names)
+        rows = [worst.open(metric) for metric in ([member.metric] if member.metric else self.metrics)]
+        for climb, part in member.climbs(torch.cat(rows).unique(), near):
+            start = self._start(member, worst, part, images, seed)
+            lost, moved, values = climb.improve(worst, part, source, start, images, number)
+            log.reached(number, part, values)
+            log.climbed(number, part, lost, moved)
+
     def _searched(
-        self, worst: Worst, metric: Compared, rows: Tensor, images: Tensor, seed: int, number: int
+        self, worst: Worst, metric: Compared, rows: Tensor, images: Tensor, queries: int, seed: int, number: int
     ) -> Mapping[str, Tensor]:
         """Search with few points from what was found, and score the end exactly."""
         source = coarse(worst.attribution)
-        queries = self.queries(worst.attribution) // len(self.metrics)
-        search = BlockSearch(self.eps, queries, self.k, source, metric)
+        search = BlockSearch(self.eps, queries // len(self.metrics), self.k, source, metric)
         rough = Worst(worst.model, images[rows], worst.labels[rows], source, search.compared, self.k)
         everyone = torch.arange(len(rows), device=rows.device)
         start = worst.images[metric][rows]
@@ -253,7 +237,7 @@ class AutoIFIA(AttributionAttack):
     def _start(self, member: Member, worst: Worst, rows: Tensor, images: Tensor, seed: int) -> Tensor:
         if member.start == "image":
             return images[rows]
-        if member.start == "found":
+        if member.start == "found" and member.metric:
             return worst.images[member.metric][rows]
         noise = noise_of(images[rows], seed, member.name)
         return project(images[rows] + self.eps * noise, images[rows], self.eps)

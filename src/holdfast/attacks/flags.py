@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from holdfast.attacks.annealed import POOLING
+from holdfast.attacks.annealed import POOLING, AnnealedIFIA
 from holdfast.attacks.auto import RANDOM, SEARCH, TRANSFER, AutoIFIA
 from holdfast.attacks.auto_found import AutoFound
 from holdfast.attacks.worst import Worst
@@ -238,7 +238,7 @@ def attribution_flags(
     seed: int = 0,
 ) -> list[str]:
     """All flags of an attack on attributions; arguments as `effort_flags`."""
-    beta = attack.members()[0].climb.surrogate_beta[1]
+    beta = AnnealedIFIA.surrogate_beta[1]
     problem = check_surrogate(model, x, y, beta, POOLING).problem
     return [
         *model_flags(model, x),

@@ -168,6 +168,19 @@ class CosineGoal(Goal):
 
 
 @dataclass(frozen=True)
+class PearsonGoal(Goal):
+    """Turns the signed map away from the clean one: minus their correlation (Ivankay et al., 2020)."""
+
+    signed: ClassVar[bool] = True
+
+    def reference(self, clean: Tensor, k: int) -> tuple[Tensor, ...]:
+        return (clean,)
+
+    def __call__(self, share: Tensor, *reference: Tensor) -> Tensor:
+        return -pearson_correlation(share, reference[0])
+
+
+@dataclass(frozen=True)
 class TargetGoal(Goal):
     """Draws another map: minus the squared distance of shares (Ghorbani et al., 2019; Dombrowski et al., 2019).
 

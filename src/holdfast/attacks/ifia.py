@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import get_args
 
 import torch
@@ -101,19 +103,38 @@ class IFIA(AttributionAttack):
         clean = followed.map(model, images, labels).detach() if own else scores.clean
         reference = self.goal.reference_of(clean, self.k)
 
-        def ascent(adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
-            with torch.enable_grad():
-                adv = adv.detach().requires_grad_()
-                maps = followed.map(surrogate, adv, labels, create_graph=True, weights=False)
-                return ascent_of(self.goal.of(maps, *reference).sum(), adv)
-
         for _ in range(self.restarts):
-            adv = random_start(images, self.eps, "Linf", generator) if self.random_start else images
-            for _ in range(self.steps):
-                gradient = by_whole_paths(ascent, followed.points, None, adv, labels, *reference)
-                adv = project(step(adv, gradient, self.alpha), images, self.eps)
+            start = random_start(images, self.eps, "Linf", generator) if self.random_start else images
+            steps = signed_steps(surrogate, images, labels, followed, self.goal, reference, start, self.alpha, self.eps)
+            for adv in islice(steps, self.steps):
                 scores.see(adv)
         return scores.found()
+
+
+def signed_steps(
+    surrogate: Model,
+    images: Tensor,
+    labels: Tensor,
+    followed: Attribution,
+    goal: Goal,
+    reference: tuple[Tensor, ...],
+    start: Tensor,
+    alpha: float,
+    eps: float,
+) -> Iterator[Tensor]:
+    """Iterates without end: steps of ``alpha`` from ``start`` along the sign of the goal's gradient, in the ball."""
+
+    def ascent(adv: Tensor, labels: Tensor, *reference: Tensor) -> Tensor:
+        with torch.enable_grad():
+            adv = adv.detach().requires_grad_()
+            maps = followed.map(surrogate, adv, labels, create_graph=True, weights=False)
+            return ascent_of(goal.of(maps, *reference).sum(), adv)
+
+    adv = start
+    while True:
+        gradient = by_whole_paths(ascent, followed.points, None, adv, labels, *reference)
+        adv = project(step(adv, gradient, alpha), images, eps)
+        yield adv
 
 
 @dataclass(frozen=True)

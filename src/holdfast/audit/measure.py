@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.attacks import AutoIFIA, RandomSigns
-from holdfast.attacks.annealed import POOLING
+from holdfast.attacks.annealed import POOLING, AnnealedIFIA
 from holdfast.attacks.auto import AutoFound
 from holdfast.attacks.flags import attribution_flags, ensemble_flags, gradient_flags, label_flags, model_flags
 from holdfast.attribution import Saliency
@@ -246,7 +246,7 @@ def flags_of(model: nn.Module, x: Tensor, settings: AuditSettings) -> list[str]:
     assert isinstance(found, AutoFound)
     if settings.budget not in ("light", "quick"):
         return attribution_flags(attack, model, x, target, found, attribution=attribution, seed=settings.seed)
-    beta = attack.members()[0].climb.surrogate_beta[1]
+    beta = AnnealedIFIA.surrogate_beta[1]
     problem = check_surrogate(model, x, target, beta, POOLING).problem
     flags = [*model_flags(model, x), *([problem] if problem else [])]
     return [*flags, *gradient_flags(found), *label_flags(found), *ensemble_flags(found)]

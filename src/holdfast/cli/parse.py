@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from holdfast.cli.optional import optional_options
 from holdfast.errors import HoldfastError, unknown_name
 from holdfast.parts import Part, find
 
@@ -17,6 +18,13 @@ T = TypeVar("T")
 OPTION = re.compile(r"--(?:[\w.-]+[._-])?(?:eps|alpha)")
 ASSIGNED = re.compile(rf"({OPTION.pattern})=(.*)")
 FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
+PLAIN = {
+    r"invalid literal for int\(\) with base 10: (.*)": r"\1 is not a whole number",
+    r"could not convert string to float: (.*)": r"\1 is not a number",
+    r"no type matching (.*) could be instantiated from \[(.*)\]": r"\2 does not fit \1",
+    r"Could not find valid parse for arguments: \[(.*)\]": r"\1 does not fit",
+}
+"""Complaints of Python and of tyro, and what is said instead."""
 
 
 def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
@@ -38,6 +46,7 @@ def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
             prog=program,
             description=description,
             config=optional_parts_stay,
+            registry=optional_options(),
         )
     complaints = io.StringIO()
     try:
@@ -49,6 +58,7 @@ def parse(default: T, argv: Sequence[str], command: str, description: str) -> T:
                 prog=program,
                 return_unknown_args=True,
                 config=optional_parts_stay,
+                registry=optional_options(),
             )
     except SystemExit:
         complaint = _first_words(complaints.getvalue()).rstrip(".")
@@ -116,7 +126,10 @@ def _first_words(box: str) -> str:
             words.append(text)
         elif words:
             break
-    return " ".join(words)
+    line = " ".join(words)
+    for theirs, ours in PLAIN.items():
+        line = re.sub(theirs, ours, line)
+    return line
 
 
 def _options(default: object, prefix: str = "--") -> list[str]:
