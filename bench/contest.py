@@ -2,8 +2,8 @@
 
 AutoIFIA attacks top-k and Kendall's tau in one run. Every rival may try as many images as that run's forward passes pay
 for, each with the map it needs to score it, and its best for each of the two is kept. All are scored by the same maps
-in the end, with more points than an attack follows; an image that lost its label counts 1. AutoIFIA's default budget
-runs beside them, at more passes than theirs.
+in the end, with more points than an attack follows; an image that lost its label counts 1. AutoIFIA's larger budgets
+run beside them, at more passes than theirs.
 """
 
 from __future__ import annotations
