@@ -195,7 +195,7 @@ def test_direction_is_the_gradient_of_the_goal(
 @pytest.mark.parametrize("beta", [None, 30.0])
 @each_goal
 def test_chunks_change_nothing(trained: nn.Module, batch: Batch, goal: Goal, beta: float | None) -> None:
-    net, images, labels = trained.double(), batch[0].double(), batch[1]
+    net, images, labels = trained.double(), batch[0][:6].double(), batch[1][:6]
     build = partial(attack, steps=3, goal=goal, surrogate_beta=beta)
     whole = build().run(net, images, labels)
     assert bool(whole.succeeded.any())

@@ -34,7 +34,9 @@ def test_each_loads_and_is_small(full: str) -> None:
     assert sum(p.numel() for p in model.parameters()) * 2 < 1_500_000
 
 
-@pytest.mark.parametrize("full", NAMES)
+@pytest.mark.parametrize(
+    "full", [pytest.param(n, marks=[] if n == "mnist/trades-igr" else pytest.mark.slow) for n in NAMES]
+)
 def test_half_precision_keeps_the_accuracy_of_the_card(full: str, real_data: Callable[[str], Path]) -> None:
     card = card_of(full)
     dataset = card["train"]["data"]["name"]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from holdfast import find_model, load_dataset
 from holdfast.evaluate import evaluate, protocol_of
 from holdfast.recipes import evaluation
@@ -13,6 +15,7 @@ from holdfast.train import read_metrics, train
 from holdfast.train.config import TrainConfig
 
 
+@pytest.mark.slow
 def test_mnist(tmp_path: Path, tiny: Callable[..., TrainConfig], real_data: Callable[[str], Path]) -> None:
     data_dir = str(real_data("mnist"))
     config = tiny("mnist-trades-igr", optim_epochs=1)

@@ -55,7 +55,9 @@ class AutoIFIA(AttributionAttack):
     Args:
         eps: largest perturbation, pixels in [0, 1].
         k: size of the top-k set.
-        budget: "quick" (as many forward passes as 40 scored steps of IFIA for each metric), "standard" or "thorough".
+        budget: "quick" (as many forward passes as 40 scored steps of IFIA for each metric), "standard", or "thorough":
+            the standard one, then members with twice its steps, then attacks as they were published (IFIA on the top k
+            and on the mass centre, Pearson's correlation from a random start), each with the passes of the quick one.
         metrics: what is attacked, of "topk", "kendall" and "cosine" (of signed maps), each by members of its own.
         scale: of the number of steps, to check whether more of them would do better.
         attribution: what is attacked and scored exactly; it is followed and searched with 5 points
