@@ -8,10 +8,21 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast.attacks import IFIA, AnnealedIFIA, AutoIFIA, KendallGoal, MassCenterGoal, SpearmanGoal, TopKGoal
+from holdfast.attacks import (
+    IFIA,
+    AnnealedIFIA,
+    AutoIFIA,
+    Goal,
+    KendallGoal,
+    MassCenterGoal,
+    PearsonGoal,
+    SpearmanGoal,
+    TopKGoal,
+)
 from holdfast.attacks.auto import NEAR, QUERIES, coarse
 from holdfast.attacks.auto_members import Budget
-from holdfast.attacks.worst import Compared, Worst, chance
+from holdfast.attacks.steady import SteadyIFIA
+from holdfast.attacks.worst import Compared, Worst
 from holdfast.attribution import IntegratedGradients, Saliency
 from tests.attacks.conftest import Known, seeded
 
@@ -51,30 +62,45 @@ def few_queries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_queries")
-def test_a_larger_budget_is_never_the_weaker_one_nor_above_a_published_attack(known: Known) -> None:
-    """Published ones for themselves, as `IFIA` has them, with the passes of the quick budget."""
+def test_a_larger_budget_is_never_the_weaker_one(known: Known) -> None:
     auto = AutoIFIA(EPS, K, "standard", attribution=FINE, scale=0.1)
-    followed = coarse(FINE)
-    steps = int(replace(auto, budget="quick").cost / (8 * followed.points + 1))
-    assert steps > 10
     standard, thorough = (
         replace(auto, budget=budget).run(known.net, known.x, known.y, generator=seeded())
         for budget in ("standard", "thorough")
     )
     assert standard.members == thorough.members[: len(standard.members)]
+    for metric in ("topk", "kendall"):
+        less, more = (found.by_metric[metric].score for found in (standard, thorough))
+        assert bool((more <= less + 1e-5).all())
+        assert float(more.mean()) < float(less.mean())
+
+
+def test_the_thorough_budget_has_published_attacks_with_the_passes_of_the_quick_one() -> None:
+    auto = AutoIFIA(EPS, K, "thorough", attribution=FINE)
+    climbs = [m.climb for m in auto.members() if isinstance(m.climb, SteadyIFIA)]
+    assert [c.goal for c in climbs] == [TopKGoal(), MassCenterGoal(), PearsonGoal()]
+    quick = replace(auto, budget="quick").cost
+    for climb in climbs:
+        own = climb.passes(coarse(FINE), 2 * FINE.points + 1, metrics=2)
+        assert 0.9 * quick < own - 2 * (2 * FINE.points + 1) <= quick
+
+
+@pytest.mark.parametrize("goal", [TopKGoal(), KendallGoal(), MassCenterGoal()])
+def test_a_published_attack_ends_at_the_images_of_ifia(known: Known, goal: Goal) -> None:
+    climb = SteadyIFIA(EPS, 12, K, goal)
     metrics: tuple[Compared, ...] = ("topk", "kendall")
+    worst = Worst(known.net, known.x, known.y, FINE, metrics, K)
+    rows = torch.arange(len(known.x))
+    lost, moved, reached = climb.improve(worst, rows, FINE, known.x, known.x, member=5)
     for metric in metrics:
-        ours = thorough.by_metric[metric].score
-        left = ours > chance(metric, known.x[0].numel(), K)
-        assert bool(left.any())
-        assert bool((ours <= standard.by_metric[metric].score + 1e-5)[left].all())
-        assert float(ours.mean()) < float(standard.by_metric[metric].score.mean())
-        for goal in (TopKGoal(), MassCenterGoal()):
-            attack = IFIA(EPS, EPS / 15, steps, K, goal, attribution=followed, select=metric)
-            found = attack(known.net, known.x, known.y)
-            theirs = Worst(known.net, known.x, known.y, FINE, (metric,), K).values(found, torch.arange(len(known.x)))
-            assert float(theirs[metric].mean()) < 0.95
-            assert bool((ours <= theirs[metric] + 1e-5)[left].all())
+        attack = IFIA(EPS, EPS / 15, 12, K, goal, attribution=FINE, select=metric)
+        theirs = attack.run(known.net, known.x, known.y)
+        torch.testing.assert_close(worst.images[metric], theirs.adv_images, rtol=0, atol=0)
+        torch.testing.assert_close(worst.score[metric], theirs.score)
+        assert bool((worst.member[metric] == torch.where(theirs.succeeded, 5, -1)).all())
+        assert bool((reached[metric] >= worst.score[metric]).all())
+    assert bool(moved.all())
+    assert bool(((lost >= 0) & (lost < 1)).all())
 
 
 @pytest.mark.usefixtures("few_queries")
