@@ -44,14 +44,14 @@ class EvaluateOptions:
     """Number of processes that share one --out folder; any number gives the same records."""
     data_dir: str | None = None
     """Where data sets lie (before HOLDFAST_DATA and the Hub)."""
-    attribution: tuple[str, ...] = ()
-    """What is explained by and attacked, in place of integrated gradients; may be given several times. Parts are named
+    attribution: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """What is explained by and attacked, in place of integrated gradients. Parts are named
     saliency, 'IntegratedGradients(n_steps=20)', module:Class or file.py:Class."""
-    attack: tuple[str, ...] = ()
-    """One more attack, on predictions or on attributions; may be given several times."""
-    metric: tuple[str, ...] = ()
-    """One more metric; may be given several times."""
-    yes: bool = False
+    attack: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """One more attack, on predictions or on attributions."""
+    metric: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """One more metric."""
+    yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Start without a question, however long it will take."""
     export: str | None = None
     """Folder that receives the result as NAME.json and NAME.parquet."""

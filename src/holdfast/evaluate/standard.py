@@ -19,6 +19,7 @@ from holdfast.attacks import (
     RandomSigns,
     TopKGoal,
 )
+from holdfast.attacks.auto_members import Budget
 from holdfast.attribution import IntegratedGradients
 from holdfast.data.catalogue import KNOWN, canonical_name
 from holdfast.errors import HoldfastError
@@ -27,7 +28,6 @@ from holdfast.metrics import Cosine, KendallTau, LensTopK, Metric, Pearson, Spea
 from holdfast.parts import find
 
 IFIAObjective = Literal["topk", "kendall", "mass_center"]
-AutoBudget = Literal["quick", "standard", "thorough"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class EvalConfig:
     cw_steps: int = 30
     """Steps of the CW attack."""
     ifia: IFIAConfig = IFIAConfig()
-    auto: AutoBudget | None = "standard"
+    auto: Budget | None = "standard"
     """Budget of AutoIFIA (on top-k and on Kendall's tau), the strongest attack, beside the others; None: without."""
     score_n_steps: int = 50
     """Midpoint steps of the attributions that are scored."""
@@ -134,7 +134,7 @@ def default_protocol(shape: tuple[int, ...], eps: float, k: int | None = None, *
     return Protocol(**{**fields, **changed})
 
 
-def strongest(eps: float, k: int, budget: AutoBudget | None) -> dict[str, Attack]:
+def strongest(eps: float, k: int, budget: Budget | None) -> dict[str, Attack]:
     """AutoIFIA on each of the two measures of the paper, whose worst images differ; nothing without a budget."""
     if budget is None:
         return {}
