@@ -107,7 +107,7 @@ def weight_trials(dataset: str, share: float) -> Iterator[Trial]:
 GROUPS = {
     "share-digits": tuple(share_trials("digits", (0, 1, 2), SHARES)),
     "share-mnist": tuple(share_trials("mnist", (0, 1, 2), SHARES)),
-    "weight-digits": tuple(weight_trials("digits", 1.0)),
+    "weight-digits": tuple(weight_trials("digits", 1 / 8)),
     "weight-mnist": tuple(weight_trials("mnist", 1 / 8)),
     "weight-fashion": tuple(weight_trials("fashion_mnist_01", 1 / 8)),
     "weight-cifar10": tuple(weight_trials("cifar10", 1 / 8)),
