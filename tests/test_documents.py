@@ -94,6 +94,16 @@ def test_every_name_in_the_tables_exists(name: str) -> None:
     assert not there("no_such_thing")
 
 
+@pytest.mark.parametrize("path", [ROOT / "README.md", *DOCUMENTS], ids=lambda p: p.name)
+def test_every_dotted_name_and_file_in_the_text_exists(path: Path) -> None:
+    text = path.read_text()
+    named = re.findall(r"`(?:hf|holdfast)\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)", text)
+    assert [name for name in named if not there(name)] == []
+    files = re.findall(r"`((?:src|tests|bench|docs|examples|results)/[\w./-]+)`", text)
+    assert [name for name in files if not (ROOT / name).exists()] == []
+    assert not there("attribution.second_order")
+
+
 def test_the_numbers_of_what_is_good_are_those_of_the_tables() -> None:
     rows = re.findall(r"^\| ([A-Z][\w+]+) \| (\d.*) \|$", (ROOT / "docs/good.md").read_text(), re.MULTILINE)
     assert len(rows) == 5
