@@ -97,14 +97,15 @@ def document_of(records: list[Record], without: list[Record]) -> Document:
     faced = {CELL(r) for r in records if r["attack"] not in BUDGETS}
     compared = [r for r in records if CELL(r) in faced and all(_own(records, r, ours) for ours in budgets)]
     first, *rest = dict.fromkeys(r["explanation"] for r in equal)
-    parts: list[Block] = [table_of(equal, first, _notes(records)), *(table_of(equal, name) for name in rest)]
+    parts: list[Block] = []
     for ours, sentence in LARGER.items():
         if ours in budgets and compared:
             lower = _share(compared, ours, stopped=False)
             answer += " " + sentence.format(times=_times(compared, ours), lower=lower)
     if compared and len(budgets) > 1:
         parts.append(table_of_budgets(compared, budgets))
-    parts.append(figure_of_costs(equal))
+    parts += [figure_of_costs(equal), table_of(equal, first, _notes(records))]
+    parts += [table_of(equal, name) for name in rest]
     if without:
         parts.append(table_of_external(without))
     return Document(TITLE, answer, (Section("", tuple(parts)),))
@@ -191,7 +192,7 @@ def table_of_budgets(records: list[Record], budgets: list[str]) -> Table:
         "Means over networks and images. Each rival has the passes of the quick budget, so that all of them together "
         f"have {len(RIVALS)} times as many; a rival counts as lower where AutoIFIA is above chance.",
     )
-    return Table("budgets", "Larger budgets", columns, tuple(rows), notes, first="Explanation")
+    return Table("budgets", "Worst case by budget", columns, tuple(rows), notes, first="Explanation")
 
 
 def _notes(records: list[Record]) -> tuple[str, ...]:
