@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -61,8 +62,10 @@ ANSWER = (
 )
 NOTES = (
     "Intervals are over images and, where there are several, over seeds (Student's t).",
-    "F: forward passes. Seconds are those of one thread beside other work, so compare F first.",
+    "F: forward passes. Seconds are those of one thread beside other work, some of it paused, so compare F.",
 )
+LOSS = 0.02
+"""Natural accuracy that a weight may cost."""
 KEY = ["dataset", "method", "seed", "share", "lam"]
 
 
@@ -216,11 +219,31 @@ def page(records: pd.DataFrame) -> str:
     whole = [group for group, trials in GROUPS.items() if all(astuple(trial) in done for trial in trials)]
     found = {group: tables(records, group) for group in whole}
     sections = [Section(TITLES[group], tuple(made)) for group, made in found.items()]
-    answer = " ".join([*(told(TITLES[group], made[1]) for group, made in found.items() if len(made) > 1), ANSWER])
+    told = [
+        told_weights(TITLES[group], by_trial(records, group))
+        if group.startswith("weight")
+        else told_shares(TITLES[group], made[1])
+        for group, made in found.items()
+    ]
+    answer = " ".join([*told, ANSWER])
     return Document("Trials of share and weight", answer, tuple(sections)).to_markdown()
 
 
-def told(title: str, differences: Table) -> str:
+def told_weights(title: str, runs: dict[Trial, pd.DataFrame]) -> str:
+    """Up to which weight each base keeps its natural accuracy, in one sentence."""
+    means = {trial: own[own["quantity"] == "natural"]["value"].mean() for trial, own in runs.items()}
+    bases = [trial for trial in means if not trial.share]
+    kept = []
+    for base in bases:
+        own = sorted(
+            (trial.lam, mean) for trial, mean in means.items() if trial.share and trial.method == f"{base.method}-igr"
+        )
+        within = list(takewhile(lambda one, base=base: one[1] >= means[base] - LOSS - 1e-9, own))  # type: ignore[misc]
+        kept.append(f"{base.title} up to λ = {within[-1][0]:g}" if within else f"{base.title} with no weight")
+    return f"{title}: natural accuracy stays within {100 * LOSS:g} points of the base's for {listed(kept)}."
+
+
+def told_shares(title: str, differences: Table) -> str:
     """Which shares can be told from the whole batch, in one sentence."""
     apart = [
         f"{row.title.partition(' less ')[0]} in {column.group or 'accuracy'} {column.heading}"
