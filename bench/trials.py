@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -235,11 +234,11 @@ def told_weights(title: str, runs: dict[Trial, pd.DataFrame]) -> str:
     bases = [trial for trial in means if not trial.share]
     kept = []
     for base in bases:
-        own = sorted(
-            (trial.lam, mean) for trial, mean in means.items() if trial.share and trial.method == f"{base.method}-igr"
-        )
-        within = list(takewhile(lambda one, base=base: one[1] >= means[base] - LOSS - 1e-9, own))  # type: ignore[misc]
-        kept.append(f"{base.title} up to λ = {within[-1][0]:g}" if within else f"{base.title} with no weight")
+        least = means[base] - LOSS - 1e-9
+        own = {trial.lam: mean for trial, mean in means.items() if trial.method == f"{base.method}-igr"}
+        lost = min((lam for lam, mean in own.items() if mean < least), default=float("inf"))
+        within = [lam for lam in own if lam < lost]
+        kept.append(f"{base.title} up to λ = {max(within):g}" if within else f"{base.title} with no weight")
     return f"{title}: natural accuracy stays within {100 * LOSS:g} points of the base's for {listed(kept)}."
 
 

@@ -105,7 +105,7 @@ class AutoIFIA(AttributionAttack):
 
     def costs(self, attribution: Attribution) -> list[float]:
         """Forward passes per image of each member in order, the clean maps with the first one's."""
-        followed = (coarse(attribution),) if attribution.differentiable else TRANSFER
+        followed = _followed(attribution)
         score, metrics = 2.0 * attribution.points + 1, len(self.metrics)
         costs = [(1 + self.draws(attribution)) * score]
         for members, queries in self.rounds(attribution):
@@ -132,8 +132,8 @@ class AutoIFIA(AttributionAttack):
             return [(self._annealed("quick"), self._searches("quick", attribution))]
         rounds = [(self._annealed("standard"), self._searches("standard", attribution))]
         if self.budget == "thorough":
-            followed = coarse(attribution) if attribution.differentiable else TRANSFER[0]
-            steps = sum(replace(self, budget="quick").costs(attribution)) / (8 * followed.points + 1)
+            points = _followed(attribution)[0].points
+            steps = sum(replace(self, budget="quick").costs(attribution)) / (8 * points + 1)
             published = published_members(self.eps, self.k, max(int(steps), 1))
             rounds.append(((*self._annealed("thorough"), *published), self._searches("thorough", attribution)))
         return rounds
@@ -184,7 +184,7 @@ class AutoIFIA(AttributionAttack):
             log.reached(0, everyone, values)
         log.ended(RANDOM)
         near = worst.score["kendall"] > NEAR if "kendall" in self.metrics else torch.zeros_like(worst.right)
-        followed = (coarse(attribution),) if attribution.differentiable else TRANSFER
+        followed = _followed(attribution)
         for again, (members, queries) in enumerate(self.rounds(attribution)):
             for source in followed:
                 for member in members:
@@ -212,8 +212,8 @@ class AutoIFIA(AttributionAttack):
     ) -> None:
         """Run a member on the images that are open in its metric."""
         number = len(log.names)
-        rows = [worst.open(metric) for metric in ([member.metric] if member.metric else self.metrics)]
-        for climb, part in member.climbs(torch.cat(rows).unique(), near):
+        rows = worst.open(*([member.metric] if member.metric else self.metrics))
+        for climb, part in member.climbs(rows, near):
             start = self._start(member, worst, part, images, seed)
             lost, moved, values = climb.improve(worst, part, source, start, images, number)
             log.reached(number, part, values)
@@ -230,19 +230,20 @@ class AutoIFIA(AttributionAttack):
         start = worst.images[metric][rows]
         rough.take(start, everyone, rough.values(start, everyone), 0, torch.zeros_like(rows))
         search.improve(rough, everyone, images[rows], seed)
-        if source == worst.attribution:
-            worst.scored += rough.scored
-        values = worst.values(rough.images[metric], rows)
-        worst.take(rough.images[metric], rows, values, number, rough.step[metric])
-        return values
+        return worst.take_from(rough, [metric], rows, number)
 
     def _start(self, member: Member, worst: Worst, rows: Tensor, images: Tensor, seed: int) -> Tensor:
         if member.start == "image":
             return images[rows]
-        if member.start == "found" and member.metric:
-            return worst.images[member.metric][rows]
+        if member.start == "found":
+            return worst.images[member.metric or self.metrics[0]][rows]
         noise = noise_of(images[rows], seed, member.name)
         return project(images[rows] + self.eps * noise, images[rows], self.eps)
+
+
+def _followed(attribution: Attribution) -> tuple[Attribution, ...]:
+    """What members differentiate, one after the other."""
+    return (coarse(attribution),) if attribution.differentiable else TRANSFER
 
 
 def coarse(attribution: Attribution) -> Attribution:

@@ -227,6 +227,18 @@ def transfer_flags(
     return flags
 
 
+def flags_at_hand(model: Model, x: Tensor, y: Tensor, found: AutoFound) -> list[str]:
+    """Those of an attack on attributions that need no further attack."""
+    problem = check_surrogate(model, x, y, AnnealedIFIA.surrogate_beta[1], POOLING).problem
+    return [
+        *model_flags(model, x),
+        *([problem] if problem else []),
+        *gradient_flags(found),
+        *label_flags(found),
+        *ensemble_flags(found),
+    ]
+
+
 def attribution_flags(
     attack: AutoIFIA,
     model: Model,
@@ -238,14 +250,8 @@ def attribution_flags(
     seed: int = 0,
 ) -> list[str]:
     """All flags of an attack on attributions; arguments as `effort_flags`."""
-    beta = AnnealedIFIA.surrogate_beta[1]
-    problem = check_surrogate(model, x, y, beta, POOLING).problem
     return [
-        *model_flags(model, x),
-        *([problem] if problem else []),
-        *gradient_flags(found),
-        *label_flags(found),
-        *ensemble_flags(found),
+        *flags_at_hand(model, x, y, found),
         *effort_flags(attack, model, x, y, found, attribution=attribution, seed=seed),
         *transfer_flags(attack, model, x, y, found, attribution=attribution, seed=seed),
     ]

@@ -57,11 +57,4 @@ class SteadyIFIA:
             own.take(adv, everyone, values, 0, torch.full_like(rows, number))
             lost += next(iter(values.values())).isinf()
             moved |= (adv != start).flatten(1).any(1)
-        if followed == worst.attribution:
-            worst.scored += own.scored
-        reached = {m: worst.clean.new_full((len(rows),), float("inf")) for m in worst.score}
-        for metric in worst.score:
-            values = worst.values(own.images[metric], rows)
-            worst.take(own.images[metric], rows, values, member, own.step[metric])
-            reached = {m: torch.minimum(reached[m], values[m]) for m in reached}
-        return lost / self.steps, moved, reached
+        return lost / self.steps, moved, worst.take_from(own, worst.score, rows, member)

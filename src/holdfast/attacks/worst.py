@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -79,9 +79,10 @@ class Worst:
         means = torch.stack(history or [score.mean()])
         return Found(self.images[metric], self.member[metric] >= 0, score, self.step[metric], means)
 
-    def open(self, metric: str) -> Tensor:
-        """Rows of the images that can still become worse than chance."""
-        left = self.score[metric] > chance(metric, self.clean[0].numel(), self.k)
+    def open(self, *metrics: str) -> Tensor:
+        """Rows of the images that can still become worse than chance in any of the metrics."""
+        features = self.clean[0].numel()
+        left = torch.stack([self.score[m] > chance(m, features, self.k) for m in metrics]).any(0)
         return (left & self.right).nonzero()[:, 0]
 
     def values(self, adv: Tensor, rows: Tensor) -> Values:
@@ -108,6 +109,17 @@ class Worst:
             found = similarity(m, maps, self.clean[rows[chosen]], self.k)
             value[chosen] = found.masked_fill(~ordered, float("inf"))
         return values
+
+    def take_from(self, other: Worst, metrics: Iterable[str], rows: Tensor, member: int) -> Values:
+        """Score exactly what another one, of ``rows`` alone, found for each of ``metrics``; the scores reached."""
+        if other.attribution == self.attribution:
+            self.scored += other.scored
+        reached: Values = {m: self.clean.new_full((len(rows),), float("inf")) for m in self.score}
+        for metric in metrics:
+            values = self.values(other.images[metric], rows)
+            self.take(other.images[metric], rows, values, member, other.step[metric])
+            reached = {m: torch.minimum(reached[m], values[m]) for m in reached}
+        return reached
 
     def take(self, adv: Tensor, rows: Tensor, values: Values, member: int, step: Tensor) -> None:
         """Keep what is below the minimum so far: ``adv`` and ``step`` have an entry for each of ``rows``."""

@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.attacks import AutoIFIA, RandomSigns
-from holdfast.attacks.annealed import POOLING, AnnealedIFIA
 from holdfast.attacks.auto import AutoFound
-from holdfast.attacks.flags import attribution_flags, ensemble_flags, gradient_flags, label_flags, model_flags
+from holdfast.attacks.flags import attribution_flags, flags_at_hand
 from holdfast.attribution import Saliency
 from holdfast.attribution.base import Attribution
 from holdfast.audit.light import Explanation, LightAttack
@@ -31,7 +30,6 @@ from holdfast.evaluate.faithfulness import (
     randomised_maps,
 )
 from holdfast.metrics import Spearman, TopK
-from holdfast.models import check_surrogate
 from holdfast.models.outputs import OneLabel
 from holdfast.models.state import Model, evaluating
 from holdfast.seeding import generator_of
@@ -246,7 +244,4 @@ def flags_of(model: nn.Module, x: Tensor, settings: AuditSettings) -> list[str]:
     assert isinstance(found, AutoFound)
     if settings.budget not in ("light", "quick"):
         return attribution_flags(attack, model, x, target, found, attribution=attribution, seed=settings.seed)
-    beta = AnnealedIFIA.surrogate_beta[1]
-    problem = check_surrogate(model, x, target, beta, POOLING).problem
-    flags = [*model_flags(model, x), *([problem] if problem else [])]
-    return [*flags, *gradient_flags(found), *label_flags(found), *ensemble_flags(found)]
+    return flags_at_hand(model, x, target, found)

@@ -7,12 +7,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 if TYPE_CHECKING:
-    from tyro.constructors import (
-        ConstructorRegistry,
-        PrimitiveConstructorSpec,
-        PrimitiveTypeInfo,
-        UnsupportedTypeAnnotationError,
-    )
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 
 def optional_options() -> ConstructorRegistry:
@@ -22,9 +17,7 @@ def optional_options() -> ConstructorRegistry:
     registry = ConstructorRegistry()
 
     @registry.primitive_rule
-    def or_none(
-        info: PrimitiveTypeInfo,
-    ) -> PrimitiveConstructorSpec[Any] | UnsupportedTypeAnnotationError | None:
+    def or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         hint = _without_none(info.type)
         if hint is None:
             return None
