@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from holdfast.attacks import (
     IFIA,
@@ -23,7 +24,8 @@ from holdfast.attacks.auto import NEAR, QUERIES, coarse
 from holdfast.attacks.auto_members import Budget
 from holdfast.attacks.steady import SteadyIFIA
 from holdfast.attacks.worst import Compared, Worst
-from holdfast.attribution import IntegratedGradients, Saliency
+from holdfast.attribution import IntegratedGradients, Saliency, SmoothGrad
+from holdfast.metrics import kendall_tau
 from tests.attacks.conftest import Known, seeded
 
 EPS, K = 0.15, 10
@@ -120,3 +122,39 @@ def test_a_cost_for_each_member(known: Known, budget: Budget) -> None:
     auto = AutoIFIA(EPS, K, budget, attribution=Saliency(), scale=0.02)
     found = auto.run(known.net, known.x[:2], known.y[:2], generator=seeded())
     assert len(auto.costs(auto.attribution)) == len(found.members) == len(set(found.members))
+
+
+@dataclass(frozen=True)
+class Fixed(SmoothGrad):
+    """SmoothGrad that keeps its noise where it is asked for another one."""
+
+    def drawn(self, generator: torch.Generator | None) -> Self:
+        return self
+
+
+def test_a_sampled_map_is_followed_by_new_points_at_each_step(known: Known) -> None:
+    seeds: list[int] = []
+
+    @dataclass(frozen=True)
+    class Told(SmoothGrad):
+        def map(self, model: Any, x: Tensor, target: Tensor, **options: Any) -> Tensor:
+            if options.get("create_graph"):
+                seeds.append(self.seed)
+            return super().map(model, x, target, **options)
+
+    found = AnnealedIFIA(EPS, 6, K, attribution=Told(n_samples=2)).run(known.net, known.x[:2], known.y[:2])
+    assert len(seeds) == len(set(seeds)) == 6
+    assert 0 not in seeds
+    again = AnnealedIFIA(EPS, 6, K, attribution=Told(n_samples=2)).run(known.net, known.x[:1], known.y[:1])
+    torch.testing.assert_close(again.adv_images, found.adv_images[:1])
+
+
+def test_what_is_found_by_new_points_holds_for_others(known: Known) -> None:
+    other = SmoothGrad(n_samples=4, seed=99)
+    clean = other(known.net, known.x, known.y)
+    fresh, fixed = (
+        float(kendall_tau(other(known.net, adv, known.y), clean).mean())
+        for part in (SmoothGrad(n_samples=2), Fixed(n_samples=2))
+        for adv in [AnnealedIFIA(EPS, 30, K, KendallGoal(), attribution=part)(known.net, known.x, known.y)]
+    )
+    assert fresh < fixed - 0.02, (fresh, fixed)

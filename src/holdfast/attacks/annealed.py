@@ -51,8 +51,9 @@ class AnnealedIFIA(AttributionAttack):
     Distance measure: Linf. Steps follow the sign of the goal's gradient, at length 1, plus ``hold`` times that of the
     network's margin, at length 1, as far as the margin is below ``least_margin`` of the clean one: so neither the
     scale of the logits nor that of the goal matters. Step sizes fall from ``first_step`` as a cosine to 0; the
-    softplus's sharpness rises geometrically. Iterates are compared by the surrogate's own maps, which cost nothing;
-    the ``shortlist`` best and the last one are scored exactly.
+    softplus's sharpness rises geometrically. Where a map is made of random points, each step draws new ones, so that
+    what is found holds for others than those that were followed (docs/choices.md). Iterates are compared by the
+    surrogate's own maps, which cost nothing; the ``shortlist`` best and the last one are scored exactly.
 
     Args:
         eps: largest perturbation, pixels in [0, 1].
@@ -136,8 +137,9 @@ class AnnealedIFIA(AttributionAttack):
         best = Shortlist(start, metrics, self.shortlist)
         kept, moved = [], torch.zeros_like(rows, dtype=torch.bool)
         clean = worst.clean[rows]
+        draws = torch.Generator().manual_seed(member)
         for step, iterate in enumerate(
-            self.climb(worst.model, images[rows], worst.labels[rows], followed, clean, start, metrics)
+            self.climb(worst.model, images[rows], worst.labels[rows], followed, clean, start, metrics, draws)
         ):
             kept.append(iterate.kept)
             moved |= iterate.moved
@@ -165,17 +167,20 @@ class AnnealedIFIA(AttributionAttack):
         clean: Tensor,
         adv: Tensor,
         metrics: tuple[str, ...],
+        draws: torch.Generator,
     ) -> Iterator[Iterate]:
-        """The iterates before each step from ``adv``, and the last one, which has no scores."""
+        """The iterates before each step from ``adv``, and the last one, which has no scores.
+
+        Random points of ``followed`` are drawn anew from ``draws`` at each step.
+        """
         reference = self.goal.reference_of(clean, self.k)
         with torch.no_grad():
             least = self.least_margin * margin(model(images), labels).to(images.dtype).clamp(min=0)
         first, last = self.surrogate_beta
         for t in range(self.steps):
             done = t / self.steps
-            gradient, maps = self._gradient(SoftplusTwin(model, first * (last / first) ** done, POOLING), followed)(
-                adv, labels, *reference
-            )
+            surrogate = SoftplusTwin(model, first * (last / first) ** done, POOLING)
+            gradient, maps = self._gradient(surrogate, followed.drawn(draws))(adv, labels, *reference)
             keep, now = _margin_gradient(model, adv, labels, least)
             lacking = ((least - now) / least.clamp(min=torch.finfo(least.dtype).tiny)).clamp(0, 1)
             values = {m: similarity(m, maps, clean, self.k).masked_fill(now <= 0, float("inf")) for m in metrics}

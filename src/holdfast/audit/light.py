@@ -94,7 +94,8 @@ class LightAttack:
         first = FIRST if steps == STEPS else LATER
         climb = AnnealedIFIA(eps, steps, self.k, SoftTopKGoal(), first_step=first)
         best, value = None, float("inf")
-        way = climb.climb(of.model, of.x, of.target, _followed(of.attribution), of.clean, start, ("topk",))
+        followed, draws = _followed(of.attribution), torch.Generator().manual_seed(steps)
+        way = climb.climb(of.model, of.x, of.target, followed, of.clean, start, ("topk",), draws)
         for iterate in islice(way, steps // 2, steps):
             score = float(iterate.values["topk"])
             if score < value:
