@@ -173,6 +173,9 @@ def test_max_pooling_on_demand(x: Tensor, window: dict[str, Any]) -> None:
     torch.testing.assert_close(SoftplusTwin(exported, BETA, pooling=7.0)(x), twin(x))
     line = SoftplusTwin(lambda t: F.max_pool1d(t.flatten(2), 4), BETA, pooling=7.0)(x)
     torch.testing.assert_close(line, x.flatten(2).unflatten(2, (9, 4)).mul(7).logsumexp(3) / 7)
+    few = x[:1, :1, :5, :5].clone().requires_grad_()
+    assert torch.autograd.gradcheck(twin, few)
+    assert torch.autograd.gradgradcheck(twin, few)
 
 
 def test_pooling_must_be_positive() -> None:

@@ -29,7 +29,9 @@ class SoftplusForKinks(KinkMode):
         if self.pooling is None:
             return None
         self.found[self.operator] += 1
-        return (x * self.pooling).logsumexp(dims) / self.pooling
+        rest = [i for i in range(x.ndim) if i not in {dim % x.ndim for dim in dims}]
+        windows = x.permute(*dims, *rest).reshape(-1, *(x.shape[i] for i in rest))
+        return _SmoothLargest.apply(windows, self.pooling)[0]
 
 
 class _Softplus(Function):
@@ -54,6 +56,34 @@ class _Softplus(Function):
         total = None if grad is None else grad * slope
         if grad_slope is not None:
             curved = torch.ops.aten.sigmoid_backward(grad_slope * ctx.beta, slope)
+            total = curved if total is None else total + curved
+        return total, None
+
+
+class _SmoothLargest(Function):
+    """``log(sum(exp(beta x))) / beta`` over the first dimension and its slopes, from which all further derivatives follow.
+
+    A window lies along the first dimension, so that each operator here runs over whole images: on a CPU three times as
+    fast as ``logsumexp`` over windows in place. Exponents stop at -80, short of numbers that are subnormal.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        top = x.amax(0)
+        slopes = (x - top).mul_(beta).clamp_(min=-80).exp_()
+        total = slopes.sum(0)
+        slopes.div_(total)
+        ctx.save_for_backward(slopes)
+        ctx.beta = beta
+        return total.log_().div_(beta).add_(top), slopes
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, grad_slopes: Tensor | None) -> tuple[Tensor | None, None]:
+        (slopes,) = ctx.saved_tensors
+        total = None if grad is None else grad * slopes
+        if grad_slopes is not None:
+            curved = torch.ops.aten._softmax_backward_data(grad_slopes * ctx.beta, slopes, 0, slopes.dtype)
             total = curved if total is None else total + curved
         return total, None
 
