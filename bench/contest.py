@@ -29,7 +29,8 @@ from holdfast.attribution.base import Attribution
 from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate.subject import fingerprint
 from holdfast.files import write_atomically
-from holdfast.models.find import FoundModel, card_of, find_model
+from holdfast.models.find import card_of, find_model
+from holdfast.models.libraries import FoundModel
 from holdfast.models.state import Model
 from holdfast.recipes import title
 from holdfast.train.folder import load_config

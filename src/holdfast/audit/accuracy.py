@@ -9,7 +9,7 @@ from torch import Tensor
 from holdfast.audit.settings import AuditSettings
 from holdfast.data.image_data import ImageData, labels_for
 from holdfast.errors import HoldfastError
-from holdfast.models.find import FoundModel
+from holdfast.models.libraries import FoundModel
 from holdfast.models.state import evaluating
 from holdfast.report.words import counted
 

@@ -13,7 +13,8 @@ from holdfast.data import default_split, load_dataset
 from holdfast.data.given import GIVE, Given, as_images, given_images
 from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
-from holdfast.models.find import FoundModel, find_model
+from holdfast.models.find import find_model
+from holdfast.models.libraries import FoundModel
 from holdfast.report.words import counted
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from holdfast.attacks import AutoIFIA, RandomSigns
-from holdfast.attacks.auto import AutoFound
+from holdfast.attacks.auto_found import AutoFound
 from holdfast.attacks.flags import attribution_flags, flags_at_hand
 from holdfast.attribution import Saliency
 from holdfast.attribution.base import Attribution

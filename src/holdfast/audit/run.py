@@ -30,7 +30,8 @@ from holdfast.evaluate.accuracy import predict
 from holdfast.evaluate.faithfulness import another_image
 from holdfast.evaluate.subject import environment_of, subject_of
 from holdfast.files import refuse_if_held
-from holdfast.models.find import FoundModel, find_model, fitted
+from holdfast.models.find import find_model, fitted
+from holdfast.models.libraries import FoundModel
 from holdfast.models.resolve import BUILT_IN, seconds_per_pass
 from holdfast.models.state import evaluating
 from holdfast.validate import pick_device

@@ -17,6 +17,7 @@ from holdfast.errors import HoldfastError
 from holdfast.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
+    from holdfast.attribution.base import Attribution
     from holdfast.audit import AuditResult
 
 
@@ -210,7 +211,7 @@ def _audited(model: str, images: str, options: AuditOptions, out: Path) -> Audit
         )
 
 
-def explanations(specs: Sequence[str]) -> tuple:
+def explanations(specs: Sequence[str]) -> tuple[Attribution, ...]:
     """Explanations by name, ``Name(field=value)``, or ``file.py:Class``; a callable is wrapped in `External`."""
     from holdfast.attribution import External
     from holdfast.attribution.base import Attribution

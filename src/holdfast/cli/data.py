@@ -69,7 +69,7 @@ def _numbers(values: Sequence[float]) -> str:
     return " ".join(f"{v:.4f}" for v in values)
 
 
-def _print_listing(console: Console, rows: list[dict]) -> None:
+def _print_listing(console: Console, rows: list[dict[str, Any]]) -> None:
     listed = []
     for row in rows:
         origin = "in the package" if row["shipped"] else row["found"] or f"Hub: {row['hub_id']}"
@@ -78,7 +78,7 @@ def _print_listing(console: Console, rows: list[dict]) -> None:
     print_listing("Data sets", ("name", "title", "images (train/val/test)", "shape", "from", "cached"), listed, console)
 
 
-def _print_splits(console: Console, rows: list[dict]) -> None:
+def _print_splits(console: Console, rows: list[dict[str, Any]]) -> None:
     listed = [
         (
             row["split"],

@@ -8,8 +8,9 @@ from holdfast.evaluate.protocol import Protocol, name_of, part_named
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.run import evaluate
 from holdfast.evaluate.standard import default_protocol, protocol_of
-from holdfast.evaluate.summary import Interval, Summary
+from holdfast.evaluate.summary import Summary
 from holdfast.imports import callable_room
+from holdfast.metrics.stats import Interval
 
 __all__ = [
     "EvaluationResult",

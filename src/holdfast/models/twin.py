@@ -61,7 +61,7 @@ class _Softplus(Function):
 
 
 class _SmoothLargest(Function):
-    """``log(sum(exp(beta x))) / beta`` over the first dimension and its slopes, from which all further derivatives follow.
+    """``log(sum(exp(beta x))) / beta`` over the first dimension and its slopes, from which further derivatives follow.
 
     A window lies along the first dimension, so that each operator here runs over whole images: on a CPU three times as
     fast as ``logsumexp`` over windows in place. Exponents stop at -80, short of numbers that are subnormal.
