@@ -32,7 +32,7 @@ RANDOM = "random signs"
 SEARCH = "block search"
 QUERIES: dict[Budget, tuple[int, int]] = {"quick": (0, 200), "standard": (200, 800), "thorough": (400, 800)}
 """Maps that a budget's block search adds: for each metric, and in all where the explanation has no gradient."""
-POINTS, SAMPLES = 5, 16
+POINTS, SAMPLES = 5, 8
 NEAR = 0.7
 """Kendall's tau above which a map is near the clean one, where `SpearmanGoal` lowers it further."""
 
@@ -61,7 +61,7 @@ class AutoIFIA(AttributionAttack):
         metrics: what is attacked, of "topk", "kendall" and "cosine" (of signed maps), each by members of its own.
         scale: of the number of steps, to check whether more of them would do better.
         attribution: what is attacked and scored exactly; it is followed and searched with 5 points
-            (16 of a sampled one).
+            (8 of a sampled one).
 
     A call returns the worst images by the first of ``metrics``; ``run`` returns an `AutoFound` with all.
 
