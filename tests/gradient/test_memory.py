@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import pytest
 import torch
@@ -65,6 +67,37 @@ def test_what_autograd_keeps_of_a_path_point() -> None:
     for model, floats in ((net, 4 + 8), (SoftplusTwin(net, 9.0), 4 + 8 + 8)):
         kept = memory.kept_bytes(lambda rows, model=model: model(torch.zeros(rows, 1, 2, 2, requires_grad=True)), net)
         assert kept == 4 * floats
+
+
+def test_measuring_leaves_nothing_behind() -> None:
+    """A node that keeps its own output, as of exp, is freed by nobody once a hook has handed that output to it."""
+    alive: list[ref[Token]] = []
+
+    class Token:
+        """Lives as long as the graph that it is in."""
+
+    class Marked(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.token = Token()
+            alive.append(ref(ctx.token))
+            return x.clone()
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 8))
+    memory.kept_bytes(lambda rows: Marked.apply(net(torch.zeros(rows, 1, 2, 2, requires_grad=True))).exp().sum(), net)
+    gc.collect()
+    assert [found() for found in alive] == [None, None]
+
+
+def test_twins_of_one_network_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(memory, "_per_point", WeakKeyDictionary())
+    monkeypatch.setattr(memory, "kept_bytes", lambda *args: asked.append(args) or 1)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU())
+    x = torch.zeros(1, 1, 2, 2)
+    for model in (SoftplusTwin(net, 9.0), SoftplusTwin(net, 30.0), net, SoftplusTwin(net, 9.0, pooling=30.0)):
+        memory.fits(model, lambda rows: None, 5, x)
+    assert len(asked) == 3
 
 
 def test_the_whole_graph_grows_with_n_steps() -> None:

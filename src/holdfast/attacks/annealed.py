@@ -33,7 +33,8 @@ class Iterate:
 
     Attributes:
         adv: the images.
-        values: cheap scores, from the surrogate's few points; infinite where the label is lost.
+        values: cheap scores, from the surrogate's few points; infinite where the label is lost, and in the first half of
+            the way.
         kept: whether the network gives the label.
         moved: whether the goal had a gradient.
     """
@@ -169,7 +170,7 @@ class AnnealedIFIA(AttributionAttack):
         metrics: tuple[str, ...],
         draws: torch.Generator,
     ) -> Iterator[Iterate]:
-        """The iterates before each step from ``adv``, and the last one, which has no scores.
+        """The iterates before each step from ``adv``, scored from the middle on, and the last one, which has no scores.
 
         Random points of ``followed`` are drawn anew from ``draws`` at each step.
         """
@@ -177,20 +178,23 @@ class AnnealedIFIA(AttributionAttack):
         with torch.no_grad():
             least = self.least_margin * margin(model(images), labels).to(images.dtype).clamp(min=0)
         first, last = self.surrogate_beta
+        surrogate = SoftplusTwin(model, first, POOLING)
+        unknown = {m: clean.new_full((len(adv),), float("inf")) for m in metrics}
         for t in range(self.steps):
             done = t / self.steps
-            surrogate = SoftplusTwin(model, first * (last / first) ** done, POOLING)
+            surrogate.beta = first * (last / first) ** done
             gradient, maps = self._gradient(surrogate, followed.drawn(draws))(adv, labels, *reference)
             keep, now = _margin_gradient(model, adv, labels, least)
             lacking = ((least - now) / least.clamp(min=torch.finfo(least.dtype).tiny)).clamp(0, 1)
-            values = {m: similarity(m, maps, clean, self.k).masked_fill(now <= 0, float("inf")) for m in metrics}
+            values = unknown
+            if t >= self.steps // 2:
+                values = {m: similarity(m, maps, clean, self.k).masked_fill(now <= 0, float("inf")) for m in metrics}
             yield Iterate(adv, values, now > 0, gradient.flatten(1).any(1))
             direction = unit(gradient) + self.hold * per_image(lacking, adv) * unit(keep)
             size = self.first_step * self.eps * 0.5 * (1 + math.cos(math.pi * done))
             adv = project(adv + size * direction.sign(), images, self.eps)
         with torch.no_grad():
             kept = model(adv).argmax(1) == labels
-        unknown = {m: clean.new_full((len(adv),), float("inf")) for m in metrics}
         yield Iterate(adv, unknown, kept, torch.zeros_like(kept))
 
     def _gradient(self, surrogate: Model, followed: Attribution) -> Callable[..., tuple[Tensor, Tensor]]:

@@ -13,6 +13,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from holdfast.models.twin import SoftplusTwin
+
 SMALL = 2**28
 """Bytes below which nobody asks what there is."""
 SHARE = 0.4
@@ -46,25 +48,34 @@ def kept_bytes(run: Callable[[int], object], owned: nn.Module) -> int:
 
     def kept(rows: int) -> int:
         sizes: dict[int, int] = {}
+        held: list[Tensor] = []
 
-        def note(tensor: Tensor) -> Tensor:
+        def note(tensor: Tensor) -> int:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in own:
                 sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            held.append(tensor)
+            return len(held) - 1
 
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(note, held.__getitem__):
             output = run(rows)
         del output
+        held.clear()  # an output that a node has kept leads back to the node: nobody else would free the two
         return sum(sizes.values())
 
     return max(kept(3) - kept(2), 0)
 
 
 def fits(model: nn.Module, run: Callable[[int], object], points: int, x: Tensor) -> bool:
-    """Whether the graphs of ``points`` path points fit together; measured once a model and shape of image."""
-    shapes = _per_point.setdefault(model, {})
-    key = (tuple(x.shape[1:]), x.dtype, x.device)
+    """Whether the graphs of ``points`` path points fit together; measured once a model and shape of image.
+
+    The softplus twins of one network, of which an attack makes many, keep as much as each other.
+    """
+    key: tuple[object, ...] = (tuple(x.shape[1:]), x.dtype, x.device)
+    owner = model
+    if isinstance(model, SoftplusTwin) and isinstance(model.model, nn.Module):
+        owner, key = model.model, (*key, "twin", model.pooling)
+    shapes = _per_point.setdefault(owner, {})
     if key not in shapes:
         shapes[key] = kept_bytes(run, model)
     need = shapes[key] * points
