@@ -203,8 +203,8 @@ def _notes(records: list[Record]) -> tuple[str, ...]:
         "label counts 1. Grad-CAM's maps with fewer than k positive features, as most on MNIST, are passed over.",
         "At equal cost every attack has the forward passes of AutoIFIA's quick budget for both metrics; a rival's best "
         "image is kept for each metric. Steps are followed with 5 points (IG), scores are made with the points of the "
-        "records. On SmoothGrad AutoIFIA's annealed members draw new noisy copies at each step; rivals follow one set, as "
-        "they were published.",
+        "records. On SmoothGrad AutoIFIA's annealed members draw new noisy copies at each step; rivals follow one set, "
+        "as they were published.",
         "Made by python -m bench contest; records in results/contest.json: "
         + "; ".join(f"holdfast {h}, torch {t}, {device}, {day}" for h, t, device, day in made)
         + ".",

@@ -24,8 +24,8 @@ PAGE = Path("docs/explanations.md")
 SHOWN = ("worst_topk", "worst_kendall")
 TITLE = "Explanations that IGR was not trained for"
 ONE_SET = (
-    "SmoothGrad was attacked as before 2026-11-28, by steps that all followed one set of noisy copies; new ones at each "
-    "step take it lower (docs/choices.md), with IGR or without."
+    "SmoothGrad was attacked as before 2026-11-28, by steps that all followed one set of noisy copies; new ones at "
+    "each step take it lower (docs/choices.md), with IGR or without."
 )
 
 

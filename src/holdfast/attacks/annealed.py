@@ -33,8 +33,8 @@ class Iterate:
 
     Attributes:
         adv: the images.
-        values: cheap scores, from the surrogate's few points; infinite where the label is lost, and in the first half of
-            the way.
+        values: cheap scores, from the surrogate's few points; infinite where the label is lost, and in the first half
+            of the way.
         kept: whether the network gives the label.
         moved: whether the goal had a gradient.
     """
