@@ -47,10 +47,11 @@ def from_program(path: Path) -> FoundModel:
     if not path.is_file():
         raise HoldfastError(f"{path} does not exist; give a .pt2 file of torch.export or a TorchScript file.")
     try:
-        if path.suffix == ".pt2":
-            return FoundModel(torch.export.load(path).module(), path.stem)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", "The given buffer is not writable")  # of torch 2.9 in its own loader
+            if path.suffix == ".pt2":
+                return FoundModel(torch.export.load(path).module(), path.stem)
             return FoundModel(torch.jit.load(path, map_location="cpu"), path.stem)
     except Exception as error:
         said = first_line(error)[:120]
