@@ -144,8 +144,7 @@ class AnnealedIFIA(AttributionAttack):
         ):
             kept.append(iterate.kept)
             moved |= iterate.moved
-            if step >= self.steps // 2:
-                best.see(iterate.adv, iterate.values, step)
+            best.see(iterate.adv, iterate.values, step)
         everyone = torch.ones_like(moved)
         candidates = [*best.each(), (iterate.adv, torch.full_like(rows, self.steps), everyone)]
         reached = {m: worst.clean.new_full((len(rows),), float("inf")) for m in metrics}
@@ -178,11 +177,10 @@ class AnnealedIFIA(AttributionAttack):
         with torch.no_grad():
             least = self.least_margin * margin(model(images), labels).to(images.dtype).clamp(min=0)
         first, last = self.surrogate_beta
-        surrogate = SoftplusTwin(model, first, POOLING)
         unknown = {m: clean.new_full((len(adv),), float("inf")) for m in metrics}
         for t in range(self.steps):
             done = t / self.steps
-            surrogate.beta = first * (last / first) ** done
+            surrogate = SoftplusTwin(model, first * (last / first) ** done, POOLING)
             gradient, maps = self._gradient(surrogate, followed.drawn(draws))(adv, labels, *reference)
             keep, now = _margin_gradient(model, adv, labels, least)
             lacking = ((least - now) / least.clamp(min=torch.finfo(least.dtype).tiny)).clamp(0, 1)

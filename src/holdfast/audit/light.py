@@ -96,7 +96,7 @@ class LightAttack:
         best, value = None, float("inf")
         followed, draws = _followed(of.attribution), torch.Generator().manual_seed(steps)
         way = climb.climb(of.model, of.x, of.target, followed, of.clean, start, ("topk",), draws)
-        for iterate in islice(way, steps // 2, steps):
+        for iterate in islice(way, steps):
             score = float(iterate.values["topk"])
             if score < value:
                 best, value = iterate.adv, score

@@ -29,8 +29,7 @@ class SoftplusForKinks(KinkMode):
         if self.pooling is None:
             return None
         self.found[self.operator] += 1
-        rest = [i for i in range(x.ndim) if i not in {dim % x.ndim for dim in dims}]
-        windows = x.permute(*dims, *rest).reshape(-1, *(x.shape[i] for i in rest))
+        windows = x.movedim(dims, tuple(range(len(dims)))).flatten(0, len(dims) - 1)
         return _SmoothLargest.apply(windows, self.pooling)[0]
 
 
