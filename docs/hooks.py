@@ -22,8 +22,8 @@ NAMES = re.findall(
 )
 ROOMS = {**{name: f"holdfast.{name}" for name in NAMES}, "theory": "holdfast.paper.theory"}
 EDITIONS = (
-    ("Second edition: longer schedule, strongest attack", "laptop-2/", "laptop-2"),
-    ("First edition: three seeds, all rivals, shorter schedule", "", "laptop"),
+    ("Three data sets, the strongest attack", "", "laptop"),
+    ("First edition, tables alone: all rivals, three seeds, a shorter schedule", "laptop-1/", "laptop-1"),
 )
 """Headings of the editions of the results, their folders below docs/results, and those of their records."""
 FENCE = re.compile(r"(^ *```.*?^ *```$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)

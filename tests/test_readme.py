@@ -37,7 +37,7 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for i in range(2):
         Image.fromarray(torch.randint(256, (8, 8, 3), dtype=torch.uint8).numpy()).save(folder / f"{i}.png")
     (tmp_path / "results").mkdir()
-    for edition in ("laptop", "laptop-2"):
+    for edition in ("laptop", "laptop-1"):
         (tmp_path / "results" / edition).symlink_to(ROOT / "results" / edition)
     monkeypatch.chdir(tmp_path)
     return tmp_path

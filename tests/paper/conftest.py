@@ -19,7 +19,7 @@ from holdfast.recipes import evaluation, method_recipe
 from holdfast.results import RunResult
 from holdfast.results.wide import Record, long_of
 
-FEATURES = {"digits": 64, "mnist": 784, "fashion_mnist": 784, "cifar10": 3072}
+FEATURES = {"digits": 64, "mnist": 784, "fashion_mnist": 784, "fashion_mnist_01": 784, "cifar10": 3072}
 MakeResult = Callable[..., RunResult]
 MakeStudy = Callable[..., Study]
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from holdfast.paper.concordance import concordance, concordance_claims, pair_signs, weighted_gamma
+from holdfast.paper.concordance import (
+    READINGS,
+    concordance,
+    concordance_claims,
+    pair_signs,
+    reading_answer,
+    weighted_gamma,
+)
 from holdfast.report.claim import Verdict
 
 from .conftest import MakeResult, MakeStudy
@@ -32,7 +40,7 @@ def test_weighted_gamma_is_that_of_the_images_repeated() -> None:
 def test_gammas_are_means_over_runs(study: MakeStudy, result: MakeResult) -> None:
     cosines = {"at": TAU + NOISE, "mart-igr": TAU + 0.1 * NOISE}
     runs = [result(m, kendall=TAU, cosine=c, pearson=NOISE) for m, c in cosines.items()]
-    found = concordance(study(*runs), "mnist", "signed")
+    found = concordance(study(*runs), "mnist", "all")
     assert found is not None
     assert found.cosine == pytest.approx(np.mean([brute_gamma(TAU, c) for c in cosines.values()]))
     assert found.pearson == pytest.approx(brute_gamma(TAU, NOISE))
@@ -51,18 +59,36 @@ def test_failed_attacks_are_left_out(study: MakeStudy, result: MakeResult) -> No
     succeeded = [True] * 30 + [False] * 10
     values = np.where(succeeded, TAU, 1.0)
     run = result("at", kendall=values, cosine=values, pearson=values, succeeded=succeeded)
-    found = concordance(study(run), "mnist", "signed")
+    found = concordance(study(run), "mnist", "all")
     assert found is not None
     assert found.clouds[0].index.tolist() == list(range(30))
 
 
 def test_none_without_the_columns(study: MakeStudy, result: MakeResult) -> None:
     run = result("at", kendall=TAU)
-    for row in run.records["attribution"]:
-        del row["magnitude_cosine"]
-    assert concordance(study(run), "mnist", "magnitude") is None
-    assert concordance(study(run), "mnist", "signed") is not None
-    assert concordance(study(result("ssr")), "mnist", "signed") is None, "rows of Table 3 alone"
+    assert concordance(study(run), "mnist", "nonzero") is None
+    assert concordance(study(run), "mnist", "all") is not None
+    assert concordance(study(result("ssr")), "mnist", "all") is None, "rows of Table 3 alone"
+
+
+def test_the_readings_of_tau(study: MakeStudy, result: MakeResult) -> None:
+    """Over black pixels tau counts zeros; among the others it grows with the cosine, and the answer says so."""
+    zeros = 0.5 + TAU / 2
+    columns = {"kendall": -TAU, "kendall_nonzero": TAU, "cosine": TAU, "pearson": NOISE, "zero_share": zeros}
+    studied = study(*(result("at", seed=seed, magnitude_cosine=NOISE, **columns) for seed in (0, 1)))
+    rows = [concordance(studied, "mnist", reading) for reading in READINGS]
+    every, nonzero = (row for row in rows if row is not None)
+    assert (every.cosine, nonzero.cosine) == (-1, 1)
+    assert every.zeros == -1
+    assert every.of_magnitudes == pytest.approx(brute_gamma(-TAU, NOISE))
+    assert every.black == pytest.approx(zeros.mean())
+    assert [c.verdict for c in concordance_claims(every)] == ["does not hold", "does not hold"]
+    assert [c.verdict for c in concordance_claims(nonzero)] == ["holds", "holds"]
+    assert "not 0 in the clean map" in concordance_claims(nonzero)[0].statement
+    said = reading_answer([every, nonzero])
+    assert f"{100 * zeros.mean():.0f} % of a clean map" in said
+    assert "γ_cos is +1.000" in said
+    assert reading_answer([every]) == reading_answer([nonzero, replace(every, cosine=0.4)]) == ""
 
 
 @pytest.mark.parametrize(
@@ -80,7 +106,7 @@ def test_verdicts(
     study: MakeStudy, result: MakeResult, cosine: np.ndarray, pearson: np.ndarray, grows: Verdict, better: Verdict
 ) -> None:
     runs = [result("at", seed=seed, kendall=TAU, cosine=cosine, pearson=pearson) for seed in (0, 1)]
-    found = concordance(study(*runs), "mnist", "signed")
+    found = concordance(study(*runs), "mnist", "all")
     assert found is not None
     first, second = concordance_claims(found)
     assert (first.verdict, second.verdict) == (grows, better)
@@ -91,7 +117,7 @@ def test_verdicts(
 def test_seeds_that_disagree_widen_the_interval(study: MakeStudy, result: MakeResult) -> None:
     """Seeds that disagree widen the interval of their mean."""
     rows = [result("at", seed=seed, kendall=TAU, cosine=(1 - seed) * TAU, pearson=NOISE) for seed in (0, 2)]
-    found = concordance(study(*rows), "mnist", "signed")
+    found = concordance(study(*rows), "mnist", "all")
     assert found is not None
     assert found.cosine == pytest.approx(0)
     assert found.grows.found is not None

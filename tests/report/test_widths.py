@@ -40,12 +40,12 @@ def test_names_without_a_space(tmp_path: Path, width: int) -> None:
 
 @each_width
 def test_the_leaderboard_of_the_committed_records(tmp_path: Path, width: int) -> None:
-    page = leaderboard(list(results_at(ROOT / "results" / "laptop-2")), ["holdfast leaderboard"])
+    page = leaderboard(list(results_at(ROOT / "results" / "laptop")), ["holdfast leaderboard"])
     assert sideways(page.to_html(), width, tmp_path, opened=True) == 0
 
 
 @each_width
 def test_the_reproduction_of_the_committed_records(tmp_path: Path, width: int) -> None:
-    request = Request("table2", tmp_path / "out", results=ROOT / "results" / "laptop-2")
+    request = Request("table2", tmp_path / "out", results=ROOT / "results" / "laptop")
     page = reproduce(request, say=lambda text: None)
     assert sideways(page.to_html(), width, tmp_path, opened=True) == 0

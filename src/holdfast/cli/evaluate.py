@@ -18,7 +18,7 @@ from holdfast.errors import HoldfastError
 from holdfast.evaluate import EvaluationResult, Protocol, protocol_of
 from holdfast.evaluate.standard import EvalConfig, usual_k
 from holdfast.part_json import config_hash
-from holdfast.recipes import SETUPS, evaluation, setup, split_name
+from holdfast.recipes import SETUPS, data_of, evaluation, split_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -151,7 +151,7 @@ def _prepare(
             f"{spec} is a model without a data set of its own; name one with --dataset, e.g. --dataset mnist."
         )
     data = load_dataset(dataset, first.config.split, data_dir=first.data_dir)
-    source = own if own in SETUPS and setup(own).base.data.name == dataset else dataset
+    source = own if own is not None and data_of(own) == dataset else dataset
     defaults = evaluation(source, profile or own_profile)
     if source not in SETUPS and prod(data.shape) < 3 * defaults.ifia.k:
         defaults = replace(defaults, ifia=replace(defaults.ifia, k=usual_k(data.shape)))

@@ -13,7 +13,7 @@ import tyro
 from holdfast.cli.parse import parse
 from holdfast.cli.report import take_paths
 
-COMMITTED = Path("results/laptop-2")
+COMMITTED = Path("results/laptop")
 
 
 @dataclass(frozen=True)

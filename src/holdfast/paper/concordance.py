@@ -20,7 +20,7 @@ from holdfast.palette import COLOURS, INK
 from holdfast.paper.claims import BASES
 from holdfast.paper.published import published_gamma
 from holdfast.paper.study import Study
-from holdfast.recipes import TABLE3, TITLES
+from holdfast.recipes import TABLE3, TITLES, data_of
 from holdfast.report.claim import Claim, Effect, corrected, judge
 from holdfast.report.figures import named, plain
 from holdfast.report.quantities import values_of
@@ -28,17 +28,21 @@ from holdfast.report.words import counted, dataset_title, number, span
 from holdfast.results import RunResult
 
 BASE_COLOURS = dict(zip(BASES, COLOURS, strict=False))
-Kind = Literal["signed", "magnitude"]
-SUBSTITUTES: dict[Kind, tuple[str, str]] = {
-    "signed": ("cosine", "pearson"),
-    "magnitude": ("magnitude_cosine", "magnitude_pearson"),
+Reading = Literal["all", "nonzero"]
+READINGS: dict[Reading, tuple[str, str]] = {
+    "all": ("kendall", "all features"),
+    "nonzero": ("kendall_nonzero", "features not 0 in the clean map"),
 }
-"""The columns of the records: similarities of the maps as they are, or of their magnitudes."""
+"""Which features Kendall's tau ranks: its column in the records, and how that is said."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """The attacked images of one run: ``kendall``, ``cosine``, ``pearson``, and the clean map's ``zeros`` (images,)."""
+    """The attacked images of one run, each (images,).
+
+    ``kendall`` is tau of one reading; ``cosine`` and ``pearson`` are those of the signed maps, ``of_magnitudes`` the
+    cosine of their magnitudes; ``zeros`` is the share of features that are 0 in the clean map.
+    """
 
     method: str
     seed: int
@@ -46,27 +50,34 @@ class Cloud:
     kendall: NDArray[np.float64]
     cosine: NDArray[np.float64]
     pearson: NDArray[np.float64]
+    of_magnitudes: NDArray[np.float64]
     zeros: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Concordance:
-    """Goodman and Kruskal's gamma of tau with the two substitutes on one data set.
+    """Goodman and Kruskal's gamma of one reading of tau with the two substitutes on one data set.
 
-    ``cosine`` and ``pearson`` are means over runs of the gamma among the images of one run, ``zeros`` that with the
-    share of features whose clean attribution is 0; ``pooled`` are both gammas among all images of all runs. ``grows``
-    and ``leads`` are gamma with the cosine, and what it has over that with Pearson's r, as effects.
+    ``cosine``, ``pearson``, ``of_magnitudes`` and ``zeros`` are gammas with the columns of `Cloud` of these names,
+    among the images of one run, as means over runs; ``pooled`` are the first two among all images of all runs.
+    ``grows`` and ``leads`` are gamma with the cosine, and what it has over that with Pearson's r, as effects.
     """
 
     dataset: str
-    kind: Kind
+    reading: Reading
     clouds: tuple[Cloud, ...]
     cosine: float
     pearson: float
+    of_magnitudes: float
     zeros: float
     pooled: tuple[float, float]
     grows: Effect
     leads: Effect
+
+    @property
+    def black(self) -> float:
+        """The mean share of features that are exactly 0 in a clean map."""
+        return float(np.concatenate([cloud.zeros for cloud in self.clouds]).mean())
 
 
 def pair_signs(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,13 +95,13 @@ def weighted_gamma(signs: NDArray[np.float64], counts: NDArray[np.float64]) -> N
     return np.divide(net, decided, out=np.zeros_like(net), where=decided > 0)
 
 
-def concordance(study: Study, dataset: str, kind: Kind) -> Concordance | None:
+def concordance(study: Study, dataset: str, reading: Reading) -> Concordance | None:
     """Gammas within each run of Table 3's rows, and the interval of their difference.
 
     Images are resampled, the same ones for every run, and seeds enter as in `stats.Sample`. Images on which the attack
     failed are left out: their similarities are 1 by convention. None where no run has two images and these columns.
     """
-    clouds = [cloud for method in TABLE3 for run in study.of(dataset, method) if (cloud := _cloud(run, kind))]
+    clouds = [cloud for method in TABLE3 for run in study.of(dataset, method) if (cloud := _cloud(run, reading))]
     if not clouds:
         return None
     images = np.unique(np.concatenate([cloud.index for cloud in clouds]))
@@ -100,18 +111,19 @@ def concordance(study: Study, dataset: str, kind: Kind) -> Concordance | None:
     }
     values = {
         name: np.array([gamma(cloud.kendall, getattr(cloud, name)) for cloud in clouds])
-        for name in ("cosine", "pearson", "zeros")
+        for name in ("cosine", "pearson", "of_magnitudes", "zeros")
     }
     kendall = np.concatenate([cloud.kendall for cloud in clouds])
     pooled = [gamma(kendall, np.concatenate([getattr(c, name) for c in clouds])) for name in ("cosine", "pearson")]
-    paper = published_gamma(dataset)
+    paper = published_gamma(data_of(dataset))
     means = {name: float(found.mean()) for name, found in values.items()}
     return Concordance(
         dataset,
-        kind,
+        reading,
         tuple(clouds),
         means["cosine"],
         means["pearson"],
+        means["of_magnitudes"],
         means["zeros"],
         (pooled[0], pooled[1]),
         _effect("γ_cos", clouds, values["cosine"], draws["cosine"], paper and paper[0]),
@@ -153,27 +165,29 @@ def _effect(
     return Effect(label, found, False, ends(corrected(2))[1], decisive, paper)
 
 
-def _cloud(run: RunResult, kind: Kind) -> Cloud | None:
-    names = ("kendall", *SUBSTITUTES[kind], "zero_share")
+def _cloud(run: RunResult, reading: Reading) -> Cloud | None:
+    names = (READINGS[reading][0], "cosine", "pearson", "magnitude_cosine", "zero_share")
     columns = [values_of(run, name) for name in names]
     failed = values_of(run, "failure_rate")
     if not all(columns) or len(index := [i for i, found in failed.items() if not found]) < 2:
         return None
-    kendall, cosine, pearson, zeros = (np.array([c[i] for i in index], dtype=np.float64) for c in columns)
-    return Cloud(run.method, run.seed, np.array(index), kendall, cosine, pearson, zeros)
+    return Cloud(run.method, run.seed, np.array(index), *(np.array([c[i] for i in index], float) for c in columns))
 
 
 def concordance_claims(found: Concordance, whose: str = "") -> list[Claim]:
     """Whether Kendall's tau grows with the cosine, and whether the cosine is the better substitute of it."""
-    where = f"On {dataset_title(found.dataset)}, {'signed maps' if found.kind == 'signed' else 'magnitudes'}: "
+    where = f"On {dataset_title(found.dataset)}, τ of {READINGS[found.reading][1]}: "
     seeds = len({cloud.seed for cloud in found.clouds})
+    others = {
+        "the cosine of magnitudes": found.of_magnitudes,
+        "the share of features whose attribution is 0": found.zeros,
+    }
     test = (
         f"Goodman and Kruskal's γ over pairs of images of one run, mean over {counted(len(found.clouds), 'run')} with "
         f"{span(len(cloud.index) for cloud in found.clouds)} attacked images each; {RESAMPLES} resamples of images, "
         + (f"Student's t over {seeds} seeds" if seeds > 1 else "one seed, so there is no verdict")
-        + "; with the share of features whose attribution is 0, γ is "
-        f"{number(found.zeros, False, 1, signed=True)}; among all images of all runs γ_cos is "
-        f"{number(found.pooled[0], False, 1, signed=True)} and γ_r {number(found.pooled[1], False, 1, signed=True)}; "
+        + "".join(f"; with {name} γ is {_signed(value)}" for name, value in others.items())
+        + f"; among all images of all runs γ_cos is {_signed(found.pooled[0])} and γ_r {_signed(found.pooled[1])}; "
         "not corrected for the other claims; holds if every 95 % interval lies above 0, does not hold if one lies below"
     )
     grows = f"{where}images whose attributions keep a larger cosine keep a larger Kendall's τ (γ_cos > 0)"
@@ -184,11 +198,29 @@ def concordance_claims(found: Concordance, whose: str = "") -> list[Claim]:
     ]
 
 
-def concordance_figure(rows: Sequence[Sequence[Concordance]]) -> Drawing:
-    """Kendall's tau of each image against the cosine and Pearson's correlation: a row of panels a data set.
+def _signed(value: float) -> str:
+    return number(value, False, 1, signed=True)
 
-    Colours tell the bases apart, filled points are rows with IGR. Each panel says its gamma (mean over runs), and
-    the paper's where it prints one.
+
+def reading_answer(found: Sequence[Concordance]) -> str:
+    """In a sentence, what the readings of one data set say, where they differ in sign; else nothing."""
+    by_reading = {one.reading: one for one in found}
+    if len(by_reading) < len(READINGS) or by_reading["all"].cosine * by_reading["nonzero"].cosine >= 0:
+        return ""
+    every, nonzero = by_reading["all"], by_reading["nonzero"]
+    return (
+        f"On {dataset_title(every.dataset)} the features that τ ranks decide: {100 * every.black:.0f} % of a clean map "
+        f"are exactly 0, and τ of all features measures how many (γ {_signed(every.zeros)} with their share; γ_cos "
+        f"{_signed(every.cosine)}). Among the features that are not 0 γ_cos is {_signed(nonzero.cosine)}, and "
+        f"{_signed(nonzero.pooled[0])} among all images of all networks."
+    )
+
+
+def concordance_figure(rows: Sequence[Sequence[Concordance]]) -> Drawing:
+    """Kendall's tau of each image against the cosine and Pearson's correlation: a row of panels per data set.
+
+    A pair of panels per reading of tau. Colours tell the bases apart, filled points are rows with IGR. Each panel says
+    its gamma (mean over runs), and the paper's where it prints one.
     """
     across = max(2 * len(row) for row in rows)
     size = (2.9 * across, 3.0 * len(rows) + 0.4)
@@ -198,9 +230,11 @@ def concordance_figure(rows: Sequence[Sequence[Concordance]]) -> Drawing:
         panels = [(found, name) for found in row for name in ("cosine", "pearson")]
         for axis, (found, name) in zip(line, panels, strict=False):
             _scatter(axis, found, name)
+            if name == "cosine":
+                axis.set_ylabel(f"τ of {READINGS[found.reading][1]}", fontsize=8.5, color=INK)
         for axis in line[len(panels) :]:
             axis.set_visible(False)
-        line[0].set_ylabel(f"{dataset_title(row[0].dataset)}: Kendall's τ", fontsize=9, color=INK)
+        line[0].set_ylabel(f"{dataset_title(row[0].dataset)}: {line[0].get_ylabel()}", fontsize=8.5, color=INK)
     methods = dict.fromkeys(cloud.method for row in rows for found in row for cloud in found.clouds)
     handles = [
         Line2D([], [], ls="", marker="o", markersize=5, label=TITLES[method], **_look(method)) for method in methods
@@ -228,8 +262,7 @@ def _scatter(axis: Axes, found: Concordance, name: str) -> None:
         "cosine": ("cosine", r"γ_{\cos}", 0),
         "pearson": ("Pearson's correlation", "γ_r", 1),
     }[name]
-    paper = published_gamma(found.dataset)
-    beside = f" (paper {paper[place]:.2f})" if paper and found.kind == "signed" else ""
+    paper = published_gamma(data_of(found.dataset))
+    beside = f" (paper {paper[place]:.2f})" if paper else ""
     value = f"{getattr(found, name):.2f}".replace("-", "−")
-    of = "the maps" if found.kind == "signed" else "magnitudes"
-    named(axis, f"${symbol}$ = {value}{beside}", f"{title} of {of}", axis.get_ylabel())
+    named(axis, f"${symbol}$ = {value}{beside}", f"{title} of the maps", axis.get_ylabel())

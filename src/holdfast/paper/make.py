@@ -14,7 +14,7 @@ from holdfast.models.resolve import seconds_per_forward
 from holdfast.paper.overview import overview
 from holdfast.paper.study import Study
 from holdfast.paper.targets import default_datasets, parts_of, plans_of
-from holdfast.recipes import METHODS, PROFILES
+from holdfast.recipes import METHODS, PROFILES, data_of
 from holdfast.report.document import Document
 from holdfast.report.words import duration, listed
 from holdfast.report.write import write_files
@@ -114,9 +114,13 @@ def _from_results(request: Request) -> Study:
 
 
 def _in_order(datasets: Sequence[str], profile: str) -> tuple[str, ...]:
-    """Data sets in the order of the profile's own, others after them."""
+    """Data sets in the order of the profile's own, a setup of one in its place, others after them."""
     own = default_datasets(profile)
-    return tuple(sorted(datasets, key=lambda name: own.index(name) if name in own else len(own)))
+
+    def place(name: str) -> int:
+        return own.index(data_of(name)) if data_of(name) in own else len(own)
+
+    return tuple(sorted(datasets, key=place))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,27 +10,27 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from torch import nn
 
 from holdfast.data import load_dataset
-from holdfast.data.image_data import ImageData
 from holdfast.errors import HoldfastError
 from holdfast.metrics.stats import Interval
-from holdfast.models.find import find_model
+from holdfast.models.find import find_model, model_card, pretrained_names
 from holdfast.palette import INK, MUTED
 from holdfast.paper.claims import BASES, FOUND
 from holdfast.paper.concordance import (
     BASE_COLOURS,
-    SUBSTITUTES,
+    READINGS,
     concordance,
     concordance_claims,
     concordance_figure,
+    reading_answer,
 )
 from holdfast.paper.published import published, published_gamma
 from holdfast.paper.study import Study
 from holdfast.paper.tables import encodings
 from holdfast.paper.targets import PICTURED, SCATTERED, shown
-from holdfast.recipes import TABLE3, TITLES
+from holdfast.part_json import from_plain
+from holdfast.recipes import TABLE3, TITLES, data_of
 from holdfast.report.claim import Claim
 from holdfast.report.document import Figure
 from holdfast.report.examples import POOL, attacked_examples
@@ -40,6 +40,7 @@ from holdfast.report.words import dataset_title, listed
 from holdfast.results import RunResult
 from holdfast.sweep.execute import state_of
 from holdfast.sweep.plan import Run
+from holdfast.train.config import TrainConfig
 
 PICTURED_IMAGES = 4
 
@@ -77,38 +78,44 @@ def _activation(study: Study, claims: tuple[Claim, ...]) -> Figure:
 
 def _scattered(study: Study, key: str) -> Figure:
     datasets = shown(SCATTERED[key], study.datasets)
-    rows = [[found for kind in SUBSTITUTES if (found := concordance(study, d, kind))] for d in datasets]
+    rows = [[found for reading in READINGS if (found := concordance(study, d, reading))] for d in datasets]
     rows = [row for row in rows if row]
     if not rows:
         raise HoldfastError(f"no run on {listed(map(dataset_title, datasets))} has attacked attributions to compare.")
     drawn = [row[0].dataset for row in rows]
     printed = [
-        f"{dataset_title(name)} γ_cos {paper[0]}, γ_r {paper[1]}" for name in drawn if (paper := published_gamma(name))
+        f"{dataset_title(name)} γ_cos {paper[0]}, γ_r {paper[1]}"
+        for name in map(data_of, drawn)
+        if (paper := published_gamma(name))
     ]
-    beside = f" The paper prints {listed(printed)}; for which network, and of signed maps or not, it does not say."
+    beside = f" The paper prints {listed(printed)}; for which network, and of which features, it does not say."
     caption = (
         "Each point is a test image under IFIA: Kendall's τ of the magnitudes of its attributions before and after the "
-        "attack, against the cosine and Pearson's correlation of the signed maps and of their magnitudes. γ, Goodman "
-        "and Kruskal's, is taken among the images of one run and averaged over runs; images on which the attack found "
-        f"nothing are left out.{beside if printed else ''}{_stand_in(SCATTERED[key], drawn)}"
+        "attack, of all features or of those that are not 0 in the clean map, against the cosine and Pearson's "
+        "correlation of the signed maps. γ, Goodman and Kruskal's, is taken among the images of one run and averaged "
+        f"over runs; images on which the attack found nothing are left out.{beside if printed else ''}"
+        f"{_stand_in(SCATTERED[key], drawn)}"
     )
-    caption = " ".join([caption, *encodings(study, drawn)])
+    caption = " ".join([caption, *filter(None, map(reading_answer, rows)), *encodings(study, drawn)])
     claims = tuple(c for row in rows for found in row for c in concordance_claims(found, FOUND))
     return replace(figure_of(concordance_figure(rows), key, TITLES_OF[key], caption), claims=claims)
 
 
 def _pictured(study: Study, key: str) -> Figure:
-    base, wanted = PICTURED[key]
+    papers, wanted = PICTURED[key]
     (dataset,) = shown((wanted,), study.datasets)
-    examples = pictured_examples(study, base, dataset)
+    base, networks = pictured_networks(study, papers, dataset)
+    examples = pictured_examples(study, networks)
     names = (TITLES[base], TITLES[f"{base}-igr"])
     colours = {names[0]: BASE_COLOURS[base], names[1]: BASE_COLOURS[base]}
     unsaid = " The paper says neither on which data set nor over which base its figure is." if key == "figure3" else ""
     caption = (
         f"The first {PICTURED_IMAGES} test images of {dataset_title(dataset)} that {names[0]} and {names[1]} (seed "
-        f"{study.seeds[0]}, profile {study.profile}) both classify correctly, each attacked by IFIA (top-k) on either "
-        f"network; none was chosen by hand.{unsaid}{_stand_in((wanted,), [dataset])}"
+        f"{networks[0].run.seed}, profile {study.profile}) both classify correctly, each attacked by IFIA (top-k) on "
+        f"either network; none was chosen by hand.{unsaid}{_stand_in((wanted,), [dataset])}"
     )
+    if base != papers:
+        caption += f" The paper shows {TITLES[papers]}; no such pair of networks is at hand."
     caption = " ".join([caption, *encodings(study, [dataset])])
     drawing = attribution_figure(examples, names, study.k(dataset), colours)
     alt = f"Images and their attributions before and after the attack, for {listed(names)}"
@@ -118,53 +125,79 @@ def _pictured(study: Study, key: str) -> Figure:
 
 def _stand_in(wanted: tuple[str, ...], drawn: list[str]) -> str:
     """What the paper shows and this figure does not."""
-    lacking = [dataset_title(name) for name in wanted if name not in drawn]
+    lacking = [dataset_title(name) for name in wanted if name not in map(data_of, drawn)]
     return f" The paper shows {listed(map(dataset_title, wanted))}; not run here: {listed(lacking)}." if lacking else ""
 
 
-def pictured_runs(study: Study, base: str, dataset: str) -> tuple[RunResult, RunResult]:
-    """The runs of the first seed without and with IGR.
+@dataclass(frozen=True)
+class AtHand:
+    """An evaluated run and where its network is found: its folder, or a name of the zoo."""
+
+    run: RunResult
+    spec: str
+
+
+def pictured_networks(study: Study, wanted: str, dataset: str) -> tuple[str, tuple[AtHand, AtHand]]:
+    """A base and its networks without and with IGR, of the first seed that has both at hand.
+
+    The base is the ``wanted`` one, or else the first of the paper's that has a pair.
 
     Raises:
-        HoldfastError: a run is missing, or its weights are.
+        HoldfastError: no pair is at hand; it says what the wanted one lacks.
     """
-    methods = (base, f"{base}-igr")
-    found = []
-    for method in methods:
-        run = next((r for r in study.of(dataset, method) if r.seed == study.seeds[0]), None)
-        if run is None:
-            raise HoldfastError(
-                f"{TITLES[method]} was not run on {dataset_title(dataset)} with seed {study.seeds[0]}; run it first."
-            )
-        if state_of(Run(run.train, run.evaluation), study.runs) not in ("finished", "trained"):
-            raise HoldfastError(
-                f"{study.runs} holds no weights of {run.name}: results hold numbers only; give the folder of its sweep "
-                "with --runs, or train it."
-            )
-        found.append(run)
-    return found[0], found[1]
+    lacking: list[HoldfastError] = []
+    for base in dict.fromkeys((wanted, *BASES)):
+        for seed in study.seeds:
+            try:
+                return base, (_at_hand(study, base, dataset, seed), _at_hand(study, f"{base}-igr", dataset, seed))
+            except HoldfastError as reason:
+                lacking.append(reason)
+    raise lacking[0]
 
 
-def pictured_examples(study: Study, base: str, dataset: str) -> list[ExampleView]:
+def _at_hand(study: Study, method: str, dataset: str, seed: int) -> AtHand:
+    run = next((r for r in study.of(dataset, method) if r.seed == seed), None)
+    if run is None:
+        raise HoldfastError(f"{TITLES[method]} was not run on {dataset_title(dataset)} with seed {seed}; run it first.")
+    trained = Run(run.train, run.evaluation)
+    if state_of(trained, study.runs) in ("finished", "trained"):
+        return AtHand(run, str(study.runs / trained.name))
+    if _is_in_zoo(run):
+        return AtHand(run, f"{dataset}/{method}")
+    raise HoldfastError(
+        f"{study.runs} holds no weights of {run.name}: results hold numbers only; give the folder of its sweep "
+        "with --runs, or train it."
+    )
+
+
+def _is_in_zoo(run: RunResult) -> bool:
+    """Whether the network of the zoo for this data set and method was trained with the very settings of ``run``."""
+    if run.method not in pretrained_names(run.dataset):
+        return False
+    card = model_card(run.method, dataset=run.dataset)
+    try:
+        return from_plain(TrainConfig, card["train"], run.method) == run.train
+    except HoldfastError:  # a card of the first schema
+        return False
+
+
+def pictured_examples(study: Study, networks: tuple[AtHand, AtHand]) -> list[ExampleView]:
     """The first images of the test split that both networks classify correctly, attacked on each as in its evaluation.
 
     Raises:
-        HoldfastError: runs, weights or images are missing, or the networks share no correct image.
+        HoldfastError: images are missing, or the networks share no correct image.
     """
-    runs = pictured_runs(study, base, dataset)
-    data = load_dataset(dataset, runs[0].protocol.split, data_dir=study.data_dir)
-    models = {run.title: _model(study, run, data) for run in runs}
-    examples = attacked_examples(models, data, runs[0].protocol, study.device, most=PICTURED_IMAGES)
+    protocol = networks[0].run.protocol
+    data = load_dataset(protocol.dataset, protocol.split, data_dir=study.data_dir)
+    models = {
+        at.run.title: find_model(at.spec, shape=data.shape, num_classes=data.num_classes).model.to(study.device)
+        for at in networks
+    }
+    examples = attacked_examples(models, data, protocol, study.device, most=PICTURED_IMAGES)
     if not examples:
         first = min(len(data), POOL)
         raise HoldfastError(f"no image of the first {first} is classified correctly by {' and '.join(models)}.")
     return examples
-
-
-def _model(study: Study, run: RunResult, data: ImageData) -> nn.Module:
-    folder = study.runs / Run(run.train, run.evaluation).name
-    found = find_model(str(folder), shape=data.shape, num_classes=data.num_classes)
-    return found.model.to(study.device)
 
 
 def activation_figure(study: Study) -> Drawing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.errors import unknown_name
-from holdfast.recipes import TABLE2, TABLE3
+from holdfast.recipes import TABLE2, TABLE3, data_of
 from holdfast.sweep.plan import DATASETS, PAPER_DATASETS, Plan
 
 PICTURED: dict[str, tuple[str, str]] = {
@@ -66,10 +66,18 @@ def default_datasets(profile: str) -> tuple[str, ...]:
 def shown(wanted: Sequence[str], datasets: Sequence[str]) -> tuple[str, ...]:
     """Those of the ``wanted`` data sets that were chosen, or else the first chosen one in their place.
 
+    A setup of a wanted data set (``fashion_mnist_01``) stands for it where it was not chosen itself.
+
     >>> shown(("mnist", "cifar10"), ("mnist", "fashion_mnist")), shown(("cifar10",), ("digits",))
     (('mnist',), ('digits',))
+    >>> shown(("fashion_mnist",), ("mnist", "fashion_mnist_01"))
+    ('fashion_mnist_01',)
     """
-    return tuple(name for name in wanted if name in datasets) or tuple(datasets[:1])
+    found = []
+    for name in wanted:
+        of_it = [name] if name in datasets else [setup for setup in datasets if data_of(setup) == name]
+        found += of_it[:1]
+    return tuple(found) or tuple(datasets[:1])
 
 
 def plans_of(parts: Sequence[str], profile: str, datasets: Sequence[str], seeds: Sequence[int]) -> list[Plan]:

@@ -21,6 +21,7 @@ __all__ = [
     "TABLE3",
     "TITLES",
     "Setup",
+    "data_of",
     "evaluation",
     "method_recipe",
     "origin",
@@ -53,6 +54,15 @@ def recipe(name: str, profile: str = "paper") -> TrainConfig:
     if name not in recipe_names():
         raise unknown_name("recipe", name, recipe_names(), "List them with: holdfast recipes.")
     return method_recipe(*split_name(name), profile)
+
+
+def data_of(setup_name: str) -> str:
+    """The data set of a setup; a name that is no setup is a data set itself.
+
+    >>> data_of("fashion_mnist_01"), data_of("my/photos")
+    ('fashion_mnist', 'my/photos')
+    """
+    return setup(setup_name).base.data.name if setup_name in SETUPS else setup_name
 
 
 def split_name(name: str) -> tuple[str, str]:

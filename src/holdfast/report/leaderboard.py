@@ -32,7 +32,7 @@ HOW = (
 )
 SUBMIT = (
     "holdfast evaluate my_models.py:make_net --dataset mnist --weights net.pt --export results/submitted",
-    "holdfast leaderboard results/laptop-2 results/submitted",
+    "holdfast leaderboard results/laptop results/submitted",
 )
 
 

@@ -13,7 +13,7 @@ from holdfast.evaluate.protocol import Protocol, name_of
 from holdfast.evaluate.result import EvaluationResult
 from holdfast.evaluate.standard import EvalConfig, config_of
 from holdfast.evaluate.summary import Names, shown
-from holdfast.recipes import SETUPS, setup, split_name, title
+from holdfast.recipes import data_of, split_name, title
 from holdfast.results.wide import Record, Records, long_of
 from holdfast.train.config import TrainConfig
 
@@ -64,7 +64,7 @@ class RunResult:
             return self.protocol.dataset
         named = split_name(self.settings.recipe)[0]
         own = self.settings.data.name
-        return named if named in SETUPS and setup(named).base.data.name == own else own
+        return named if data_of(named) == own else own
 
     @cached_property
     def method(self) -> str:
