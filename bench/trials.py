@@ -1,4 +1,4 @@
-"""``python -m bench.trials GROUP``: what share and weight of IGR cost and bring, on held-out images alone.
+"""``python -m bench.trials GROUP``: what share, weight and explanation of IGR cost and bring, on held-out images alone.
 
 Each trial is one training run of the laptop profile in ``runs/trials``, evaluated on the validation split: the same
 settings for every base and data set. Every image's numbers land in ``results/trials.parquet``, the tables in
@@ -53,6 +53,7 @@ TITLES = {
     "weight-mnist": "Weight λ, MNIST at ε = 0.3",
     "weight-fashion": "Weight λ, Fashion-MNIST at ε = 0.1",
     "weight-cifar10": "Weight λ, CIFAR-10 at ε = 8/255",
+    "through-digits": "Explanation that is trained, UCI digits",
 }
 ANSWER = (
     "IGR on a part of each batch, and with other weights, measured on held-out images that no table of results uses: "
@@ -63,31 +64,51 @@ NOTES = (
     "Intervals are over images and, where there are several, over seeds (Student's t).",
     "F: forward passes. Seconds are those of one thread beside other work, some of it paused, so compare F.",
 )
+BASE, USUAL = "nothing", "integrated gradients"
+EXPLANATIONS: dict[str, hf.Attribution] = {
+    USUAL: hf.IntegratedGradients(n_steps=5, method="riemann_right"),
+    "saliency": hf.Saliency(),
+    "input times gradient": hf.InputXGradient(),
+    "SmoothGrad": hf.SmoothGrad(n_samples=5),
+}
+"""What IGR may compare instead of integrated gradients with 5 points: 1, 1 and 5 points."""
+APART = {
+    "share": ("no share", "IGR on the whole batch"),
+    "through": ("none", "IGR through integrated gradients"),
+}
 LOSS = 0.02
 """Natural accuracy that a weight may cost."""
-KEY = ["dataset", "method", "seed", "share", "lam"]
+KEY = ["dataset", "method", "seed", "share", "lam", "through"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run: a method with a share and a weight of its regulariser."""
+    """One training run: a method with a share and a weight of its regulariser, and the explanation it compares.
+
+    ``through`` is a name of `EXPLANATIONS`, or "" for that of the recipe.
+    """
 
     dataset: str
     method: str
     seed: int
     share: float = 0.0
     lam: float = 0.0
+    through: str = ""
 
     @property
     def name(self) -> str:
         tail = f"-share{self.share:g}-lam{self.lam:g}" if self.share else ""
-        return f"{self.dataset}-{self.method}-{self.seed}{tail}"
+        through = f"-{self.through.replace(' ', '-')}" if self.through else ""
+        return f"{self.dataset}-{self.method}-{self.seed}{tail}{through}"
 
     @property
     def title(self) -> str:
         """What a table calls it."""
         base = self.method.removesuffix("-igr").upper()
-        return f"{base}+IGR, λ = {self.lam:g}, share {SHARE_NAMES[self.share]}" if self.share else base
+        if not self.share:
+            return base
+        through = f" through {self.through}" if self.through else ""
+        return f"{base}+IGR{through}, λ = {self.lam:g}, share {SHARE_NAMES[self.share]}"
 
 
 def share_trials(dataset: str, seeds: tuple[int, ...], shares: tuple[float, ...]) -> Iterator[Trial]:
@@ -106,6 +127,14 @@ def weight_trials(dataset: str, share: float) -> Iterator[Trial]:
             yield Trial(dataset, f"{base}-igr", 0, share, lam)
 
 
+def through_trials(dataset: str, seeds: tuple[int, ...]) -> Iterator[Trial]:
+    """TRADES, and TRADES+IGR that compares one explanation or another; all measured anew, by one attack."""
+    for seed in seeds:
+        yield Trial(dataset, "trades", seed, through=BASE)
+        for name in EXPLANATIONS:
+            yield Trial(dataset, "trades-igr", seed, 1 / 8, 1.0, name)
+
+
 GROUPS = {
     "share-digits": tuple(share_trials("digits", (0, 1, 2), SHARES)),
     "share-mnist": tuple(share_trials("mnist", (0, 1, 2), SHARES)),
@@ -113,6 +142,7 @@ GROUPS = {
     "weight-mnist": tuple(weight_trials("mnist", 1 / 8)),
     "weight-fashion": tuple(weight_trials("fashion_mnist_01", 1 / 8)),
     "weight-cifar10": tuple(weight_trials("cifar10", 1 / 8)),
+    "through-digits": tuple(through_trials("digits", (0, 1, 2))),
 }
 
 
@@ -124,7 +154,9 @@ def measured(trial: Trial, root: Path, data_dir: str | None) -> pd.DataFrame:
         return pd.read_parquet(kept)
     config = method_recipe(trial.dataset, trial.method, "laptop", trial.seed)
     if isinstance(config.objective, IGR):
-        config = replace(config, objective=replace(config.objective, share=trial.share, lam=trial.lam))
+        explanation = EXPLANATIONS.get(trial.through, config.objective.attribution)
+        objective = replace(config.objective, share=trial.share, lam=trial.lam, attribution=explanation)
+        config = replace(config, objective=objective)
     run = RunFolder(folder)
     if not run.finished:
         train(config, folder, data_dir=data_dir, resume=True)
@@ -165,30 +197,39 @@ def _column(rows: pd.DataFrame, quantity: str) -> dict[int, dict[int, float]]:
 
 def by_trial(records: pd.DataFrame, group: str) -> dict[Trial, pd.DataFrame]:
     """The records of each trial of a group that was run, all seeds together, under the trial of seed 0."""
-    key = ["dataset", "method", "share", "lam"]
+    key = ["dataset", "method", "share", "lam", "through"]
     found = {tuple(name): own for name, own in records.groupby(key)}
     trials = dict.fromkeys(replace(trial, seed=0) for trial in GROUPS[group])
-    there = ((trial, found.get((trial.dataset, trial.method, trial.share, trial.lam))) for trial in trials)
+    there = ((trial, found.get(astuple(trial)[:2] + astuple(trial)[3:])) for trial in trials)
     return {trial: own for trial, own in there if own is not None}
 
 
 def tables(records: pd.DataFrame, group: str) -> list[Table]:
-    """The means of each trial; for shares also their differences, image by image, to IGR on whole batches."""
+    """The means of each trial; of shares and explanations also their differences, image by image, to IGR as it is."""
     runs = by_trial(records, group)
     columns = [Column(q, title, above, percent=share) for q, (title, above, share) in SHOWN.items()]
     costs = [Column("passes", "F a training image"), Column("seconds", "seconds"), Column("seeds", "seeds")]
     rows = [Row(trial.title, (*(_cell(own, q) for q in SHOWN), *_costs(own))) for trial, own in runs.items()]
     found = [Table(group, TITLES[group], (*columns, *costs), tuple(rows), NOTES)]
-    whole = next((own for trial, own in runs.items() if trial.share == 1.0), None)
-    if group.startswith("share") and whole is not None:
+    name, usual = _usual(group, runs)
+    if usual is not None:
         signed = tuple(replace(column, signed=True) for column in columns)
         away = [
-            Row(f"{trial.title} less share 1", tuple(_cell(own, q, whole) for q in SHOWN))
+            Row(f"{trial.title} less {name}", tuple(_cell(own, q, runs[usual]) for q in SHOWN))
             for trial, own in runs.items()
-            if trial.share != 1.0
+            if trial != usual
         ]
         found.append(Table(f"{group}-differences", f"{TITLES[group]}: differences", signed, tuple(away)))
     return found
+
+
+def _usual(group: str, runs: dict[Trial, pd.DataFrame]) -> tuple[str, Trial | None]:
+    """What the others of a group are compared with: IGR on whole batches, or through integrated gradients."""
+    if group.startswith("share"):
+        return "share 1", next((trial for trial in runs if trial.share == 1.0), None)
+    if group.startswith("through"):
+        return USUAL, next((trial for trial in runs if trial.through == USUAL), None)
+    return "", None
 
 
 def _cell(own: pd.DataFrame, quantity: str, against: pd.DataFrame | None = None) -> Interval | None:
@@ -206,7 +247,7 @@ def collect(root: Path) -> None:
     kept = [pd.read_parquet(RECORDS)] if RECORDS.exists() else []
     new = [pd.read_parquet(path) for path in sorted(root.glob("*/trial.parquet"))]
     place = [*KEY, "quantity", "index"]
-    records = pd.concat([*new, *kept]).drop_duplicates(place).sort_values(place)
+    records = pd.concat([*new, *kept]).fillna({"through": ""}).drop_duplicates(place).sort_values(place)
     RECORDS.parent.mkdir(exist_ok=True)
     records.to_parquet(RECORDS, index=False)
     write_atomically(PAGE, page(records))
@@ -221,11 +262,11 @@ def page(records: pd.DataFrame) -> str:
     told = [
         told_weights(TITLES[group], by_trial(records, group))
         if group.startswith("weight")
-        else told_shares(TITLES[group], made[1])
+        else told_apart(TITLES[group], made[1], *APART[group.partition("-")[0]])
         for group, made in found.items()
     ]
     answer = " ".join([*told, ANSWER])
-    return Document("Trials of share and weight", answer, tuple(sections)).to_markdown()
+    return Document("Trials of share, weight and explanation", answer, tuple(sections)).to_markdown()
 
 
 def told_weights(title: str, runs: dict[Trial, pd.DataFrame]) -> str:
@@ -242,19 +283,21 @@ def told_weights(title: str, runs: dict[Trial, pd.DataFrame]) -> str:
     return f"{title}: natural accuracy stays within {100 * LOSS:g} points of the base's for {listed(kept)}."
 
 
-def told_shares(title: str, differences: Table) -> str:
-    """Which shares can be told from the whole batch, in one sentence."""
+def told_apart(title: str, differences: Table, none: str, usual: str) -> str:
+    """Which trials can be told from the usual one, in one sentence."""
     apart = [
         f"{row.title.partition(' less ')[0]} in {column.group or 'accuracy'} {column.heading}"
         for row in differences.rows
         for column, cell in zip(differences.columns, row.cells, strict=True)
         if "share" in row.title.partition(" less ")[0] and isinstance(cell, Interval) and cell.side
     ]
-    return f"{title}: {listed(apart) or 'no share'} can be told from IGR on the whole batch."
+    return f"{title}: {listed(apart) or none} can be told from {usual}."
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(prog="python -m bench.trials", description="Trials of IGR's share and weight.")
+    arguments = argparse.ArgumentParser(
+        prog="python -m bench.trials", description="Trials of IGR's share, weight and explanation."
+    )
     arguments.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="which to run; none: collect what is there")
     arguments.add_argument("--root", default="runs/trials", help="folder of the runs")
     arguments.add_argument("--data-dir")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -51,12 +52,7 @@ class _Softplus(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, grad_slope: Tensor | None) -> tuple[Tensor | None, None]:
-        (slope,) = ctx.saved_tensors
-        total = None if grad is None else grad * slope
-        if grad_slope is not None:
-            curved = torch.ops.aten.sigmoid_backward(grad_slope * ctx.beta, slope)
-            total = curved if total is None else total + curved
-        return total, None
+        return _from_slopes(ctx, grad, grad_slope, torch.ops.aten.sigmoid_backward)
 
 
 class _SmoothLargest(Function):
@@ -79,12 +75,22 @@ class _SmoothLargest(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, grad_slopes: Tensor | None) -> tuple[Tensor | None, None]:
-        (slopes,) = ctx.saved_tensors
-        total = None if grad is None else grad * slopes
-        if grad_slopes is not None:
-            curved = torch.ops.aten._softmax_backward_data(grad_slopes * ctx.beta, slopes, 0, slopes.dtype)
-            total = curved if total is None else total + curved
-        return total, None
+        def curved(grad: Tensor, slopes: Tensor) -> Tensor:
+            return torch.ops.aten._softmax_backward_data(grad, slopes, 0, slopes.dtype)
+
+        return _from_slopes(ctx, grad, grad_slopes, curved)
+
+
+def _from_slopes(
+    ctx: Any, grad: Tensor | None, grad_slopes: Tensor | None, curved: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor | None, None]:
+    """The gradient to the input of a function that gives its value and its saved slopes, which ``curved`` derives."""
+    (slopes,) = ctx.saved_tensors
+    total = None if grad is None else grad * slopes
+    if grad_slopes is not None:
+        more = curved(grad_slopes * ctx.beta, slopes)
+        total = more if total is None else total + more
+    return total, None
 
 
 class SoftplusTwin(nn.Module):

@@ -38,8 +38,8 @@ def smoke(s: Setup) -> Setup:
 def laptop(s: Setup) -> Setup:
     """Minutes a row on two CPU cores, an hour on CIFAR-10: a radius that grows, IGR on an eighth of each batch.
 
-    Second edition: 12,000 images, 4 epochs (CIFAR-10: 10,000, 15 epochs, ResNet-18 at a quarter of its width), the
-    radius grows from 0 over the first 40 % of the steps, so that every row learns; evidence in docs/choices.md.
+    12,000 images, 4 epochs (CIFAR-10: 10,000 images, 15 epochs, ResNet-18 at a quarter of its width); the radius grows
+    from 0 over the first 40 % of the steps, so that every row learns; evidence in docs/choices.md.
     """
     train, eps = s.base, s.budget.eps
     if train.data.name == "digits":
