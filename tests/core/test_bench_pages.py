@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pytest
 
-from bench import contest_page, explanations, other_images, trials
+from bench import contest_page, explanations, graded, other_images, trials
+from holdfast.metrics.stats import Interval
+from holdfast.report.table import Column, Row, Table
 from holdfast.results import load_results
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +39,33 @@ def test_the_page_of_trials_is_that_of_its_records() -> None:
 def test_the_page_of_other_images_is_that_of_its_records() -> None:
     page = other_images.document_of(pd.read_parquet(ROOT / other_images.RECORDS)).to_markdown()
     assert page == (ROOT / other_images.PAGE).read_text()
+
+
+@pytest.mark.parametrize("made", [graded], ids=lambda module: module.__name__)
+def test_the_page_of_networks_of_the_zoo_is_that_of_its_records(made: Any) -> None:
+    assert made.document_of(pd.read_parquet(ROOT / made.RECORDS)).to_markdown() == (ROOT / made.PAGE).read_text()
+
+
+def test_gamma_over_networks_is_the_mean_of_theirs() -> None:
+    """Counted by hand: one network orders every pair alike, the other none."""
+    ordered = pd.DataFrame({"method": "at", "image": range(4), "kendall": [1.0, 2, 3, 4], "cosine": [1.0, 2, 3, 4]})
+    turned = ordered.assign(method="at-igr", cosine=[4.0, 3, 2, 1])
+    both = pd.concat([ordered, turned, turned.assign(method="mart")], ignore_index=True)
+    mean, low, high = graded.gamma(both, both["image"] >= 0, "kendall", "cosine")
+    assert (mean, low, high) == pytest.approx((-1 / 3, -1 / 3, -1 / 3), abs=0.02)
+
+
+def test_which_explanations_are_told_apart() -> None:
+    interval = Interval(0.1, 0.05, 0.15, 100, 3)
+    columns = (Column("natural", "natural"), Column("topk", "top-k", "IFIA"))
+    rows = (
+        Row("TRADES less integrated gradients", (interval, interval)),
+        Row("IGR through saliency, share 1/8 less integrated gradients", (replace(interval, low=-0.1), interval)),
+    )
+    told = trials.told_apart("Digits", Table("t", "T", columns, rows), *trials.APART["through"])
+    assert told == (
+        "Digits: IGR through saliency, share 1/8 in IFIA top-k can be told from IGR through integrated gradients."
+    )
 
 
 def test_up_to_which_weight_a_base_keeps_its_accuracy() -> None:
