@@ -84,7 +84,7 @@ def document_of(records: pd.DataFrame) -> Document:
         paper = published_gamma(data_of(setup))
         every, nonzero = (gamma(own, _of(own, MIXED), tau, "cosine")[0] for tau, _ in READINGS.values())
         said.append(
-            f"{dataset_title(setup)}: {number(every, False, 1, signed=True)} of all features and "
+            f"{dataset_title(setup)} {number(every, False, 1, signed=True)} of all features and "
             f"{number(nonzero, False, 1, signed=True)} of those that are not 0 in the clean map"
             + (f" (paper: {paper[0]})" if paper else "")
         )
