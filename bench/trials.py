@@ -53,7 +53,7 @@ TITLES = {
     "weight-mnist": "Weight λ, MNIST at ε = 0.3",
     "weight-fashion": "Weight λ, Fashion-MNIST at ε = 0.1",
     "weight-cifar10": "Weight λ, CIFAR-10 at ε = 8/255",
-    "through-digits": "Explanation that is trained, UCI digits",
+    "through-digits": "Explanation that is trained (λ = 1, share 1/8), UCI digits",
 }
 ANSWER = (
     "IGR on a part of each batch, and with other weights, measured on held-out images that no table of results uses: "
@@ -107,8 +107,9 @@ class Trial:
         base = self.method.removesuffix("-igr").upper()
         if not self.share:
             return base
-        through = f" through {self.through}" if self.through else ""
-        return f"{base}+IGR{through}, λ = {self.lam:g}, share {SHARE_NAMES[self.share]}"
+        if self.through:
+            return f"{base}+IGR through {self.through}"
+        return f"{base}+IGR, λ = {self.lam:g}, share {SHARE_NAMES[self.share]}"
 
 
 def share_trials(dataset: str, seeds: tuple[int, ...], shares: tuple[float, ...]) -> Iterator[Trial]:
@@ -286,10 +287,11 @@ def told_weights(title: str, runs: dict[Trial, pd.DataFrame]) -> str:
 def told_apart(title: str, differences: Table, none: str, usual: str) -> str:
     """Which trials can be told from the usual one, in one sentence."""
     apart = [
-        f"{row.title.partition(' less ')[0]} in {column.group or 'accuracy'} {column.heading}"
+        f"{row.title.partition(' less ')[0]} in {column.group or 'accuracy'} {column.heading} "
+        f"({'above' if cell.side > 0 else 'below'} it)"
         for row in differences.rows
         for column, cell in zip(differences.columns, row.cells, strict=True)
-        if "share" in row.title.partition(" less ")[0] and isinstance(cell, Interval) and cell.side
+        if "+IGR" in row.title.partition(" less ")[0] and isinstance(cell, Interval) and cell.side
     ]
     return f"{title}: {listed(apart) or none} can be told from {usual}."
 
