@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import contest_page, explanations, graded, other_images, trials
+from bench import autoattack, contest_page, explanations, graded, other_images, trials
 from holdfast.metrics.stats import Interval
 from holdfast.report.table import Column, Row, Table
 from holdfast.results import load_results
@@ -41,7 +41,7 @@ def test_the_page_of_other_images_is_that_of_its_records() -> None:
     assert page == (ROOT / other_images.PAGE).read_text()
 
 
-@pytest.mark.parametrize("made", [graded], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("made", [graded, autoattack], ids=lambda module: module.__name__)
 def test_the_page_of_networks_of_the_zoo_is_that_of_its_records(made: Any) -> None:
     assert made.document_of(pd.read_parquet(ROOT / made.RECORDS)).to_markdown() == (ROOT / made.PAGE).read_text()
 
@@ -53,6 +53,22 @@ def test_gamma_over_networks_is_the_mean_of_theirs() -> None:
     both = pd.concat([ordered, turned, turned.assign(method="mart")], ignore_index=True)
     mean, low, high = graded.gamma(both, both["image"] >= 0, "kendall", "cosine")
     assert (mean, low, high) == pytest.approx((-1 / 3, -1 / 3, -1 / 3), abs=0.02)
+
+
+def test_which_pairs_autoattack_tells_apart() -> None:
+    """Thirty of sixty images more are beyond any interval, none more is not."""
+    parts = [
+        pd.DataFrame({"network": f"{setup}/{base}{igr}", "image": range(60)})
+        for setup, bases in autoattack.PAIRS.items()
+        for base in bases
+        for igr in ("", "-igr")
+    ]
+    records = pd.concat(parts, ignore_index=True).assign(natural=True, pgd20=True)
+    gained = (records["network"] == "cifar10/at-igr") & (records["image"] < 45)
+    records["autoattack"] = gained | (records["image"] < 15)
+    answer = autoattack.document_of(records).answer
+    assert "beyond the interval on CIFAR-10 AT (+50.0 " in answer
+    assert "cannot be told from its base on MNIST AT (+0.0 " in answer
 
 
 def test_which_explanations_are_told_apart() -> None:
