@@ -69,3 +69,8 @@ def test_what_stands_behind_is_folded(study: MakeStudy, result: MakeResult) -> N
     for said in ("on 70% of the images", "holdfast reproduce all", "60 s on cpu", "seed 1", "training images"):
         assert said in page
     assert [figure.key for figure in document.figures] == ["training-mnist"]
+
+
+def test_parts_without_claims_are_not_said_to_lack_runs(study: MakeStudy, result: MakeResult) -> None:
+    assert overview(study(result("at")), ["figure7"]).answer == "No claim rests on these parts."
+    assert "Nothing has been run" in overview(study(), ["figure7"]).answer

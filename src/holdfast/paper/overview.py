@@ -121,6 +121,8 @@ def _answer(study: Study, claims: Sequence[Claim], effects: Sequence[Effect]) ->
         said.append(
             f"of {counted(len(claims), 'claim')} tested, {holds} hold, {fails} do not, and {open_} cannot be told"
         )
+    if not said and study.results:
+        return "No claim rests on these parts."
     if not said:
         return "Nothing has been run yet, so there is nothing to say."
     schedule = "" if study.profile == "paper" else f", under the reduced schedule {study.profile}"
