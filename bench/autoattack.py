@@ -17,10 +17,11 @@ import torch
 
 import holdfast as hf
 from bench.contest import network_of
+from bench.pairs import BASES, images_on, methods_of, over_images
 from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate import protocol_of
 from holdfast.files import write_atomically
-from holdfast.metrics.stats import Interval, contrast
+from holdfast.metrics.stats import Interval
 from holdfast.models.find import card_of
 from holdfast.recipes import evaluation
 from holdfast.report.document import Document, Section
@@ -30,12 +31,6 @@ from holdfast.report.words import counted, dataset_title, interval, listed, numb
 RECORDS = Path("results/autoattack.parquet")
 PAGE = Path("docs/autoattack.md")
 TITLE = "Accuracy under AutoAttack, with IGR and without"
-PAIRS = {
-    "mnist": ("at", "trades"),
-    "fashion_mnist_01": ("trades", "mart"),
-    "cifar10": ("at",),
-}
-"""Bases of the zoo that have a network with IGR, by setup."""
 ATTACKS = {"natural": "Natural", "pgd20": "PGD-20", "autoattack": "AutoAttack"}
 
 
@@ -59,7 +54,7 @@ def document_of(records: pd.DataFrame) -> Document:
     tables: list[Table] = []
     apart: list[str] = []
     level: list[str] = []
-    for setup, bases in PAIRS.items():
+    for setup, bases in BASES.items():
         rows = []
         for base in bases:
             pair = f"{setup}/{base}", f"{setup}/{base}-igr"
@@ -99,26 +94,20 @@ def _told(card: dict[str, Any], found: Interval) -> str:
 
 
 def _interval(records: pd.DataFrame, parts: Sequence[tuple[float, str]], attack: str) -> Interval:
-    columns = []
-    for weight, spec in parts:
-        own = records[records["network"] == spec]
-        columns.append((weight, {0: dict(zip(own["image"], own[attack].astype(float), strict=True))}))
-    found = contrast(columns, (0.0, 1.0))
-    assert found is not None
-    return found.interval()
+    return over_images(records, parts, attack, (0.0, 1.0)).interval()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.autoattack", description=__doc__)
-    parser.add_argument("--images", type=int, default=200, help="of each data set; half as many of CIFAR-10")
+    parser.add_argument("--images", type=int, default=100, help="of each data set; half as many of CIFAR-10")
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args(arguments)
     records = pd.read_parquet(options.records) if options.records.exists() else pd.DataFrame({"network": []})
-    for setup, bases in PAIRS.items():
-        for spec in (f"{setup}/{base}{igr}" for base in bases for igr in ("", "-igr")):
+    for setup in BASES:
+        for spec in (f"{setup}/{method}" for method in methods_of(setup)):
             if spec not in set(records["network"]):
-                made = measure(spec, options.images // (2 if setup == "cifar10" else 1))
+                made = measure(spec, images_on(setup, options.images))
                 records = pd.concat([records, made], ignore_index=True)
                 records.to_parquet(options.records, index=False)
                 print(spec, flush=True)

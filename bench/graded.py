@@ -19,6 +19,7 @@ from torch import Tensor
 
 import holdfast as hf
 from bench.contest import Setting, images_of, network_of
+from bench.pairs import BASES, images_on, methods_of
 from holdfast.evaluate import protocol_of
 from holdfast.files import write_atomically
 from holdfast.metrics.stats import image_counts
@@ -33,16 +34,11 @@ from holdfast.report.words import counted, dataset_title, interval, listed, numb
 RECORDS = Path("results/graded.parquet")
 PAGE = Path("docs/graded.md")
 TITLE = "Kendall's τ and the cosine under perturbations of graded size"
-SETUPS = {
-    "mnist": ("at", "at-igr", "trades", "trades-igr"),
-    "fashion_mnist_01": ("trades", "trades-igr", "mart", "mart-igr"),
-    "cifar10": ("at", "at-igr"),
-}
-"""Networks of the zoo by setup: rows of the paper's Table 3."""
 SIZES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Sizes of the random signs, in parts of the radius."""
 ATTACK, MIXED = "IFIA (top-k)", "random signs, all sizes together"
 SUBSTITUTES = {"cosine": "γ_cos", "pearson": "γ_r"}
+Gammas = dict[tuple[str, str, str, str], tuple[float, float, float]]
 
 
 def measure(setup: str, method: str, images: int) -> pd.DataFrame:
@@ -78,49 +74,57 @@ def _measured(clean: Tensor, after: Tensor) -> pd.DataFrame:
 def document_of(records: pd.DataFrame) -> Document:
     """A table per data set, and what they say."""
     tables, said = [], []
-    for setup in SETUPS:
-        own = records[records["setup"] == setup]
-        tables.append(_table(own, setup))
+    found = gammas(records)
+    for setup in BASES:
+        tables.append(_table(records[records["setup"] == setup], setup, found))
         paper = published_gamma(data_of(setup))
-        every, nonzero = (gamma(own, _of(own, MIXED), tau, "cosine")[0] for tau, _ in READINGS.values())
+        every, nonzero = (found[setup, MIXED, tau, "cosine"][0] for tau, _ in READINGS.values())
         said.append(
             f"{dataset_title(setup)} {number(every, False, 1, signed=True)} of all features and "
             f"{number(nonzero, False, 1, signed=True)} of those that are not 0 in the clean map"
             + (f" (paper: {paper[0]})" if paper else "")
         )
-    answer = f"γ_cos over random perturbations of all sizes: {'; '.join(said)}. {_rising(records)} {_gap(records)}"
+    answer = f"γ_cos over random perturbations of all sizes: {'; '.join(said)}. {_rising(found)} {_gap(found)}"
     return Document(TITLE, answer, (Section("", tuple(tables)),), warnings=(READING,))
 
 
-def _rising(records: pd.DataFrame) -> str:
+def gammas(records: pd.DataFrame) -> Gammas:
+    """Every gamma of the page with its interval, by setup, perturbation, column of tau and substitute."""
+    found = {}
+    for setup in BASES:
+        own = records[records["setup"] == setup]
+        for perturbation in _perturbations():
+            chosen = _of(own, perturbation)
+            for tau, _ in READINGS.values():
+                for substitute in SUBSTITUTES:
+                    found[setup, perturbation, tau, substitute] = gamma(own, chosen, tau, substitute)
+    return found
+
+
+def _rising(found: Gammas) -> str:
     """In how many rows tau rises with the cosine beyond the interval, by reading."""
     said = []
     for tau, features in READINGS.values():
-        lows = [
-            gamma(own, _of(own, name), tau, "cosine")[1]
-            for _, own in records.groupby("setup")
-            for name in _perturbations()
-        ]
+        lows = [found[setup, name, tau, "cosine"][1] for setup in BASES for name in _perturbations()]
         said.append(f"{sum(low > 0 for low in lows)} of {len(lows)} rows for τ of {features}")
     return f"It lies above 0 beyond its interval in {listed(said)}."
 
 
-def _gap(records: pd.DataFrame) -> str:
+def _gap(found: Gammas) -> str:
     """How far the cosine ever gets ahead of Pearson's r, beside the paper's lead."""
-    found, printed = [], []
-    for setup in SETUPS:
-        own = records[records["setup"] == setup]
+    measured, printed = [], []
+    for setup in BASES:
         leads = [
-            gamma(own, _of(own, name), tau, "cosine")[0] - gamma(own, _of(own, name), tau, "pearson")[0]
+            found[setup, name, tau, "cosine"][0] - found[setup, name, tau, "pearson"][0]
             for name in _perturbations()
             for tau, _ in READINGS.values()
         ]
-        found.append(f"{number(max(leads), False, 0)} ({dataset_title(setup)})")
+        measured.append(f"{number(max(leads), False, 0)} ({dataset_title(setup)})")
         if (paper := published_gamma(data_of(setup))) is not None:
             printed.append(number(paper[0] - paper[1], False, 0))
     return (
-        f"The cosine is ahead of Pearson's correlation by at most {listed(found)} in any row, where the paper prints "
-        f"{listed(printed)}."
+        f"The cosine is ahead of Pearson's correlation by at most {listed(measured)} in any row, where the paper "
+        f"prints {listed(printed)}."
     )
 
 
@@ -141,7 +145,7 @@ def _of(records: pd.DataFrame, perturbation: str) -> pd.Series:
     return name != ATTACK if perturbation == MIXED else name == perturbation
 
 
-def _table(records: pd.DataFrame, setup: str) -> Table:
+def _table(records: pd.DataFrame, setup: str, found: Gammas) -> Table:
     columns = [Column("mean", "mean cosine")] + [
         Column(f"{tau}_{name}", symbol, f"τ of {said}")
         for tau, said in READINGS.values()
@@ -149,18 +153,17 @@ def _table(records: pd.DataFrame, setup: str) -> Table:
     ]
     rows = []
     for perturbation in _perturbations():
-        chosen = _of(records, perturbation)
-        cells = [number(float(records[chosen]["cosine"].mean()), False, 1)]
+        cells = [number(float(records[_of(records, perturbation)]["cosine"].mean()), False, 1)]
         for tau, _ in READINGS.values():
             for substitute in SUBSTITUTES:
-                mean, low, high = gamma(records, chosen, tau, substitute)
+                mean, low, high = found[setup, perturbation, tau, substitute]
                 cells.append(f"{number(mean, False, 0, signed=True)} {interval(low, high, False, 0, signed=True)}")
         rows.append(Row(perturbation, tuple(cells)))
-    networks = [card_of(f"{setup}/{method}") for method in SETUPS[setup]]
+    networks = [card_of(f"{setup}/{method}") for method in methods_of(setup)]
     seeds = sorted({card["train"]["seed"] for card in networks})
     note = (
         f"{counted(records['image'].nunique(), 'test image')} of {listed(card['title'] for card in networks)}, "
-        f"seed {listed(seeds)}, ε = {network_of(f'{setup}/{SETUPS[setup][0]}').eps:.3g}."
+        f"seed {listed(seeds)}, ε = {networks[0]['evaluation']['eps']:.3g}."
     )
     return Table(setup, dataset_title(setup), tuple(columns), tuple(rows), (note,), first="Perturbation")
 
@@ -183,8 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args(arguments)
-    counts = {setup: options.images // (2 if setup == "cifar10" else 1) for setup in SETUPS}
-    parts = [measure(setup, method, counts[setup]) for setup, methods in SETUPS.items() for method in methods]
+    parts = [
+        measure(setup, method, images_on(setup, options.images)) for setup in BASES for method in methods_of(setup)
+    ]
     records = pd.concat(parts, ignore_index=True)
     records.to_parquet(options.records, index=False)
     write_atomically(options.page, document_of(records).to_markdown())

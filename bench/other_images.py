@@ -17,10 +17,11 @@ from torch import Tensor
 
 import holdfast as hf
 from bench.contest import Network, network_of
+from bench.pairs import over_images
 from holdfast.data.loader import to_unit_interval
 from holdfast.evaluate.faithfulness import deletion, insertion, of_other_images, random_order
 from holdfast.files import write_atomically
-from holdfast.metrics.stats import Interval, Sample, contrast
+from holdfast.metrics.stats import Interval, Sample
 from holdfast.models.find import card_of
 from holdfast.report.document import Document, Section
 from holdfast.report.table import Column, Row, Table
@@ -177,14 +178,7 @@ def _mean(records: pd.DataFrame, network: str, explanation: str, quantity: str) 
 
 def _sample(records: pd.DataFrame, parts: list[tuple[float, str]], explanation: str, quantity: str) -> Sample:
     own = records[(records["explanation"] == explanation) & (records["quantity"] == quantity)]
-    columns = [
-        (weight, {0: dict(zip(rows["image"], rows["value"], strict=True))})
-        for weight, network in parts
-        for rows in [own[own["network"] == network]]
-    ]
-    found = contrast(columns)
-    assert found is not None
-    return found
+    return over_images(own, parts, "value")
 
 
 def _all(images: int) -> Iterator[pd.DataFrame]:

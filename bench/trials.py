@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -78,7 +78,6 @@ APART = {
 }
 LOSS = 0.02
 """Natural accuracy that a weight may cost."""
-KEY = ["dataset", "method", "seed", "share", "lam", "through"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,9 @@ class Trial:
         if self.through:
             return f"{base}+IGR through {self.through}"
         return f"{base}+IGR, λ = {self.lam:g}, share {SHARE_NAMES[self.share]}"
+
+
+KEY = [field.name for field in fields(Trial)]
 
 
 def share_trials(dataset: str, seeds: tuple[int, ...], shares: tuple[float, ...]) -> Iterator[Trial]:
@@ -198,10 +200,10 @@ def _column(rows: pd.DataFrame, quantity: str) -> dict[int, dict[int, float]]:
 
 def by_trial(records: pd.DataFrame, group: str) -> dict[Trial, pd.DataFrame]:
     """The records of each trial of a group that was run, all seeds together, under the trial of seed 0."""
-    key = ["dataset", "method", "share", "lam", "through"]
+    key = [name for name in KEY if name != "seed"]
     found = {tuple(name): own for name, own in records.groupby(key)}
     trials = dict.fromkeys(replace(trial, seed=0) for trial in GROUPS[group])
-    there = ((trial, found.get(astuple(trial)[:2] + astuple(trial)[3:])) for trial in trials)
+    there = ((trial, found.get(tuple(getattr(trial, name) for name in key))) for trial in trials)
     return {trial: own for trial, own in there if own is not None}
 
 

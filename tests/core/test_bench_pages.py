@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import autoattack, contest_page, explanations, graded, other_images, trials
+from bench import autoattack, contest_page, explanations, graded, other_images, pairs, trials
 from holdfast.metrics.stats import Interval
 from holdfast.report.table import Column, Row, Table
 from holdfast.results import load_results
@@ -59,7 +59,7 @@ def test_which_pairs_autoattack_tells_apart() -> None:
     """Thirty of sixty images more are beyond any interval, none more is not."""
     parts = [
         pd.DataFrame({"network": f"{setup}/{base}{igr}", "image": range(60)})
-        for setup, bases in autoattack.PAIRS.items()
+        for setup, bases in pairs.BASES.items()
         for base in bases
         for igr in ("", "-igr")
     ]

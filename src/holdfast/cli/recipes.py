@@ -13,10 +13,10 @@ from holdfast.parts import settings
 from holdfast.recipes import (
     METHODS,
     SETUPS,
+    data_of,
     evaluation,
     origin,
     recipe,
-    setup,
     split_name,
 )
 from holdfast.sweep.plan import Run
@@ -66,7 +66,7 @@ def _list(profile: str, datasets: Sequence[str], console: Console) -> None:
     device = pick_device("auto")
     rows = []
     for dataset in datasets:
-        known = KNOWN[setup(dataset).base.data.name]
+        known = KNOWN[data_of(dataset)]
         one = seconds_per_forward(recipe(f"{dataset}-at", profile).model, known.shape, device, len(known.classes))
         for method, make in METHODS.items():
             config = recipe(f"{dataset}-{method}", profile)
